@@ -1,0 +1,51 @@
+import js from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+const natsOnlyInStore = {
+  patterns: [{ group: ['@nats-io/*', 'nats'], message: 'The client is imported in src/store/nats only.' }],
+};
+const clockOnly = [
+  'Date',
+  'performance',
+  'setTimeout',
+  'setInterval',
+  'clearTimeout',
+  'clearInterval',
+  'setImmediate',
+].map((name) => ({ name, message: 'Time is read and waited for in src/core/clock.ts only.' }));
+
+export default tseslint.config(
+  { ignores: ['dist', '.cache', 'coverage', '**/*.js', '**/*.mjs', '**/*.cjs'] },
+  js.configs.recommended,
+  ...tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/explicit-function-return-type': ['error', { allowExpressions: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      'preserve-caught-error': 'off',
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/store/nats/**', 'src/testing/**'],
+    rules: { 'no-restricted-imports': ['error', natsOnlyInStore] },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/core/clock.ts', 'src/testing/**'],
+    rules: { 'no-restricted-globals': ['error', ...clockOnly] },
+  },
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      '@typescript-eslint/explicit-function-return-type': 'off',
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+);

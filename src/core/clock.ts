@@ -1,0 +1,53 @@
+/**
+ * The only file that reads time or sets timers (lint enforces it). Everything else is handed a {@link Clock}, so that
+ * tests can hand it one of their own.
+ */
+export interface Clock {
+  /** Milliseconds on a clock that never jumps and never goes backwards. Only differences mean anything. */
+  now(): number;
+  /** Milliseconds since 1970, for people to read. No decision is based on it. */
+  wallTime(): number;
+  /** Runs `callback` once, no earlier than `ms` from now. The returned function cancels it. */
+  after(ms: number, callback: () => void, options?: TimerOptions): () => void;
+}
+
+export interface TimerOptions {
+  /** Whether a pending timer keeps the process alive. Default false. */
+  keepAlive?: boolean;
+}
+
+/** Longest delay Node's timers take; a longer one would fire at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * The machine's own clock. On Linux its monotonic reading stands still while the machine is suspended: a hold must not
+ * be trusted across a suspend without its fencing token.
+ */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallTime: () => Date.now(),
+  after(ms, callback, options) {
+    const timer = setTimeout(callback, Math.min(Math.max(ms, 0), MAX_TIMER_MS));
+    if (options?.keepAlive !== true) timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Resolves after `ms`, or as soon as `signal` aborts; never rejects. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal, options?: TimerOptions): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve();
+    const done = (): void => {
+      cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const cancel = clock.after(ms, done, options);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** A wall-clock reading as people read it. */
+export function isoTime(wallTime: number): string {
+  return new Date(wallTime).toISOString();
+}

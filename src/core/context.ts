@@ -1,0 +1,34 @@
+import type { Store } from '../store/store';
+import type { Clock } from './clock';
+import type { FeedCounts } from './feed';
+
+/** What all primitives of one dispatcher share. */
+export interface Context {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Who we are, for status views. */
+  readonly holder: string;
+  /** How long before a lease's end its permit is declared lost, in ms; undefined for the default share of the ttl. */
+  readonly safetyMargin: number | undefined;
+  readonly counts: FeedCounts;
+  readonly background: Background;
+}
+
+/** Work that goes on after the call that started it has returned, and that `close` waits for. */
+export class Background {
+  private readonly tasks = new Set<Promise<unknown>>();
+
+  /** Keeps track of a task. Its failure is nobody's business any more: whoever could act on it was told, or is gone. */
+  add(task: Promise<unknown>): void {
+    const tracked = task
+      .catch(() => undefined)
+      .finally(() => {
+        this.tasks.delete(tracked);
+      });
+    this.tasks.add(tracked);
+  }
+
+  async settled(): Promise<void> {
+    while (this.tasks.size > 0) await Promise.all(this.tasks);
+  }
+}

@@ -1,0 +1,152 @@
+import { BackendUnavailableError } from '../errors';
+import type { Entry, Filter, Store } from '../store/store';
+import { backoff, jittered } from './backoff';
+import { type Clock, sleep } from './clock';
+import type { Picture } from './picture';
+
+/** How often the safety net looked, and how often it found what no announcement had told. */
+export interface FeedCounts {
+  safetyReads: number;
+  safetyFinds: number;
+}
+
+export interface FeedOwner {
+  /** Something in the picture changed, or it became live. `entry`: what was announced, if one thing was. */
+  changed(entry?: Entry): void;
+  /** The picture can not be had, for a reason that waiting does not mend. */
+  failed(error: Error): void;
+}
+
+const SAFETY_READ_MS = 7_500;
+
+/**
+ * Keeps a picture up to date while somebody needs it. Listen first, then read, then apply by revision: what changes
+ * between the two is heard, what changed before is read. Read again whenever announcements may have been missed.
+ *
+ * While somebody waits, a rare read looks for what no announcement told. It is a safety net: without faults it finds
+ * nothing, which {@link FeedCounts} shows.
+ */
+export class Feed {
+  private stopListening: (() => void) | undefined;
+  private cancelSafetyRead: (() => void) | undefined;
+  private stopping = new AbortController();
+  private reading = false;
+  private readAgain = false;
+  private upToDate = false;
+  private watchful = false;
+
+  constructor(
+    private readonly store: Store,
+    private readonly clock: Clock,
+    private readonly picture: Picture,
+    private readonly filters: readonly Filter[],
+    private readonly owner: FeedOwner,
+    private readonly counts: FeedCounts,
+  ) {}
+
+  /** Whether the picture shows everything that was announced, from a complete start. */
+  get live(): boolean {
+    return this.upToDate;
+  }
+
+  get running(): boolean {
+    return this.stopListening !== undefined;
+  }
+
+  start(): void {
+    if (this.running) return;
+    this.stopping = new AbortController();
+    this.stopListening = this.store.listen(
+      this.filters.map((filter) => filter.pattern),
+      {
+        changed: (entry) => {
+          if (this.picture.apply(entry, this.clock.now())) this.owner.changed(entry);
+        },
+        interrupted: () => this.refresh(),
+      },
+    );
+    this.refresh();
+  }
+
+  stop(): void {
+    if (!this.running) return;
+    this.stopListening?.();
+    this.stopListening = undefined;
+    this.stopping.abort();
+    this.upToDate = false;
+    this.watch(false);
+  }
+
+  /** Whether somebody waits for a change, so that one which is never announced must not be missed for ever. */
+  watch(on: boolean): void {
+    if (this.watchful === on) return;
+    this.watchful = on;
+    if (on) this.scheduleSafetyRead();
+    else this.cancelSafetyRead?.();
+  }
+
+  /** Reads everything again. Until that is done the picture does not count as live. */
+  refresh(): void {
+    if (!this.running) return;
+    this.upToDate = false;
+    this.readAgain = true;
+    if (!this.reading) void this.readUntilCurrent(this.stopping.signal);
+  }
+
+  private async readUntilCurrent(stopped: AbortSignal): Promise<void> {
+    this.reading = true;
+    try {
+      const pauses = backoff(50, 1_000);
+      while (this.readAgain && !stopped.aborted) {
+        this.readAgain = false;
+        try {
+          await this.readOnce(stopped);
+        } catch (error) {
+          if (!(error instanceof BackendUnavailableError)) throw error;
+          this.readAgain = true;
+          await sleep(this.clock, pauses.next().value, stopped);
+        }
+      }
+      if (stopped.aborted) return;
+      this.upToDate = true;
+    } catch (error) {
+      if (!stopped.aborted) this.owner.failed(error as Error);
+      return;
+    } finally {
+      this.reading = false;
+      // Stopped and started again meanwhile: the new start found a read under way and left it to us.
+      if (stopped.aborted && this.running) void this.readUntilCurrent(this.stopping.signal);
+    }
+    this.owner.changed();
+  }
+
+  private async readOnce(stopped: AbortSignal): Promise<boolean> {
+    const askedAt = this.clock.now();
+    const entries = await this.store.read(this.filters);
+    if (stopped.aborted) return false;
+    let news = false;
+    for (const entry of entries) {
+      if (this.picture.apply(entry, askedAt)) news = true;
+    }
+    return this.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt) || news;
+  }
+
+  private scheduleSafetyRead(): void {
+    this.cancelSafetyRead = this.clock.after(jittered(SAFETY_READ_MS, 0.33), () => void this.safetyRead());
+  }
+
+  private async safetyRead(): Promise<void> {
+    if (this.upToDate) {
+      this.counts.safetyReads++;
+      try {
+        if (await this.readOnce(this.stopping.signal)) {
+          this.counts.safetyFinds++;
+          this.owner.changed();
+        }
+      } catch {
+        // Out of reach: the next one, or the reconnect, will see to it.
+      }
+    }
+    if (this.watchful) this.scheduleSafetyRead();
+  }
+}

@@ -1,0 +1,317 @@
+import { BackendUnavailableError, PermitLostError } from '../errors';
+import type { Entry } from '../store/store';
+import { jittered } from './backoff';
+import { sleep } from './clock';
+import type { Context } from './context';
+import { type Hold, decodeHold, encodeHold } from './record';
+
+/** One slot that a lease holds. */
+export interface HeldSlot {
+  readonly slot: number;
+  readonly key: string;
+  /** Revision of our last write to it. */
+  revision: number;
+  /** A renewal of it was withdrawn, which removed it. */
+  withdrawn?: boolean;
+}
+
+export interface LeaseTerms {
+  readonly primitive: string;
+  readonly hold: Hold;
+  readonly slots: HeldSlot[];
+  /** Reading of the clock before the claim was sent. */
+  readonly sentAt: number;
+  readonly autoRenew: boolean;
+}
+
+/** Who keeps the books of a lease. */
+export interface LeaseOwner {
+  /** The slots hold nothing any more, by our own write of the given revisions. */
+  freed(slots: readonly { key: string; revision: number }[]): void;
+  /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
+  ended(lease: Lease): void;
+}
+
+type State = 'held' | 'releasing' | 'released' | 'lost';
+
+/** Of the ttl; a third leaves two more tries before the end. */
+const RENEW_AT = 1 / 3;
+const RENEW_SPREAD = 0.1;
+const MARGIN_SHARE = 0.05;
+const LEAST_MARGIN_MS = 100;
+/** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
+const RELEASE_WAIT_MS = 5_000;
+
+/** How long before the end of a lease its permit is declared lost, in ms. */
+export function safetyMargin(ttl: number, configured: number | undefined): number {
+  return configured ?? Math.max(LEAST_MARGIN_MS, ttl * MARGIN_SHARE);
+}
+
+/**
+ * A hold on one or more slots, from the claim to its end.
+ *
+ * Invariants:
+ * - It counts as held only before its deadline: the time its last successful write was *sent*, plus the ttl, less the
+ *   margin, by our own clock. The server began to count later, so it can not have let go before.
+ * - A renewal counts only if its answer came before that deadline. A later one may have been undone by the server
+ *   already: its expiry marker is written without looking, over whatever is there.
+ * - Every write names the revision of our last one: nothing of anybody else's is ever written over.
+ * - The end, by release or loss, comes once, and leaves no timer behind.
+ */
+export class Lease {
+  readonly token: bigint;
+  private readonly lossSignal = new AbortController();
+  /** Aborted at the end: a renewal still without answer is then withdrawn instead of sent again. */
+  private readonly over = new AbortController();
+  private state: State = 'held';
+  private ttl: number;
+  private sentAt: number;
+  private hold: Hold;
+  private slots: HeldSlot[];
+  private cancelRenewal: (() => void) | undefined;
+  private cancelDeadline: (() => void) | undefined;
+  private renewing: Promise<void> | undefined;
+
+  constructor(
+    private readonly context: Context,
+    private readonly owner: LeaseOwner,
+    private readonly terms: LeaseTerms,
+  ) {
+    this.slots = terms.slots;
+    this.sentAt = terms.sentAt;
+    this.ttl = terms.hold.ttl;
+    const token = Math.max(...terms.slots.map((slot) => slot.revision));
+    this.token = BigInt(token);
+    this.hold = { ...terms.hold, token };
+    this.schedule();
+  }
+
+  get id(): string {
+    return this.hold.permit;
+  }
+
+  get signal(): AbortSignal {
+    this.lookAtClock();
+    return this.lossSignal.signal;
+  }
+
+  get held(): readonly HeldSlot[] {
+    return this.slots;
+  }
+
+  /** Its slots as entries, as of our last write. */
+  get entries(): Entry[] {
+    const value = encodeHold(this.hold);
+    const writtenAt = this.context.clock.wallTime();
+    return this.slots.map(({ key, revision }) => ({ key, revision, value, writtenAt }));
+  }
+
+  get isHeld(): boolean {
+    this.lookAtClock();
+    return this.state === 'held';
+  }
+
+  /** Ms until the deadline; 0 once it is over. */
+  get remaining(): number {
+    return this.isHeld ? Math.max(0, this.deadline - this.context.clock.now()) : 0;
+  }
+
+  /**
+   * Prolongs the hold to `ttl` from now.
+   * @throws PermitLostError if it was lost, before or by this; BackendUnavailableError never before that.
+   */
+  async renew(ttl?: number): Promise<void> {
+    while (this.renewing !== undefined) await this.renewing;
+    if (!this.isHeld) throw this.lossError();
+    await this.startRenewal(ttl ?? this.ttl);
+    if (!this.isHeld) throw this.lossError();
+  }
+
+  /**
+   * Gives back the slots, or the last `count` of them. Resolves with whether they were still held.
+   * @throws BackendUnavailableError when the server does not answer; the slots are then freed as soon as it does, at the
+   *   latest when their ttl ends.
+   */
+  async release(count = this.slots.length): Promise<boolean> {
+    if (!this.isHeld) return false;
+    if (count < this.slots.length) return this.releaseSome(count);
+    this.finish('releasing');
+    const freeing = this.free(this.slots).finally(() => {
+      this.state = 'released';
+    });
+    this.context.background.add(freeing);
+    return this.inTime(freeing);
+  }
+
+  /** A key of ours changed: tells whether by somebody else. */
+  observe(entry: Entry): void {
+    if (this.state !== 'held') return;
+    const slot = this.slots.find(({ key }) => key === entry.key);
+    if (slot === undefined || entry.revision <= slot.revision) return;
+    if (entry.value !== null) {
+      const decoded = decodeHold(entry.value);
+      // Our own renewal, announced before its answer came.
+      if (decoded.ok && decoded.record.permit === this.id) return;
+    }
+    this.lose(`slot ${slot.slot} was ${entry.value === null ? 'taken from it' : 'written by somebody else'}`);
+  }
+
+  /** Declares the hold lost and gives back what is left of it. */
+  lose(reason: string): void {
+    if (this.state !== 'held') return;
+    this.finish('lost');
+    const { primitive } = this.terms;
+    this.lossSignal.abort(
+      new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive }),
+    );
+    this.context.background.add(this.free(this.slots));
+  }
+
+  private get deadline(): number {
+    return this.sentAt + this.ttl - safetyMargin(this.ttl, this.context.safetyMargin);
+  }
+
+  /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
+  private lookAtClock(): void {
+    if (this.state !== 'held' || this.context.clock.now() < this.deadline) return;
+    this.lose(`its lease of ${this.ttl} ms ran out before a renewal was acknowledged`);
+  }
+
+  private lossError(): PermitLostError {
+    const reason: unknown = this.lossSignal.signal.reason;
+    if (reason instanceof PermitLostError) return reason;
+    const { primitive } = this.terms;
+    return new PermitLostError(`permit ${this.id} of "${primitive}" was released`, { primitive });
+  }
+
+  private finish(state: State): void {
+    this.state = state;
+    this.cancelRenewal?.();
+    this.cancelDeadline?.();
+    this.over.abort();
+    this.owner.ended(this);
+  }
+
+  private schedule(): void {
+    const { clock } = this.context;
+    const now = clock.now();
+    this.cancelDeadline?.();
+    this.cancelDeadline = clock.after(this.deadline - now, () => {
+      this.lookAtClock();
+      // A timer may also be early by a fraction of a millisecond.
+      if (this.state === 'held') this.schedule();
+    });
+    this.scheduleRenewal();
+  }
+
+  private scheduleRenewal(): void {
+    this.cancelRenewal?.();
+    if (!this.terms.autoRenew) return;
+    this.cancelRenewal = this.context.clock.after(jittered(this.ttl * RENEW_AT, RENEW_SPREAD), () => {
+      if (this.isHeld && this.renewing === undefined)
+        this.context.background.add(this.startRenewal(this.ttl));
+    });
+  }
+
+  private startRenewal(ttl: number): Promise<void> {
+    const renewal = this.renewOnce(ttl).finally(() => {
+      this.renewing = undefined;
+    });
+    this.renewing = renewal;
+    return renewal;
+  }
+
+  /** Writes every slot again. Each is withdrawn rather than repeated once the lease is over. */
+  private async renewOnce(ttl: number): Promise<void> {
+    const hold = { ...this.hold, ttl };
+    const value = encodeHold(hold);
+    const abandon = this.over.signal;
+    const slots = this.slots;
+    const results = await Promise.allSettled(
+      slots.map((slot) =>
+        this.context.store.commit([{ key: slot.key, expected: slot.revision, value, ttl }], { abandon }),
+      ),
+    );
+    let sentAt = Infinity;
+    let failure: string | undefined;
+    let unanswered = false;
+    for (const [i, settled] of results.entries()) {
+      const slot = slots[i] as HeldSlot;
+      if (settled.status === 'rejected') {
+        unanswered = true;
+      } else if (settled.value.committed) {
+        slot.revision = settled.value.revisions[0] as number;
+        sentAt = Math.min(sentAt, settled.value.sentAt);
+      } else {
+        failure ??= `slot ${slot.slot} was taken from it`;
+        slot.withdrawn = settled.value.withdrawn === true;
+      }
+    }
+    if (!this.isHeld) return;
+    if (failure !== undefined) return this.lose(failure);
+    // The hold is good until its deadline; until then a later try may succeed.
+    if (unanswered) return this.scheduleRenewal();
+    this.hold = hold;
+    this.ttl = ttl;
+    this.sentAt = sentAt;
+    this.schedule();
+  }
+
+  private async releaseSome(count: number): Promise<boolean> {
+    while (this.renewing !== undefined) await this.renewing;
+    if (!this.isHeld) return false;
+    const given = this.slots.slice(-count);
+    this.slots = this.slots.slice(0, -count);
+    const freeing = this.free(given);
+    this.context.background.add(freeing);
+    return this.inTime(freeing);
+  }
+
+  /**
+   * Removes our entries from `slots`, each under the revision of our last write. What has been changed by somebody else
+   * is theirs. Resolves with whether all were still ours.
+   */
+  private async free(slots: readonly HeldSlot[]): Promise<boolean> {
+    // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
+    await this.renewing?.catch(() => undefined);
+    // The server lets go by itself when the ttl has passed since the last write, at the latest.
+    const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
+    const results = await Promise.allSettled(
+      slots
+        .filter((slot) => slot.withdrawn !== true)
+        .map(async ({ key, revision }) => ({
+          key,
+          result: await this.context.store.commit([{ key, expected: revision, value: null }], { until }),
+        })),
+    );
+    const freed: { key: string; revision: number }[] = [];
+    let all = true;
+    for (const settled of results) {
+      if (settled.status === 'rejected') continue;
+      const { key, result } = settled.value;
+      if (result.committed) freed.push({ key, revision: result.revisions[0] as number });
+      else all = false;
+    }
+    if (freed.length > 0) this.owner.freed(freed);
+    const failed = results.find((settled) => settled.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return all;
+  }
+
+  private async inTime(freeing: Promise<boolean>): Promise<boolean> {
+    const done = new AbortController();
+    const { clock } = this.context;
+    const late = sleep(clock, RELEASE_WAIT_MS, done.signal, { keepAlive: true }).then(() => 'late' as const);
+    try {
+      const first = await Promise.race([freeing, late]);
+      if (first !== 'late') return first;
+    } finally {
+      done.abort();
+    }
+    throw new BackendUnavailableError(
+      `the release of permit ${this.id} was not acknowledged within ${RELEASE_WAIT_MS} ms; ` +
+        `it goes on, and the server frees the slot by itself when the ttl of ${this.ttl} ms ends`,
+      { primitive: this.terms.primitive, cause: this.context.store.trouble() },
+    );
+  }
+}

@@ -1,0 +1,237 @@
+import { hostname } from 'node:os';
+import { type Clock, sleep, systemClock } from './core/clock';
+import { Background, type Context } from './core/context';
+import { Engine } from './core/engine';
+import type { FeedCounts } from './core/feed';
+import { Keys } from './core/keys';
+import { DispatcherClosedError, LimitConflictError } from './errors';
+import {
+  type ConnectOptions,
+  DEFAULT_TTL_MS,
+  type DispatcherOptions,
+  type SemaphoreOptions,
+  checkBucket,
+  checkHolder,
+  checkSafetyMargin,
+  checkSlots,
+  checkTtl,
+} from './options';
+import { type Semaphore, createSemaphore } from './semaphore';
+import { MemoryStore } from './store/memory';
+import { openConnection } from './store/nats/connect';
+import type { NatsConnection } from './store/nats/connection';
+import { NatsStore } from './store/nats/nats-store';
+import type { Store } from './store/store';
+
+const DEFAULT_BUCKET = 'SEMAPHORES';
+/** How long `close` waits for the server to acknowledge releases. */
+const CLOSE_WAIT_MS = 5_000;
+/** How many semaphores to remember that nobody uses at the moment; those used longest ago are forgotten first. */
+const REMEMBERED_ENGINES = 20_000;
+
+/** Hands out primitives by name; all of one dispatcher live in one bucket. */
+export interface Dispatcher extends AsyncDisposable {
+  /**
+   * Resolves when the bucket is there and fit for use. Calling it is optional: every operation waits for it.
+   * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError
+   */
+  ready(): Promise<void>;
+  /**
+   * A semaphore of that name. Needs no server: nothing happens before it is used.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @param slots how many may hold it at once: 1 to 10,000; default 1
+   * @throws RangeError, TypeError for bad arguments; LimitConflictError if this dispatcher knows the name with other slots
+   */
+  semaphore(name: string, slots?: number, options?: SemaphoreOptions): Semaphore;
+  /**
+   * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
+   * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
+   * held then ends with its ttl. Safe to call twice.
+   */
+  close(): Promise<void>;
+}
+
+/** What tests and benchmarks read of a dispatcher. */
+export interface Diagnostics {
+  /** How often the safety net looked for missed changes, and how often it found one. Without faults: never. */
+  readonly feed: Readonly<FeedCounts>;
+}
+
+abstract class BaseDispatcher implements Dispatcher {
+  readonly #context: Context;
+  readonly #ttl: number;
+  readonly #engines = new Map<string, Engine>();
+  #closing: Promise<void> | undefined;
+
+  protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
+    this.#ttl = options.ttl === undefined ? DEFAULT_TTL_MS : checkTtl(options.ttl);
+    checkSafetyMargin(options.safetyMargin, this.#ttl);
+    this.#context = {
+      store,
+      clock,
+      holder: checkHolder(options.holder) ?? `${hostname()}:${process.pid}`,
+      safetyMargin: options.safetyMargin,
+      counts: { safetyReads: 0, safetyFinds: 0 },
+      background: new Background(),
+    };
+    store.onReset(() => {
+      for (const engine of this.#engines.values()) engine.reset();
+    });
+  }
+
+  /** @internal */
+  get diagnostics(): Diagnostics {
+    return { feed: this.#context.counts };
+  }
+
+  async ready(): Promise<void> {
+    this.#checkOpen();
+    await this.#context.store.ready();
+  }
+
+  semaphore(name: string, slots = 1, options: SemaphoreOptions = {}): Semaphore {
+    const keys = new Keys('sem', name);
+    checkSlots(slots);
+    const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
+    checkSafetyMargin(this.#context.safetyMargin, ttl);
+    const { safetyMargin } = this.#context;
+    return createSemaphore({ name, slots, ttl, safetyMargin, engine: () => this.#engine(keys, name, slots) });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeNow();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Lets go of what lies behind the store. */
+  protected abstract closeBackend(): Promise<void>;
+
+  #engine(keys: Keys, name: string, slots: number): Engine {
+    this.#checkOpen();
+    const key = keys.prefix;
+    let engine = this.#engines.get(key);
+    if (engine !== undefined && engine.limit !== slots) {
+      if (!engine.idle) {
+        throw new LimitConflictError(`"${name}" is in use with ${engine.limit} slots, not ${slots}`, {
+          primitive: name,
+        });
+      }
+      engine = undefined;
+    }
+    engine ??= new Engine(this.#context, name, keys, slots);
+    // Last used comes last: a Map keeps the order in which its keys were put in.
+    this.#engines.delete(key);
+    this.#engines.set(key, engine);
+    if (this.#engines.size > REMEMBERED_ENGINES) this.#forgetOne();
+    return engine;
+  }
+
+  #forgetOne(): void {
+    for (const [key, engine] of this.#engines) {
+      if (!engine.idle) continue;
+      this.#engines.delete(key);
+      return;
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new DispatcherClosedError('the dispatcher is closed');
+  }
+
+  async #closeNow(): Promise<void> {
+    const { background, clock, store } = this.#context;
+    const closed = Promise.all([...this.#engines.values()].map((engine) => engine.close()));
+    const done = new AbortController();
+    await Promise.race([
+      closed.then(() => background.settled()),
+      sleep(clock, CLOSE_WAIT_MS, done.signal, { keepAlive: true }),
+    ]);
+    done.abort();
+    this.#engines.clear();
+    await store.close();
+    await this.closeBackend();
+  }
+}
+
+/**
+ * Primitives shared by all processes that use the same bucket of a NATS cluster.
+ *
+ * @example
+ * const dispatcher = await NatsDispatcher.connect({ servers: 'nats://localhost:4222' });
+ * const semaphore = dispatcher.semaphore('reports', 3);
+ * const permit = await semaphore.acquire({ timeout: 5_000 });
+ * try {
+ *   // at most three are here, in all processes together
+ * } finally {
+ *   await permit.release();
+ * }
+ * await dispatcher.close();
+ */
+export class NatsDispatcher extends BaseDispatcher {
+  /**
+   * @param connection of `@nats-io/transport-node` 3.x or of `nats` 2.x. It stays yours: `close` leaves it open. Let it
+   *   reconnect for ever (`maxReconnectAttempts: -1`): the client's default is to close for good after some 20 s.
+   */
+  constructor(connection: NatsConnection, options: DispatcherOptions = {}) {
+    super(storeFor(connection, options), systemClock, options);
+  }
+
+  /**
+   * Connects and makes a dispatcher whose `close` closes the connection too. The connection reconnects for ever.
+   * @throws BackendUnavailableError if no server can be reached now; RangeError, TypeError for bad options
+   */
+  static async connect(options: ConnectOptions = {}): Promise<NatsDispatcher> {
+    return OwningDispatcher.open(options);
+  }
+
+  protected closeBackend(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class OwningDispatcher extends NatsDispatcher {
+  readonly #connection: NatsConnection;
+
+  private constructor(connection: NatsConnection, options: DispatcherOptions) {
+    super(connection, options);
+    this.#connection = connection;
+  }
+
+  static async open(options: ConnectOptions): Promise<NatsDispatcher> {
+    const { bucket, storage, replicas, placement, holder, ttl, safetyMargin, allowBucketUpdate, ...client } =
+      options;
+    const own = { bucket, storage, replicas, placement, holder, ttl, safetyMargin, allowBucketUpdate };
+    const connection = await openConnection(client);
+    try {
+      return new OwningDispatcher(connection, own);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  protected override async closeBackend(): Promise<void> {
+    await this.#connection.close();
+  }
+}
+
+/** Primitives within one process, without a server: the same engine over a store in memory. */
+export class LocalDispatcher extends BaseDispatcher {
+  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'safetyMargin'> = {}) {
+    super(new MemoryStore(systemClock), systemClock, options);
+  }
+
+  protected closeBackend(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {
+  const { storage, replicas, placement, allowBucketUpdate } = options;
+  const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);
+  return new NatsStore(connection, { bucket, storage, replicas, placement, allowBucketUpdate });
+}

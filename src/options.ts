@@ -1,0 +1,185 @@
+import type { ConnectionOptions } from './store/nats/connect';
+import { MAX_TIMER_MS } from './core/clock';
+import { safetyMargin } from './core/lease';
+
+/** Settings of a dispatcher. All are optional. */
+export interface DispatcherOptions {
+  /** Name of the KV bucket. It is created if it does not exist. Default `"SEMAPHORES"`. */
+  bucket?: string;
+  /**
+   * Where a bucket that has to be created keeps its entries. Default `"file"`. `"memory"` with one replica forgets all
+   * holders when the server restarts; an existing bucket of that kind is refused unless `"memory"` is given here.
+   */
+  storage?: 'file' | 'memory';
+  /** Copies kept of a bucket that has to be created: 1, 3 or 5. Default 1. With 3, one server may fail. */
+  replicas?: number;
+  /** Where in a cluster a bucket that has to be created is placed. Default: anywhere. */
+  placement?: { cluster?: string; tags?: string[] };
+  /** Who this process is, in status views. Default `host:pid`. */
+  holder?: string;
+  /** Default for {@link SemaphoreOptions.ttl}. */
+  ttl?: number;
+  /**
+   * How long before the end of its lease a permit is declared lost, in ms. Covers clock skew between the servers of a
+   * cluster, and late timers. Default 5 % of the ttl, at least 100. More loses permits sooner in an outage; less than
+   * the servers' skew makes the promise of mutual exclusion hollow.
+   */
+  safetyMargin?: number;
+  /** Whether an existing bucket whose settings do not fit may be changed in place. Default false: it is an error. */
+  allowBucketUpdate?: boolean;
+}
+
+/** Settings for {@link NatsDispatcher.connect}: those of the dispatcher, and those of the NATS client (3.x). */
+export type ConnectOptions = DispatcherOptions &
+  Omit<ConnectionOptions, 'servers'> & {
+    /** Default: the environment variable `NATS_URL`, else `localhost:4222`. */
+    servers?: string | string[];
+  };
+
+/** Settings of a semaphore. */
+export interface SemaphoreOptions {
+  /**
+   * How long a hold survives without renewal, in ms: 1,000 or more. Default 30,000. It is how long the slot of a crashed
+   * holder stays taken; a shorter one is renewed more often (every third of it) and survives shorter outages. The
+   * server counts whole seconds: it keeps the slot for the ttl rounded up.
+   */
+  ttl?: number;
+}
+
+/** Settings of one acquire. */
+export interface AcquireOptions {
+  /** How long to wait, in ms. 0: take what is free now, do not wait. Default: for ever. */
+  timeout?: number;
+  /** Ends the wait: the acquire rejects with the signal's reason. A permit won in the same instant is given back. */
+  signal?: AbortSignal;
+  /** How many slots to take together, all or none. Default 1. More than one needs nats-server 2.12. */
+  count?: number;
+  /** Default: that of the semaphore. */
+  ttl?: number;
+  /** Whether the permit is renewed by itself until it is released. Default true. */
+  autoRenew?: boolean;
+  /** Shown in status views. At most 4,096 bytes as JSON. */
+  metadata?: Record<string, string>;
+}
+
+export const DEFAULT_TTL_MS = 30_000;
+const LEAST_TTL_MS = 1_000;
+const MOST_SLOTS = 10_000;
+const MOST_METADATA_BYTES = 4_096;
+const MOST_HOLDER_BYTES = 1_024;
+
+/** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */
+export function toAcquireOptions(options: number | AcquireOptions | undefined): AcquireOptions {
+  if (typeof options === 'number') return { timeout: options };
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be a number of ms or an object, got ${show(options)}`);
+  }
+  return options;
+}
+
+export function checkSlots(slots: unknown): number {
+  return wholeNumber('slots', slots, 1, MOST_SLOTS);
+}
+
+export function checkCount(count: unknown, slots: number): number {
+  return wholeNumber('count', count, 1, slots, `the number of slots`);
+}
+
+export function checkTtl(ttl: unknown): number {
+  return number('ttl', ttl, LEAST_TTL_MS, MAX_TIMER_MS, 'ms');
+}
+
+export function checkTimeout(timeout: unknown): number | undefined {
+  if (timeout === undefined || timeout === Infinity) return undefined;
+  return number('timeout', timeout, 0, Number.MAX_SAFE_INTEGER, 'ms');
+}
+
+export function checkSafetyMargin(margin: unknown, ttl: number): void {
+  if (margin !== undefined) number('safetyMargin', margin, 0, MAX_TIMER_MS, 'ms');
+  const used = safetyMargin(ttl, margin as number | undefined);
+  if (used > ttl / 2) {
+    throw new RangeError(
+      `safetyMargin ${used} ms leaves less than half of the ttl of ${ttl} ms; raise the ttl or lower it`,
+    );
+  }
+}
+
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  if (
+    typeof signal !== 'object' ||
+    signal === null ||
+    !('aborted' in signal) ||
+    !('addEventListener' in signal)
+  ) {
+    throw new TypeError(`signal must be an AbortSignal, got ${show(signal)}`);
+  }
+  return signal as AbortSignal;
+}
+
+export function checkBoolean(name: string, value: unknown, byDefault: boolean): boolean {
+  if (value === undefined) return byDefault;
+  if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false, got ${show(value)}`);
+  return value;
+}
+
+/** A copy, with its keys in order, so that later changes by the caller do not show. */
+export function checkMetadata(metadata: unknown): Record<string, string> | undefined {
+  if (metadata === undefined) return undefined;
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+    throw new TypeError(`metadata must be an object of strings, got ${show(metadata)}`);
+  }
+  const entries = Object.entries(metadata);
+  const wrong = entries.find(([, value]) => typeof value !== 'string');
+  if (wrong !== undefined)
+    throw new TypeError(`metadata.${wrong[0]} must be a string, got ${show(wrong[1])}`);
+  const copy = Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) as Record<string, string>;
+  const bytes = Buffer.byteLength(JSON.stringify(copy));
+  if (bytes > MOST_METADATA_BYTES) {
+    throw new RangeError(`metadata must be at most ${MOST_METADATA_BYTES} bytes as JSON, got ${bytes}`);
+  }
+  return copy;
+}
+
+export function checkHolder(holder: unknown): string | undefined {
+  if (holder === undefined) return undefined;
+  if (typeof holder !== 'string') throw new TypeError(`holder must be a string, got ${show(holder)}`);
+  if (Buffer.byteLength(holder) > MOST_HOLDER_BYTES) {
+    throw new RangeError(
+      `holder must be at most ${MOST_HOLDER_BYTES} bytes, got ${Buffer.byteLength(holder)}`,
+    );
+  }
+  return holder;
+}
+
+/** What the server takes as a bucket name (ADR-8). */
+export function checkBucket(bucket: unknown): string {
+  if (typeof bucket !== 'string') throw new TypeError(`bucket must be a string, got ${show(bucket)}`);
+  if (!/^[A-Za-z0-9_-]{1,128}$/.test(bucket)) {
+    throw new RangeError(`bucket must be 1 to 128 letters, digits, "_" and "-", got ${show(bucket)}`);
+  }
+  return bucket;
+}
+
+function wholeNumber(name: string, value: unknown, least: number, most: number, what?: string): number {
+  if (typeof value !== 'number') throw new TypeError(`${name} must be a number, got ${show(value)}`);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    const bound = what === undefined ? `${most}` : `${most} (${what})`;
+    throw new RangeError(`${name} must be a whole number from ${least} to ${bound}, got ${value}`);
+  }
+  return value;
+}
+
+function number(name: string, value: unknown, least: number, most: number, unit: string): number {
+  if (typeof value !== 'number')
+    throw new TypeError(`${name} must be a number of ${unit}, got ${show(value)}`);
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`${name} must be from ${least} to ${most} ${unit}, got ${value}`);
+  }
+  return value;
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,107 @@
+import type { Lease } from './core/lease';
+import { BackendUnavailableError } from './errors';
+
+/**
+ * A hold on one or more slots, until it is released or lost.
+ *
+ * It guarantees that {@link Permit.isHeld} is false, and {@link Permit.signal} aborted, before the server can give a slot
+ * of it to somebody else, by this process's own clock: also when the network is silent or the process was paused. It can
+ * not stop work that ignores that; where such work writes to something shared, let the resource refuse a
+ * {@link Permit.fencingToken} older than the newest it has seen.
+ */
+export interface Permit extends AsyncDisposable {
+  /** Identifies this hold in status views. */
+  readonly id: string;
+  /** How many slots it holds now. */
+  readonly count: number;
+  /** Numbers of the slots it holds now, from 0. */
+  readonly slots: readonly number[];
+  /** Grows with every grant of the same slot; stays the same for the life of a permit. */
+  readonly fencingToken: bigint;
+  /** Aborts with a {@link PermitLostError} when the hold is lost; never on a release. */
+  readonly signal: AbortSignal;
+  /** Whether it holds its slots at this moment, by our own clock. */
+  readonly isHeld: boolean;
+  /** Ms until the hold is lost if no renewal succeeds; 0 if it is not held. */
+  readonly remaining: number;
+  /**
+   * Prolongs the hold to `ttl` ms from now; default: its ttl. Only needed with `autoRenew: false`, or to change the ttl,
+   * which later renewals keep. While the server is out of reach it waits, at most until the hold is lost.
+   * @throws PermitLostError if the permit is not held any more
+   */
+  renew(ttl?: number): Promise<void>;
+  /**
+   * Gives back all slots, or the last `count` of them. Resolves with whether they were still held; a second call, and a
+   * call after a loss, does nothing and resolves with false. Never touches what others hold meanwhile.
+   * @throws BackendUnavailableError if the server does not answer for 5 s. The release goes on in the background, and the
+   *   server frees the slots by itself when their ttl ends.
+   */
+  release(count?: number): Promise<boolean>;
+  /** Releases, like {@link Permit.release}, but does not throw when the server is out of reach. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Checks of arguments that the handle leaves to its primitive. */
+export interface PermitChecks {
+  ttl(ttl: unknown): number;
+  count(count: unknown, held: number): number;
+}
+
+export function toPermit(lease: Lease, checks: PermitChecks): Permit {
+  return new PermitHandle(lease, checks);
+}
+
+class PermitHandle implements Permit {
+  readonly #lease: Lease;
+  readonly #checks: PermitChecks;
+
+  constructor(lease: Lease, checks: PermitChecks) {
+    this.#lease = lease;
+    this.#checks = checks;
+  }
+
+  get id(): string {
+    return this.#lease.id;
+  }
+
+  get count(): number {
+    return this.#lease.held.length;
+  }
+
+  get slots(): readonly number[] {
+    return this.#lease.held.map(({ slot }) => slot);
+  }
+
+  get fencingToken(): bigint {
+    return this.#lease.token;
+  }
+
+  get signal(): AbortSignal {
+    return this.#lease.signal;
+  }
+
+  get isHeld(): boolean {
+    return this.#lease.isHeld;
+  }
+
+  get remaining(): number {
+    return this.#lease.remaining;
+  }
+
+  async renew(ttl?: number): Promise<void> {
+    await this.#lease.renew(ttl === undefined ? undefined : this.#checks.ttl(ttl));
+  }
+
+  async release(count?: number): Promise<boolean> {
+    if (count === undefined || !this.#lease.isHeld) return this.#lease.release();
+    return this.#lease.release(this.#checks.count(count, this.count));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.release();
+    } catch (error) {
+      if (!(error instanceof BackendUnavailableError)) throw error;
+    }
+  }
+}

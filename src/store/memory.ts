@@ -1,0 +1,98 @@
+import { type Clock, systemClock } from '../core/clock';
+import { matches } from './pattern';
+import {
+  MARKER_TTL_MS,
+  type CommitResult,
+  type Entry,
+  type Filter,
+  type Listener,
+  type Store,
+  type Write,
+} from './store';
+
+interface Slot extends Entry {
+  cancelExpiry?: () => void;
+}
+
+/**
+ * The store inside one process, for {@link LocalDispatcher} and for tests of the engine. Same semantics as the NATS
+ * store, expiry and removal markers included, except that TTLs are exact and that it is never out of reach.
+ */
+export class MemoryStore implements Store {
+  private readonly entries = new Map<string, Slot>();
+  private readonly listeners = new Set<{ patterns: readonly string[]; listener: Listener }>();
+  private revision = 0;
+
+  constructor(private readonly clock: Clock = systemClock) {
+    // Like the bucket's first sequence: tokens of a later store outrank those of an earlier one.
+    this.revision = Math.floor(clock.wallTime()) * 1000;
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  commit(writes: readonly Write[]): Promise<CommitResult> {
+    const sentAt = this.clock.now();
+    for (const write of writes) {
+      const actual = this.entries.get(write.key)?.revision ?? 0;
+      if (actual !== write.expected) {
+        return Promise.resolve(writes.length === 1 ? { committed: false, actual } : { committed: false });
+      }
+    }
+    const revisions = writes.map((write) => this.put(write.key, write.value, write.ttl));
+    return Promise.resolve({ committed: true, revisions, sentAt });
+  }
+
+  read(filters: readonly Filter[]): Promise<readonly Entry[]> {
+    const found = [...this.entries.values()].filter((entry) =>
+      filters.some((filter) => matches(filter.pattern, entry.key)),
+    );
+    return Promise.resolve(
+      found.map(({ key, revision, value, writtenAt }) => ({ key, revision, value, writtenAt })),
+    );
+  }
+
+  listen(patterns: readonly string[], listener: Listener): () => void {
+    const registration = { patterns, listener };
+    this.listeners.add(registration);
+    return () => this.listeners.delete(registration);
+  }
+
+  onReset(): () => void {
+    return () => undefined;
+  }
+
+  trouble(): undefined {
+    return undefined;
+  }
+
+  close(): Promise<void> {
+    for (const entry of this.entries.values()) entry.cancelExpiry?.();
+    this.entries.clear();
+    this.listeners.clear();
+    return Promise.resolve();
+  }
+
+  private put(key: string, value: string | null, ttl: number | undefined): number {
+    this.entries.get(key)?.cancelExpiry?.();
+    const entry: Slot = { key, value, revision: ++this.revision, writtenAt: this.clock.wallTime() };
+    this.entries.set(key, entry);
+    if (value === null) {
+      entry.cancelExpiry = this.clock.after(ttl ?? MARKER_TTL_MS, () => this.entries.delete(key));
+    } else if (ttl !== undefined) {
+      entry.cancelExpiry = this.clock.after(ttl, () => void this.put(key, null, MARKER_TTL_MS));
+    }
+    this.announce(entry);
+    return entry.revision;
+  }
+
+  private announce(entry: Entry): void {
+    for (const registration of this.listeners) {
+      if (!registration.patterns.some((pattern) => matches(pattern, entry.key))) continue;
+      queueMicrotask(() => {
+        if (this.listeners.has(registration)) registration.listener.changed(entry);
+      });
+    }
+  }
+}

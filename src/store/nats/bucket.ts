@@ -1,0 +1,241 @@
+import {
+  type JetStreamManager,
+  type StreamConfig,
+  type StreamInfo,
+  jetstreamManager,
+} from '@nats-io/jetstream';
+import type { Clock } from '../../core/clock';
+import { BucketConfigError, UnsupportedServerError } from '../../errors';
+import { MARKER_TTL_MS } from '../store';
+import { asVersion3 } from './connection';
+import { RequestFailure, failureKind, toPublicError } from './failure';
+import type { Link } from './link';
+import type { BucketNames } from './wire';
+
+/** How the bucket is made, where it has to be made. */
+export interface BucketOptions {
+  storage?: 'file' | 'memory';
+  replicas?: number;
+  placement?: { cluster?: string; tags?: string[] };
+  allowBucketUpdate?: boolean;
+}
+
+/** What an open bucket is like. */
+export interface OpenBucket {
+  /** Changes when the bucket was deleted and made again. */
+  readonly created: string;
+  readonly replicas: number;
+  /** Whether several writes can go out as one. */
+  readonly atomic: boolean;
+}
+
+const STREAM_NOT_FOUND = 10059;
+const STREAM_NAME_IN_USE = 10058;
+const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
+const API_TIMEOUT_MS = 2_000;
+const NANOS_PER_MS = 1_000_000;
+
+/** API levels of the server, see its ADR-44: 1 came with 2.11 (per-key TTL), 2 with 2.12 (atomic batches). */
+const LEVEL_TTL = 1;
+const LEVEL_BATCH = 2;
+
+/** Opens buckets: makes them, checks them, upgrades them where that is allowed. */
+export class BucketOpener {
+  private manager: JetStreamManager | undefined;
+
+  constructor(
+    private readonly link: Link,
+    private readonly names: BucketNames,
+    private readonly options: BucketOptions,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError
+   */
+  async open(): Promise<OpenBucket> {
+    const found = await this.find();
+    if (found !== undefined) return this.check(found, undefined);
+    const level = await this.apiLevel();
+    return this.check(await this.create(level), level);
+  }
+
+  /** The state of the stream as its leader knows it; undefined if there is none. */
+  async find(): Promise<StreamInfo | undefined> {
+    try {
+      const manager = await this.jetstream();
+      return await this.link.exchange(() => manager.streams.info(this.names.stream));
+    } catch (error) {
+      if (apiCode(error) === STREAM_NOT_FOUND) return undefined;
+      throw this.explain(error, `looking for the bucket "${this.names.bucket}"`);
+    }
+  }
+
+  /** Last sequence of the stream on its leader. */
+  async lastSequence(): Promise<number> {
+    return (await this.find())?.state.last_seq ?? 0;
+  }
+
+  private async jetstream(): Promise<JetStreamManager> {
+    this.manager ??= await jetstreamManager(asVersion3(this.link.connection), {
+      checkAPI: false,
+      timeout: API_TIMEOUT_MS,
+    });
+    return this.manager;
+  }
+
+  private async create(level: number): Promise<StreamInfo> {
+    const config = { ...this.wanted(level), first_seq: this.firstSequence() };
+    try {
+      const manager = await this.jetstream();
+      return await this.link.exchange(() => manager.streams.add(config));
+    } catch (error) {
+      // Two dispatchers made it at once: first_seq differs between them, so the later one is told that the name is taken.
+      if (apiCode(error) === STREAM_NAME_IN_USE) {
+        const found = await this.find();
+        if (found !== undefined) return found;
+      }
+      if (apiCode(error) !== undefined) {
+        throw new BucketConfigError(
+          `the server refused to create the bucket "${this.names.bucket}": ${(error as Error).message}`,
+          { cause: error },
+        );
+      }
+      throw this.explain(error, `creating the bucket "${this.names.bucket}"`);
+    }
+  }
+
+  private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {
+    const misfits = this.misfits(info.config);
+    if (misfits.length === 0) return this.describe(info);
+    const level = knownLevel ?? (await this.apiLevel());
+    const remedy =
+      'Give another bucket name, or allow the bucket to be changed in place with allowBucketUpdate: true';
+    if (this.options.allowBucketUpdate !== true) {
+      throw new BucketConfigError(
+        `the bucket "${this.names.bucket}" can not be used as it is: ${misfits.join('; ')}. ${remedy}.`,
+      );
+    }
+    try {
+      const manager = await this.jetstream();
+      const { allow_atomic, ...needed } = this.wanted(level);
+      const atomic = info.config.allow_atomic === true || allow_atomic === true;
+      const { storage, num_replicas } = info.config;
+      const update = { ...info.config, ...needed, storage, num_replicas, allow_atomic: atomic };
+      return this.describe(await this.link.exchange(() => manager.streams.update(this.names.stream, update)));
+    } catch (error) {
+      if (apiCode(error) === undefined) throw this.explain(error, 'changing the bucket');
+      throw new BucketConfigError(
+        `the bucket "${this.names.bucket}" can not be used (${misfits.join('; ')}) and the server refused to change it: ` +
+          (error as Error).message,
+        { cause: error },
+      );
+    }
+  }
+
+  private describe({ config, created }: StreamInfo): OpenBucket {
+    return { created, replicas: config.num_replicas, atomic: config.allow_atomic === true };
+  }
+
+  private wanted(level: number): Partial<StreamConfig> & { name: string } {
+    return {
+      name: this.names.stream,
+      subjects: [this.names.subject('>')],
+      storage: (this.options.storage ?? 'file') as StreamConfig['storage'],
+      num_replicas: this.options.replicas ?? 1,
+      ...(this.options.placement === undefined
+        ? {}
+        : { placement: this.options.placement as StreamConfig['placement'] }),
+      // A KV bucket, as ADR-8 has it, of which any KV client can read the keys.
+      max_msgs_per_subject: 1,
+      discard: 'new' as StreamConfig['discard'],
+      allow_direct: true,
+      allow_rollup_hdrs: true,
+      deny_delete: true,
+      // Per-key TTL, and a marker when one runs out: without the marker nobody would hear of it.
+      allow_msg_ttl: true,
+      subject_delete_marker_ttl: MARKER_TTL_MS * NANOS_PER_MS,
+      // Every change to plain subscribers; leaves nothing on the server when they go.
+      republish: { src: this.names.subject('>'), dest: this.names.events('>') },
+      ...(level >= LEVEL_BATCH ? { allow_atomic: true } : {}),
+    };
+  }
+
+  /** What stands in the way of the promises, each with the reason. */
+  private misfits(config: StreamConfig): string[] {
+    const wrong: string[] = [];
+    if (config.allow_msg_ttl !== true)
+      wrong.push('it has no per-key TTL (allow_msg_ttl), so a crashed holder would hold for ever');
+    if ((config.subject_delete_marker_ttl ?? 0) === 0) {
+      wrong.push(
+        'it leaves no marker when a key expires (subject_delete_marker_ttl), so waiters would not hear of it',
+      );
+    }
+    if (config.max_msgs_per_subject !== 1) {
+      wrong.push(
+        `its history is ${config.max_msgs_per_subject}, not 1: an expired hold would uncover an older one`,
+      );
+    }
+    if (config.allow_direct !== true) wrong.push('it can not be read directly (allow_direct)');
+    const { src, dest } = config.republish ?? { src: '', dest: '' };
+    if (src !== this.names.subject('>') || dest !== this.names.events('>')) {
+      wrong.push(
+        `it does not announce changes (republish ${this.names.subject('>')} to ${this.names.events('>')})`,
+      );
+    }
+    if (
+      config.num_replicas === 1 &&
+      (config.storage as string) === 'memory' &&
+      this.options.storage !== 'memory'
+    ) {
+      wrong.push(
+        'it is kept in the memory of one server, which forgets all holders when it restarts; say storage: "memory" to accept that',
+      );
+    }
+    return wrong;
+  }
+
+  private async apiLevel(): Promise<number> {
+    let level: number;
+    try {
+      const manager = await this.jetstream();
+      const account = await this.link.exchange(() => manager.getAccountInfo());
+      level = (account.api as { level?: number }).level ?? 0;
+    } catch (error) {
+      throw this.explain(error, 'asking for the version of JetStream');
+    }
+    if (level >= LEVEL_TTL) return level;
+    throw new UnsupportedServerError(
+      `nats-server ${this.link.connection.info?.version ?? '(version unknown)'} has no per-key TTL: ` +
+        'nats-server 2.11 or newer is needed, 2.12 or newer for permits of several slots.',
+    );
+  }
+
+  /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
+  private explain(error: unknown, doing: string): Error {
+    const off = failureKind(error) === 'absent' && this.link.connection.info?.jetstream !== true;
+    if (off || apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT) {
+      return new UnsupportedServerError(
+        'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, ' +
+          'or add a jetstream block to its configuration.',
+        { cause: error },
+      );
+    }
+    return toPublicError(error, doing);
+  }
+
+  /**
+   * Revisions are fencing tokens, and must keep growing when a bucket is deleted and made again: a new one starts at
+   * the microsecond of its creation, which an older one reaches only with more than a million writes a second.
+   */
+  private firstSequence(): number {
+    return Math.floor(this.clock.wallTime()) * 1000;
+  }
+}
+
+/** The server's error code of a refused API request; undefined for any other error. */
+export function apiCode(error: unknown): number | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if ('code' in error && typeof error.code === 'number') return error.code;
+  return error instanceof RequestFailure || error.cause === undefined ? undefined : apiCode(error.cause);
+}

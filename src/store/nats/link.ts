@@ -1,0 +1,129 @@
+import type { Clock } from '../../core/clock';
+import type { Message, NatsConnection, Subscription } from './connection';
+import { RequestFailure, failureKind } from './failure';
+
+interface RequestSettings {
+  timeout: number;
+  headers?: unknown;
+}
+
+/**
+ * A connection, and what is known of its health. Requests over it fail as soon as the connection is lost, with their
+ * outcome unknown, instead of waiting out their timeout for an answer that can not come.
+ */
+export class Link {
+  private readonly reconnected = new Set<() => void>();
+  private readonly disconnected = new Set<() => void>();
+  private up = true;
+  private failure: Error | undefined;
+  private stopStatus: (() => void) | undefined;
+
+  constructor(
+    readonly connection: NatsConnection,
+    private readonly clock: Clock,
+  ) {
+    void this.followStatus();
+  }
+
+  /** Why the other side seems out of reach now; undefined if the last thing heard of it was good. */
+  trouble(): Error | undefined {
+    if (this.connection.isClosed()) return new RequestFailure('closed', 'the NATS connection is closed');
+    if (!this.up) return new RequestFailure('silent', 'the NATS connection is down and reconnecting');
+    return this.failure;
+  }
+
+  /** Whether the connection stands, as far as the client has noticed. */
+  get isUp(): boolean {
+    return this.up && !this.connection.isClosed();
+  }
+
+  /** Calls back after every reconnect, and when messages may have been dropped. Returns how to stop that. */
+  onReconnect(callback: () => void): () => void {
+    this.reconnected.add(callback);
+    return () => this.reconnected.delete(callback);
+  }
+
+  /** @throws RequestFailure; other errors as the client throws them */
+  async request(subject: string, payload: Uint8Array, settings: RequestSettings): Promise<Message> {
+    return this.exchange(() =>
+      this.connection.request(subject, payload, settings as { timeout: number; headers?: never }),
+    );
+  }
+
+  /** One exchange with the server, whatever it consists of, cut short when the connection is lost. */
+  async exchange<T>(send: () => Promise<T>): Promise<T> {
+    if (this.connection.isClosed()) throw new RequestFailure('closed', 'the NATS connection is closed');
+    let cut: (() => void) | undefined;
+    const lost = new Promise<never>((_, reject) => {
+      cut = () => reject(new RequestFailure('silent', 'the NATS connection was lost'));
+      this.disconnected.add(cut);
+    });
+    lost.catch(() => undefined);
+    try {
+      const answer = await Promise.race([send(), lost]);
+      this.failure = undefined;
+      return answer;
+    } catch (error) {
+      const kind = failureKind(error);
+      if (kind === undefined) throw error;
+      const failure =
+        error instanceof RequestFailure ? error : new RequestFailure(kind, messageOf(error), error);
+      if (kind !== 'denied') this.failure = failure;
+      throw failure;
+    } finally {
+      if (cut) this.disconnected.delete(cut);
+    }
+  }
+
+  subscribe(subject: string, callback: (message: Message) => void): Subscription {
+    return this.connection.subscribe(subject, {
+      callback: (error: Error | null, message: Message) => {
+        if (error === null || error === undefined) callback(message);
+      },
+    });
+  }
+
+  /** Waits for a live connection, at most `ms`, or until `signal` aborts. */
+  whenUp(ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.up || this.connection.isClosed()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        this.reconnected.delete(done);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = this.clock.after(ms, done, { keepAlive: true });
+      this.reconnected.add(done);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  /** Stops following the connection. Does not close it. */
+  detach(): void {
+    this.stopStatus?.();
+    this.reconnected.clear();
+  }
+
+  private async followStatus(): Promise<void> {
+    const events = this.connection.status();
+    this.stopStatus = () => (events as { stop?: () => void }).stop?.();
+    for await (const { type } of events) {
+      if (type === 'disconnect' || type === 'close') {
+        this.up = false;
+        for (const cut of [...this.disconnected]) cut();
+      } else if (type === 'reconnect') {
+        this.up = true;
+        this.failure = undefined;
+        for (const callback of [...this.reconnected]) callback();
+      } else if (type === 'slowConsumer') {
+        for (const callback of [...this.reconnected]) callback();
+      }
+    }
+    for (const callback of [...this.reconnected]) callback();
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,161 @@
+import type { Entry, Filter } from '../store';
+import type { Message } from './connection';
+import { RequestFailure } from './failure';
+import type { Link } from './link';
+import { type BucketNames, WRITE_ID_HEADER, decode, encodeJson, messageToEntry } from './wire';
+
+/** What a direct get of many keys says. */
+export interface Answer {
+  readonly entries: readonly Entry[];
+  /** Up to which sequence the answering server had applied the stream; undefined if it found nothing. */
+  readonly upTo: number | undefined;
+}
+
+/** The last message of one key, and which write made it. */
+export interface StoredWrite {
+  readonly revision: number;
+  readonly writeId: string;
+}
+
+/** More than a request ever yields: the answer ends with a message of its own. */
+const ANY_NUMBER = 1_000_000;
+
+/**
+ * The last entry of every key under the filters, by one direct get (ADR-31), or several where the server finds too many
+ * for one. Any replica may answer: the caller compares {@link Answer.upTo}.
+ * @throws RequestFailure
+ */
+export async function readLast(
+  link: Link,
+  names: BucketNames,
+  filters: readonly Filter[],
+  timeout: number,
+): Promise<Answer> {
+  const answer = await directGet(
+    link,
+    names,
+    filters.map((filter) => filter.pattern),
+    timeout,
+  );
+  if (answer !== 'too many') return answer;
+  const smaller = split(filters);
+  if (smaller === undefined) {
+    throw new Error(`more than 1,024 keys under ${filters.map((filter) => filter.pattern).join(', ')}`);
+  }
+  const answers: Answer[] = [];
+  for (const some of smaller) answers.push(await readLast(link, names, some, timeout));
+  return {
+    entries: answers.flatMap((part) => part.entries),
+    upTo: answers.reduce<number | undefined>(
+      (least, { upTo }) => (upTo === undefined ? least : Math.min(least ?? upTo, upTo)),
+      undefined,
+    ),
+  };
+}
+
+/** Whether the stream's leader finds nothing under a pattern. */
+export async function leaderFindsNone(
+  link: Link,
+  names: BucketNames,
+  pattern: string,
+  timeout: number,
+): Promise<boolean> {
+  const query = { seq: 1, next_by_subj: names.subject(pattern) };
+  return (await askLeader(link, names, query, timeout)) === undefined;
+}
+
+/**
+ * Reads one key on the stream's leader. A replica could still be behind and show the write that came before.
+ * @throws RequestFailure
+ */
+export async function readStored(
+  link: Link,
+  names: BucketNames,
+  key: string,
+  timeout: number,
+): Promise<StoredWrite | undefined> {
+  const found = await askLeader(link, names, { last_by_subj: names.subject(key) }, timeout);
+  if (found === undefined) return undefined;
+  const head = found.hdrs === undefined ? '' : Buffer.from(found.hdrs, 'base64').toString('utf8');
+  const id = new RegExp(`^${WRITE_ID_HEADER}: *(.*?)\\r?$`, 'm').exec(head)?.[1] ?? '';
+  return { revision: found.seq, writeId: id };
+}
+
+interface StoredMessage {
+  seq: number;
+  hdrs?: string;
+}
+
+const MESSAGE_NOT_FOUND = 10037;
+
+async function askLeader(
+  link: Link,
+  names: BucketNames,
+  query: object,
+  timeout: number,
+): Promise<StoredMessage | undefined> {
+  const reply = await link.request(names.apiMessageGet, encodeJson(query), { timeout });
+  const answer = JSON.parse(decode(reply.data)) as {
+    message?: StoredMessage;
+    error?: { err_code?: number; description?: string };
+  };
+  if (answer.message !== undefined) return answer.message;
+  if (answer.error?.err_code === MESSAGE_NOT_FOUND) return undefined;
+  throw new RequestFailure(
+    'absent',
+    `the stream's leader answered: ${answer.error?.description ?? 'nothing'}`,
+  );
+}
+
+async function directGet(
+  link: Link,
+  names: BucketNames,
+  patterns: readonly string[],
+  timeout: number,
+): Promise<Answer | 'too many'> {
+  const query = encodeJson({ multi_last: patterns.map((pattern) => names.subject(pattern)) });
+  return link.exchange(async () => {
+    const messages = await link.connection.requestMany(names.apiDirectGet, query, {
+      strategy: 'count',
+      maxMessages: ANY_NUMBER,
+      maxWait: timeout,
+    });
+    const entries: Entry[] = [];
+    for await (const message of messages) {
+      const end = endOf(message);
+      if (end === 'too many') return end;
+      if (end !== undefined) return { entries, upTo: end.upTo };
+      const entry = messageToEntry(names, message);
+      if (entry !== undefined) entries.push(entry);
+    }
+    throw new RequestFailure('silent', `the answer to a read did not end within ${timeout} ms`);
+  });
+}
+
+/** Reads the status message that ends an answer; undefined for an entry. */
+function endOf(message: Message): { upTo: number | undefined } | 'too many' | undefined {
+  switch (message.headers?.code ?? 0) {
+    case 0:
+      return undefined;
+    case 204: {
+      const upTo = Number(message.headers?.get('Nats-UpTo-Sequence') ?? '');
+      return { upTo: upTo > 0 ? upTo : undefined };
+    }
+    case 404:
+      return { upTo: undefined };
+    case 413:
+      return 'too many';
+    case 503:
+      throw new RequestFailure('absent', 'no server answers reads of the bucket');
+    default:
+      throw new RequestFailure('absent', `the server refused a read with status ${message.headers?.code}`);
+  }
+}
+
+function split(filters: readonly Filter[]): readonly (readonly Filter[])[] | undefined {
+  if (filters.length > 1) {
+    const half = Math.ceil(filters.length / 2);
+    return [filters.slice(0, half), filters.slice(half)];
+  }
+  return filters[0]?.parts?.map((pattern) => [{ pattern }]);
+}

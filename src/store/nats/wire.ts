@@ -1,0 +1,100 @@
+import { headers, type MsgHdrs } from '@nats-io/nats-core';
+import { MARKER_TTL_MS, type Entry, type Write } from '../store';
+import type { Message } from './connection';
+
+/**
+ * How entries look on the wire. Header names: NATS ADR-4, ADR-8 (key-value), ADR-43 (TTL), ADR-50 (atomic batch) and
+ * the server's stream documentation.
+ */
+
+/** Names the write that made a message, so that an unanswered one can be found out. */
+export const WRITE_ID_HEADER = 'Semaphore-Write';
+
+export const WRONG_LAST_SEQUENCE = 10071;
+
+/** Names of one bucket's stream and subjects. */
+export class BucketNames {
+  readonly stream: string;
+  readonly apiDirectGet: string;
+  readonly apiMessageGet: string;
+  readonly deletedAdvisory: string;
+  private readonly prefix: string;
+  private readonly eventPrefix: string;
+
+  constructor(readonly bucket: string) {
+    this.stream = `KV_${bucket}`;
+    this.prefix = `$KV.${bucket}.`;
+    this.eventPrefix = `$SEMAPHORE.${bucket}.`;
+    this.apiDirectGet = `$JS.API.DIRECT.GET.${this.stream}`;
+    this.apiMessageGet = `$JS.API.STREAM.MSG.GET.${this.stream}`;
+    this.deletedAdvisory = `$JS.EVENT.ADVISORY.STREAM.DELETED.${this.stream}`;
+  }
+
+  /** Where a key, or a pattern of keys, is stored. */
+  subject(key: string): string {
+    return this.prefix + key;
+  }
+
+  /** Where changes of a key, or of a pattern of keys, are announced (the stream's republish destination). */
+  events(key: string): string {
+    return this.eventPrefix + key;
+  }
+
+  key(subject: string): string {
+    return subject.slice(this.prefix.length);
+  }
+}
+
+/** Headers of a conditional write. */
+export function writeHeaders(write: Write, id: string): MsgHdrs {
+  const h = headers();
+  h.set('Nats-Expected-Last-Subject-Sequence', String(write.expected));
+  h.set(WRITE_ID_HEADER, id);
+  if (write.value === null) {
+    // Of all markers only this one goes away without a trace: by exact sequence and with no second marker that would
+    // destroy a claim written over it (measured: 0 of 16,000 claims; a DEL marker destroyed up to a third).
+    h.set('KV-Operation', 'PURGE');
+    h.set('Nats-TTL', ttlHeader(write.ttl ?? MARKER_TTL_MS));
+  } else if (write.ttl !== undefined) {
+    h.set('Nats-TTL', ttlHeader(write.ttl));
+  }
+  return h;
+}
+
+/** The server's TTLs are whole seconds and it truncates: round up, so that a hold never ends before its holder thinks. */
+function ttlHeader(ms: number): string {
+  return `${Math.max(1, Math.ceil(ms / 1000))}s`;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export const encode = (text: string): Uint8Array => encoder.encode(text);
+export const decode = (data: Uint8Array): string => decoder.decode(data);
+export const encodeJson = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
+
+/** An entry out of a stored message's parts. */
+export function toEntry(
+  key: string,
+  revision: number,
+  header: (name: string) => string,
+  body: Uint8Array,
+  stamp: string,
+): Entry {
+  const removed = header('KV-Operation') !== '' || header('Nats-Marker-Reason') !== '';
+  return { key, revision, value: removed ? null : decode(body), writtenAt: Date.parse(stamp) };
+}
+
+/** An entry out of a republished message or of a direct get's answer: both name the original in their headers. */
+export function messageToEntry(names: BucketNames, message: Message): Entry | undefined {
+  const header = (name: string): string => message.headers?.get(name) ?? '';
+  const revision = Number(header('Nats-Sequence'));
+  if (!Number.isSafeInteger(revision) || revision === 0) return undefined;
+  return toEntry(
+    names.key(header('Nats-Subject')),
+    revision,
+    header,
+    message.data,
+    header('Nats-Time-Stamp'),
+  );
+}

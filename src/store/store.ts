@@ -1,0 +1,96 @@
+/**
+ * The port between the engine and what keeps the entries. A store is a set of keys; each key has at most one value,
+ * written under a revision. Revisions come from one counter for the whole store and only ever grow.
+ */
+
+/** The latest thing known of a key. */
+export interface Entry {
+  readonly key: string;
+  /** Revision under which it was written. */
+  readonly revision: number;
+  /** The value, or null if this is the marker that a removal leaves behind for {@link MARKER_TTL_MS}. */
+  readonly value: string | null;
+  /** When the store wrote it, by the store's wall clock, in ms since 1970. For people to read. */
+  readonly writtenAt: number;
+}
+
+/** A write that takes effect only if the key's last revision is `expected`. */
+export interface Write {
+  readonly key: string;
+  /** The key's last revision, that of a removal marker included; 0 if there is nothing under the key. */
+  readonly expected: number;
+  /** The new value; null removes the key and leaves a marker. */
+  readonly value: string | null;
+  /** How long the value stays if nobody writes again, in ms. A store may round it up. Absent: for ever. */
+  readonly ttl?: number;
+}
+
+export type CommitResult =
+  | {
+      readonly committed: true;
+      /** Of each write, in order. */
+      readonly revisions: readonly number[];
+      /** Reading of the clock before the first attempt was sent: no TTL of these writes began earlier. */
+      readonly sentAt: number;
+    }
+  | {
+      readonly committed: false;
+      /** Of a single write: the key's last revision, where the store said it. 0: there is nothing under the key. */
+      readonly actual?: number;
+      /** It was given up, and is known not to have been written nor to be going to be. */
+      readonly withdrawn?: boolean;
+    };
+
+export interface CommitOptions {
+  /** Reading of the clock at which to give up. Default: never. */
+  readonly until?: number;
+  /**
+   * Aborted when the outcome is no longer wanted. An attempt already under way is still resolved: the result says
+   * truly whether the writes happened.
+   */
+  readonly abandon?: AbortSignal;
+}
+
+/** One key, or all keys that match a pattern (`*` one token, `>` the rest), perhaps with a finer partition of them. */
+export interface Filter {
+  readonly pattern: string;
+  /** Patterns that together match the same keys; used when there are too many for one answer. */
+  readonly parts?: readonly string[];
+}
+
+export interface Listener {
+  /** A key changed. May come late, twice, or out of order between keys; never out of order for one key. */
+  changed(entry: Entry): void;
+  /** Changes may have been missed: read again. */
+  interrupted(): void;
+}
+
+export interface Store {
+  /**
+   * Opens the store, creating what it needs; every operation does so by itself.
+   * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError
+   */
+  ready(): Promise<void>;
+  /**
+   * Does all of the writes or none. An answer that never comes is found out by the writes' own id, never guessed.
+   * @throws BackendUnavailableError when `until` passes with the outcome unknown: the writes may have happened, and
+   *   last no longer than their TTL.
+   */
+  commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult>;
+  /**
+   * The entries under the filters, removal markers included, as fresh as any write or listener event seen before.
+   * @throws BackendUnavailableError
+   */
+  read(filters: readonly Filter[], options?: { until?: number }): Promise<readonly Entry[]>;
+  /** Tells of every change under a pattern from now on. The returned function ends it. */
+  listen(patterns: readonly string[], listener: Listener): () => void;
+  /** Calls back when all entries are gone at once: the bucket was deleted, or replaced. Returns how to stop that. */
+  onReset(callback: () => void): () => void;
+  /** Why the store can not be reached at this moment; undefined while it can, as far as is known. */
+  trouble(): Error | undefined;
+  /** Stops listening and waiting. Holds nothing afterwards. */
+  close(): Promise<void>;
+}
+
+/** How long a removal marker stays, in ms: the shortest TTL of the server. When it goes, the key's revision is 0. */
+export const MARKER_TTL_MS = 1_000;
