@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 const natsOnlyInStore = {
-  patterns: [{ group: ['@nats-io/*', 'nats'], message: 'The client is imported in src/store/nats only.' }],
+  patterns: [{ regex: '^(@nats-io/|nats$)', message: 'The client is imported in src/store/nats only.' }],
 };
 const clockOnly = [
   'Date',

@@ -51,3 +51,8 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal, options?: 
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();
 }
+
+/** Ms since 1970 of a time stamp as servers write it (RFC 3339). */
+export function parseTime(stamp: string): number {
+  return Date.parse(stamp);
+}

@@ -141,14 +141,14 @@ export class BucketOpener {
     return {
       name: this.names.stream,
       subjects: [this.names.subject('>')],
-      storage: (this.options.storage ?? 'file') as StreamConfig['storage'],
+      storage: (this.options.storage ?? 'file'),
       num_replicas: this.options.replicas ?? 1,
       ...(this.options.placement === undefined
         ? {}
         : { placement: this.options.placement as StreamConfig['placement'] }),
       // A KV bucket, as ADR-8 has it, of which any KV client can read the keys.
       max_msgs_per_subject: 1,
-      discard: 'new' as StreamConfig['discard'],
+      discard: 'new',
       allow_direct: true,
       allow_rollup_hdrs: true,
       deny_delete: true,

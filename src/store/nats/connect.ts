@@ -18,7 +18,7 @@ export async function openConnection(options: ConnectionOptions): Promise<NatsCo
   const servers =
     options.servers ?? process.env.NATS_URL?.split(',').map((url) => url.trim()) ?? DEFAULT_SERVER;
   try {
-    return (await connect({
+    return await connect({
       name: 'nats-semaphore',
       maxReconnectAttempts: -1,
       reconnectTimeWait: 200,
@@ -27,7 +27,7 @@ export async function openConnection(options: ConnectionOptions): Promise<NatsCo
       maxPingOut: 2,
       ...options,
       servers,
-    })) as unknown as NatsConnection;
+    });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new BackendUnavailableError(

@@ -1,4 +1,5 @@
 import { headers, type MsgHdrs } from '@nats-io/nats-core';
+import { parseTime } from '../../core/clock';
 import { MARKER_TTL_MS, type Entry, type Write } from '../store';
 import type { Message } from './connection';
 
@@ -82,7 +83,7 @@ export function toEntry(
   stamp: string,
 ): Entry {
   const removed = header('KV-Operation') !== '' || header('Nats-Marker-Reason') !== '';
-  return { key, revision, value: removed ? null : decode(body), writtenAt: Date.parse(stamp) };
+  return { key, revision, value: removed ? null : decode(body), writtenAt: parseTime(stamp) };
 }
 
 /** An entry out of a republished message or of a direct get's answer: both name the original in their headers. */
