@@ -57,7 +57,8 @@ export interface Diagnostics {
   readonly feed: Readonly<FeedCounts>;
 }
 
-abstract class BaseDispatcher implements Dispatcher {
+/** A dispatcher over any store. The package exports only its two subclasses. */
+export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
   readonly #engines = new Map<string, Engine>();
@@ -171,7 +172,7 @@ abstract class BaseDispatcher implements Dispatcher {
  * }
  * await dispatcher.close();
  */
-export class NatsDispatcher extends BaseDispatcher {
+export class NatsDispatcher extends StoreDispatcher {
   /**
    * @param connection of `@nats-io/transport-node` 3.x or of `nats` 2.x. It stays yours: `close` leaves it open. Let it
    *   reconnect for ever (`maxReconnectAttempts: -1`): the client's default is to close for good after some 20 s.
@@ -220,7 +221,7 @@ class OwningDispatcher extends NatsDispatcher {
 }
 
 /** Primitives within one process, without a server: the same engine over a store in memory. */
-export class LocalDispatcher extends BaseDispatcher {
+export class LocalDispatcher extends StoreDispatcher {
   constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'safetyMargin'> = {}) {
     super(new MemoryStore(systemClock), systemClock, options);
   }

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../core/clock';
 import { matches } from './pattern';
 import {
   MARKER_TTL_MS,
+  type CommitOptions,
   type CommitResult,
   type Entry,
   type Filter,
@@ -32,7 +33,8 @@ export class MemoryStore implements Store {
     return Promise.resolve();
   }
 
-  commit(writes: readonly Write[]): Promise<CommitResult> {
+  commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
+    if (options?.abandon?.aborted === true) return Promise.resolve({ committed: false, withdrawn: true });
     const sentAt = this.clock.now();
     for (const write of writes) {
       const actual = this.entries.get(write.key)?.revision ?? 0;

@@ -141,7 +141,7 @@ export class BucketOpener {
     return {
       name: this.names.stream,
       subjects: [this.names.subject('>')],
-      storage: (this.options.storage ?? 'file'),
+      storage: this.options.storage ?? 'file',
       num_replicas: this.options.replicas ?? 1,
       ...(this.options.placement === undefined
         ? {}

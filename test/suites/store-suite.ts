@@ -1,0 +1,182 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { systemClock } from '../../src/core/clock';
+import { Feed } from '../../src/core/feed';
+import { Picture } from '../../src/core/picture';
+import type { CommitResult, Entry, Store } from '../../src/store/store';
+import { eventually } from '../support/eventually';
+
+/** Stores that see the same entries, as two clients of one bucket do. */
+export interface StoreWorld {
+  open(): Promise<Store>;
+  close(): Promise<void>;
+}
+
+/** The contract of the store port, for every store. */
+export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): void {
+  describe(`store contract: ${name}`, () => {
+    let world: StoreWorld;
+    const opened: Store[] = [];
+
+    async function open(): Promise<Store> {
+      const store = await world.open();
+      opened.push(store);
+      return store;
+    }
+
+    async function start(): Promise<Store> {
+      world = await makeWorld();
+      return open();
+    }
+
+    afterEach(async () => {
+      for (const store of opened.splice(0)) await store.close();
+      await world.close();
+    });
+
+    it('writes under the expected revision only', async () => {
+      const store = await start();
+      const first = committed(await store.commit([{ key: 'a.x', expected: 0, value: '1' }]));
+      expect(await store.commit([{ key: 'a.x', expected: 0, value: '2' }])).toEqual({
+        committed: false,
+        actual: first,
+      });
+      const second = committed(await store.commit([{ key: 'a.x', expected: first, value: '2' }]));
+      expect(second).toBeGreaterThan(first);
+      expect(await values(store, 'a.x')).toEqual({ 'a.x': '2' });
+    });
+
+    it('lets one of many win', async () => {
+      const stores = [await start(), await open(), await open()];
+      const tries = Array.from({ length: 60 }, (_, i) =>
+        (stores[i % 3] as Store).commit([{ key: 'a.x', expected: 0, value: String(i) }]),
+      );
+      const results = await Promise.all(tries);
+      expect(results.filter((result) => result.committed)).toHaveLength(1);
+    });
+
+    it('does several writes all or none', async () => {
+      const store = await start();
+      const taken = committed(await store.commit([{ key: 'a.2', expected: 0, value: 'taken' }]));
+      const batch = (expected: number) => [
+        { key: 'a.1', expected: 0, value: 'mine' },
+        { key: 'a.2', expected, value: 'mine' },
+        { key: 'a.3', expected: 0, value: 'mine' },
+      ];
+      expect((await store.commit(batch(0))).committed).toBe(false);
+      expect(await values(store, 'a.*')).toEqual({ 'a.2': 'taken' });
+      const result = await store.commit(batch(taken));
+      expect(result.committed && result.revisions.length).toBe(3);
+      expect(await values(store, 'a.*')).toEqual({ 'a.1': 'mine', 'a.2': 'mine', 'a.3': 'mine' });
+      const entries = await store.read([{ pattern: 'a.*' }]);
+      expect(result.committed && [...result.revisions].sort()).toEqual(
+        entries.map((entry) => entry.revision).sort(),
+      );
+    });
+
+    it('tells of an expiry, after which the marker is to be expected, and then nothing', async () => {
+      const store = await start();
+      const heard: Entry[] = [];
+      const stop = store.listen(['a.>'], { changed: (entry) => heard.push(entry), interrupted: () => undefined });
+      await store.ready();
+      const sentAt = systemClock.now();
+      const put = committed(await store.commit([{ key: 'a.x', expected: 0, value: '1', ttl: 1_000 }]));
+      await eventually(() => expect(heard.at(-1)?.value).toBeNull());
+      expect(systemClock.now() - sentAt).toBeGreaterThanOrEqual(999);
+      const marker = heard.at(-1)?.revision as number;
+      expect(marker).toBeGreaterThan(put);
+      expect(await store.commit([{ key: 'a.x', expected: put, value: '2' }])).toEqual({
+        committed: false,
+        actual: marker,
+      });
+      committed(await store.commit([{ key: 'a.x', expected: marker, value: '3', ttl: 1_000 }]));
+      await eventually(() => expect(heard.at(-1)?.value).toBeNull());
+      await eventually(async () => expect(await store.read([{ pattern: 'a.>' }])).toEqual([]));
+      committed(await store.commit([{ key: 'a.x', expected: 0, value: '4' }]));
+      stop();
+    });
+
+    it('keeps what was written over a removal marker when the marker would have gone', async () => {
+      const store = await start();
+      const put = committed(await store.commit([{ key: 'a.x', expected: 0, value: '1', ttl: 5_000 }]));
+      const marker = committed(await store.commit([{ key: 'a.x', expected: put, value: null }]));
+      committed(await store.commit([{ key: 'a.x', expected: marker, value: '2', ttl: 30_000 }]));
+      const untouched = await store.commit([{ key: 'a.y', expected: 0, value: null }]);
+      // The marker of a.y is as old as that of a.x: when it is gone, so would the other be.
+      expect(untouched.committed).toBe(true);
+      await eventually(async () => expect(await store.read([{ pattern: 'a.y' }])).toEqual([]));
+      expect(await values(store, 'a.x')).toEqual({ 'a.x': '2' });
+    });
+
+    it('tells every listener of every change, in order, until it is stopped', async () => {
+      const [store, other] = [await start(), await open()];
+      await Promise.all([store.ready(), other.ready()]);
+      const heard: (string | null)[] = [];
+      const stop = other.listen(['a.*'], {
+        changed: (entry) => heard.push(entry.value),
+        interrupted: () => undefined,
+      });
+      await other.read([{ pattern: 'a.*' }]);
+      let revision = 0;
+      for (const value of ['1', '2', null, '3']) {
+        revision = committed(await store.commit([{ key: 'a.x', expected: revision, value }]));
+      }
+      await eventually(() => expect(heard).toEqual(['1', '2', null, '3']));
+      stop();
+      committed(await store.commit([{ key: 'a.x', expected: revision, value: '4' }]));
+      await other.read([{ pattern: 'a.*' }]);
+      expect(heard).toHaveLength(4);
+    });
+
+    it('reads more keys than fit in one answer', async () => {
+      const store = await start();
+      const keys = Array.from({ length: 1_200 }, (_, i) => `a.${i % 4}.k${i}`);
+      for (let i = 0; i < keys.length; i += 100) {
+        await Promise.all(
+          keys.slice(i, i + 100).map((key) => store.commit([{ key, expected: 0, value: key }])),
+        );
+      }
+      const parts = ['a.0.*', 'a.1.*', 'a.2.*', 'a.3.*'];
+      const entries = await store.read([{ pattern: 'a.*.*', parts }]);
+      expect(new Set(entries.map((entry) => entry.key)).size).toBe(1_200);
+    });
+
+    it('does nothing when given up before it began', async () => {
+      const store = await start();
+      const result = await store.commit([{ key: 'a.x', expected: 0, value: '1' }], { abandon: AbortSignal.abort() });
+      expect(result).toEqual({ committed: false, withdrawn: true });
+      expect(await store.read([{ pattern: 'a.>' }])).toEqual([]);
+    });
+
+    it('brings a picture to the latest state of every key', async () => {
+      const [store, other] = [await start(), await open()];
+      const picture = new Picture();
+      const owner = { changed: () => undefined, failed: (error: Error) => { throw error; } };
+      const counts = { safetyReads: 0, safetyFinds: 0 };
+      await store.commit([{ key: 'a.0', expected: 0, value: 'before' }]);
+      const feed = new Feed(store, systemClock, picture, [{ pattern: 'a.>' }], owner, counts);
+      feed.start();
+      const revisions = new Map<string, number>();
+      for (let i = 0; i < 200; i++) {
+        const key = `a.k${i % 7}`;
+        const value = i % 3 === 0 ? null : String(i);
+        revisions.set(key, committed(await other.commit([{ key, expected: revisions.get(key) ?? 0, value }])));
+      }
+      await eventually(async () => {
+        const stored = await other.read([{ pattern: 'a.>' }]);
+        const known = new Map([...picture.entries()].map((entry) => [entry.key, entry.revision]));
+        for (const entry of stored) expect(known.get(entry.key)).toBe(entry.revision);
+      });
+      feed.stop();
+    });
+  });
+}
+
+function committed(result: CommitResult): number {
+  expect(result).toMatchObject({ committed: true });
+  return result.committed ? (result.revisions[0] as number) : 0;
+}
+
+async function values(store: Store, pattern: string): Promise<Record<string, string | null>> {
+  const entries = await store.read([{ pattern }]);
+  return Object.fromEntries(entries.map((entry) => [entry.key, entry.value]));
+}
