@@ -196,7 +196,7 @@ export class Lease {
     const { clock } = this.context;
     const now = clock.now();
     this.cancelDeadline?.();
-    this.cancelDeadline = clock.after(this.deadline - now, () => {
+    this.cancelDeadline = clock.after(Math.max(1, this.deadline - now), () => {
       this.lookAtClock();
       // A timer may also be early by a fraction of a millisecond.
       if (this.state === 'held') this.schedule();

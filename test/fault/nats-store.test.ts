@@ -116,7 +116,9 @@ describe('an answer that never comes', () => {
   it('to a claim given up meanwhile: it says so if it was stored', async () => {
     const abandon = new AbortController();
     proxy.swallowAnswers();
-    const outcome = store.commit([{ key: 'a.x', expected: 0, value: 'mine', ttl: 30_000 }], { abandon: abandon.signal });
+    const outcome = store.commit([{ key: 'a.x', expected: 0, value: 'mine', ttl: 30_000 }], {
+      abandon: abandon.signal,
+    });
     await eventually(async () => expect((await stored('a.x'))?.value).toBe('mine'));
     abandon.abort();
     proxy.cut();
@@ -126,7 +128,9 @@ describe('an answer that never comes', () => {
   it('to a claim given up meanwhile: it can not be stored any more', async () => {
     const abandon = new AbortController();
     proxy.stall();
-    const outcome = store.commit([{ key: 'a.x', expected: 0, value: 'mine', ttl: 30_000 }], { abandon: abandon.signal });
+    const outcome = store.commit([{ key: 'a.x', expected: 0, value: 'mine', ttl: 30_000 }], {
+      abandon: abandon.signal,
+    });
     await expectNothing('a.x');
     abandon.abort();
     proxy.cut();

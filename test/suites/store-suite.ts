@@ -76,7 +76,10 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
     it('tells of an expiry, after which the marker is to be expected, and then nothing', async () => {
       const store = await start();
       const heard: Entry[] = [];
-      const stop = store.listen(['a.>'], { changed: (entry) => heard.push(entry), interrupted: () => undefined });
+      const stop = store.listen(['a.>'], {
+        changed: (entry) => heard.push(entry),
+        interrupted: () => undefined,
+      });
       await store.ready();
       const sentAt = systemClock.now();
       const put = committed(await store.commit([{ key: 'a.x', expected: 0, value: '1', ttl: 1_000 }]));
@@ -142,7 +145,9 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
 
     it('does nothing when given up before it began', async () => {
       const store = await start();
-      const result = await store.commit([{ key: 'a.x', expected: 0, value: '1' }], { abandon: AbortSignal.abort() });
+      const result = await store.commit([{ key: 'a.x', expected: 0, value: '1' }], {
+        abandon: AbortSignal.abort(),
+      });
       expect(result).toEqual({ committed: false, withdrawn: true });
       expect(await store.read([{ pattern: 'a.>' }])).toEqual([]);
     });
@@ -150,7 +155,12 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
     it('brings a picture to the latest state of every key', async () => {
       const [store, other] = [await start(), await open()];
       const picture = new Picture();
-      const owner = { changed: () => undefined, failed: (error: Error) => { throw error; } };
+      const owner = {
+        changed: () => undefined,
+        failed: (error: Error) => {
+          throw error;
+        },
+      };
       const counts = { safetyReads: 0, safetyFinds: 0 };
       await store.commit([{ key: 'a.0', expected: 0, value: 'before' }]);
       const feed = new Feed(store, systemClock, picture, [{ pattern: 'a.>' }], owner, counts);
@@ -159,7 +169,10 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       for (let i = 0; i < 200; i++) {
         const key = `a.k${i % 7}`;
         const value = i % 3 === 0 ? null : String(i);
-        revisions.set(key, committed(await other.commit([{ key, expected: revisions.get(key) ?? 0, value }])));
+        revisions.set(
+          key,
+          committed(await other.commit([{ key, expected: revisions.get(key) ?? 0, value }])),
+        );
       }
       await eventually(async () => {
         const stored = await other.read([{ pattern: 'a.>' }]);

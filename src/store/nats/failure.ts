@@ -12,7 +12,7 @@ export type FailureKind = 'silent' | 'absent' | 'closed' | 'denied';
 const KINDS: Record<string, FailureKind> = {
   // @nats-io/* 3.x: error names
   TimeoutError: 'silent',
-  NoRespondersError: 'absent',
+  NoResponders: 'absent',
   JetStreamNotEnabled: 'absent',
   ClosedConnectionError: 'closed',
   DrainingConnectionError: 'closed',

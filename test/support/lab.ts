@@ -1,0 +1,191 @@
+import type { Clock } from '../../src/core/clock';
+import { Background, type Context } from '../../src/core/context';
+import { Engine } from '../../src/core/engine';
+import { Keys } from '../../src/core/keys';
+import { MemoryStore } from '../../src/store/memory';
+import type {
+  CommitOptions,
+  CommitResult,
+  Entry,
+  Filter,
+  Listener,
+  Store,
+  Write,
+} from '../../src/store/store';
+import { type Semaphore, createSemaphore } from '../../src/semaphore';
+import { FakeClock, settle } from './fake-clock';
+
+/** Changes what a client does to the store: how a protection is taken out. */
+export type Sabotage = (store: Store) => Store;
+
+/** One process that uses the semaphore, with a link of its own and a clock that can be stopped. */
+export interface LabClient {
+  readonly semaphore: Semaphore;
+  readonly wire: Wire;
+  readonly clock: PausableClock;
+}
+
+/** Several clients of one store, in one process, on a clock that only moves when told to. */
+export class Lab {
+  readonly clock = new FakeClock();
+  readonly store = new MemoryStore(this.clock);
+  private readonly engines: Engine[] = [];
+
+  constructor(
+    private readonly sabotage: Sabotage = (store) => store,
+    private readonly safetyMargin?: number,
+  ) {}
+
+  client(name: string, slots: number, ttl: number): LabClient {
+    const clock = new PausableClock(this.clock);
+    const wire = new Wire(this.store);
+    const context: Context = {
+      store: this.sabotage(wire),
+      clock,
+      holder: `client ${this.engines.length}`,
+      safetyMargin: this.safetyMargin,
+      counts: { safetyReads: 0, safetyFinds: 0 },
+      background: new Background(),
+    };
+    const engine = new Engine(context, name, new Keys('sem', name), slots);
+    this.engines.push(engine);
+    const semaphore = createSemaphore({ name, slots, ttl, safetyMargin: undefined, engine: () => engine });
+    return { semaphore, wire, clock };
+  }
+
+  /** Removes a key as the server's expiry does it: without looking what is there. */
+  async wipe(key: string): Promise<void> {
+    const [entry] = await this.store.read([{ pattern: key }]);
+    await this.store.commit([{ key, expected: entry?.revision ?? 0, value: null }]);
+  }
+
+  async close(): Promise<void> {
+    await this.store.close();
+    await settle();
+  }
+}
+
+/** A link between a client and the store. */
+export class Wire implements Store {
+  private held: (() => void)[] | undefined;
+  private answers: (() => void)[] | undefined;
+  private readonly listeners = new Set<Listener>();
+
+  constructor(private readonly inner: MemoryStore) {}
+
+  /** Nothing gets through, requests wait, announcements are lost. */
+  cut(): void {
+    this.held ??= [];
+  }
+
+  mend(): void {
+    const waiting = this.held ?? [];
+    this.held = undefined;
+    for (const go of waiting) go();
+    for (const listener of [...this.listeners]) listener.interrupted();
+  }
+
+  /** Requests are carried out, their answers wait; announcements are lost. */
+  delayAnswers(): void {
+    this.answers ??= [];
+  }
+
+  deliverAnswers(): void {
+    const waiting = this.answers ?? [];
+    this.answers = undefined;
+    for (const go of waiting) go();
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
+    await this.passage();
+    const result = await this.inner.commit(writes, options);
+    await this.answer();
+    return result;
+  }
+
+  async read(filters: readonly Filter[]): Promise<readonly Entry[]> {
+    await this.passage();
+    const entries = await this.inner.read(filters);
+    await this.answer();
+    return entries;
+  }
+
+  listen(patterns: readonly string[], listener: Listener): () => void {
+    this.listeners.add(listener);
+    const stop = this.inner.listen(patterns, {
+      changed: (entry) => {
+        if (this.held === undefined && this.answers === undefined) listener.changed(entry);
+      },
+      interrupted: () => listener.interrupted(),
+    });
+    return () => {
+      this.listeners.delete(listener);
+      stop();
+    };
+  }
+
+  onReset(): () => void {
+    return () => undefined;
+  }
+
+  trouble(): Error | undefined {
+    return this.held === undefined ? undefined : new Error('the link is cut');
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  private passage(): Promise<void> | undefined {
+    if (this.held === undefined) return undefined;
+    return new Promise((resolve) => this.held?.push(resolve));
+  }
+
+  private answer(): Promise<void> | undefined {
+    if (this.answers === undefined) return undefined;
+    return new Promise((resolve) => this.answers?.push(resolve));
+  }
+}
+
+/** A process's clock: while the process is stopped no timer fires, but time goes on. */
+export class PausableClock implements Clock {
+  private backlog: (() => void)[] | undefined;
+
+  constructor(private readonly inner: FakeClock) {}
+
+  now(): number {
+    return this.inner.now();
+  }
+
+  wallTime(): number {
+    return this.inner.wallTime();
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    let live = true;
+    const fire = (): void => {
+      if (!live) return;
+      if (this.backlog === undefined) callback();
+      else this.backlog.push(fire);
+    };
+    const cancel = this.inner.after(ms, fire);
+    return () => {
+      live = false;
+      cancel();
+    };
+  }
+
+  pause(): void {
+    this.backlog ??= [];
+  }
+
+  resume(): void {
+    const due = this.backlog ?? [];
+    this.backlog = undefined;
+    for (const fire of due) fire();
+  }
+}
