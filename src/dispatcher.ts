@@ -3,20 +3,26 @@ import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engine } from './core/engine';
 import type { FeedCounts } from './core/feed';
-import { Keys } from './core/keys';
-import { DispatcherClosedError, LimitConflictError } from './errors';
+import { Board } from './core/board';
+import { Keys, allOf, limitsOf, primitiveOf } from './core/keys';
+import { DispatcherClosedError } from './errors';
 import {
+  type AcquireOptions,
   type ConnectOptions,
   DEFAULT_TTL_MS,
   type DispatcherOptions,
   type SemaphoreOptions,
+  checkBoolean,
   checkBucket,
   checkHolder,
+  checkLimitPolicy,
   checkSafetyMargin,
   checkSlots,
   checkTtl,
 } from './options';
-import { type Semaphore, createSemaphore } from './semaphore';
+import type { Permit } from './permit';
+import { type AcquireAllWant, type Semaphore, acquireTogether, createSemaphore } from './semaphore';
+import { type PrimitiveSummary, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -39,10 +45,19 @@ export interface Dispatcher extends AsyncDisposable {
   /**
    * A semaphore of that name. Needs no server: nothing happens before it is used.
    * @param name any text of 1 to 256 bytes of UTF-8
-   * @param slots how many may hold it at once: 1 to 10,000; default 1
-   * @throws RangeError, TypeError for bad arguments; LimitConflictError if this dispatcher knows the name with other slots
+   * @param slots how many may hold it at once: 1 to 10,000. Stored with the semaphore by whoever uses it first; see
+   *   {@link SemaphoreOptions.limitPolicy} for what happens to others. Default: the stored number, or 1 if there is none
+   * @throws RangeError, TypeError for bad arguments
    */
   semaphore(name: string, slots?: number, options?: SemaphoreOptions): Semaphore;
+  /**
+   * One permit on slots of several semaphores: all or nothing, at every instant. Nothing is held while it waits, so there
+   * is no order to follow and no deadlock. Needs nats-server 2.12.
+   * @throws as {@link Semaphore.lock}; TypeError for semaphores of another dispatcher
+   */
+  acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
+  /** What exists in the bucket: every semaphore with a stored limit, a holder or somebody who queues. */
+  list(): Promise<PrimitiveSummary[]>;
   /**
    * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
    * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
@@ -62,10 +77,13 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
   readonly #engines = new Map<string, Engine>();
+  readonly #fair: boolean;
+  #stopLimits: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
     this.#ttl = options.ttl === undefined ? DEFAULT_TTL_MS : checkTtl(options.ttl);
+    this.#fair = checkBoolean('fair', options.fair, false);
     checkSafetyMargin(options.safetyMargin, this.#ttl);
     this.#context = {
       store,
@@ -90,13 +108,44 @@ export abstract class StoreDispatcher implements Dispatcher {
     await this.#context.store.ready();
   }
 
-  semaphore(name: string, slots = 1, options: SemaphoreOptions = {}): Semaphore {
+  semaphore(name: string, slots?: number, options: SemaphoreOptions = {}): Semaphore {
     const keys = new Keys('sem', name);
-    checkSlots(slots);
+    if (slots !== undefined) checkSlots(slots);
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
-    checkSafetyMargin(this.#context.safetyMargin, ttl);
     const { safetyMargin } = this.#context;
-    return createSemaphore({ name, slots, ttl, safetyMargin, engine: () => this.#engine(keys, name, slots) });
+    checkSafetyMargin(safetyMargin, ttl);
+    return createSemaphore({
+      name,
+      slots,
+      ttl,
+      fair: checkBoolean('fair', options.fair, this.#fair),
+      limitPolicy: checkLimitPolicy(options.limitPolicy),
+      safetyMargin,
+      engine: () => this.#engine(keys, name),
+    });
+  }
+
+  async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
+    this.#checkOpen();
+    const owns = (engine: Engine): boolean => this.#engines.get(engine.keys.prefix) === engine;
+    return acquireTogether(this.#context, wants, options, owns, this.#ttl);
+  }
+
+  async list(): Promise<PrimitiveSummary[]> {
+    this.#checkOpen();
+    const { clock, store } = this.#context;
+    const boards = new Map<string, { name: string; board: Board }>();
+    const askedAt = clock.now();
+    for (const entry of await store.read([allOf('sem')])) {
+      const { prefix, name } = primitiveOf(entry.key);
+      const known = boards.get(prefix) ?? { name, board: new Board(new Keys('sem', name)) };
+      boards.set(prefix, known);
+      known.board.apply(entry, askedAt);
+    }
+    return [...boards.values()]
+      .map(({ name, board }) => summaryOf(name, board))
+      .filter(({ slots, held, waiting }) => slots !== undefined || held + waiting > 0)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   close(): Promise<void> {
@@ -111,24 +160,26 @@ export abstract class StoreDispatcher implements Dispatcher {
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
-  #engine(keys: Keys, name: string, slots: number): Engine {
+  #engine(keys: Keys, name: string): Engine {
     this.#checkOpen();
+    this.#stopLimits ??= this.#followLimits();
     const key = keys.prefix;
-    let engine = this.#engines.get(key);
-    if (engine !== undefined && engine.limit !== slots) {
-      if (!engine.idle) {
-        throw new LimitConflictError(`"${name}" is in use with ${engine.limit} slots, not ${slots}`, {
-          primitive: name,
-        });
-      }
-      engine = undefined;
-    }
-    engine ??= new Engine(this.#context, name, keys, slots);
+    const engine = this.#engines.get(key) ?? new Engine(this.#context, name, keys);
     // Last used comes last: a Map keeps the order in which its keys were put in.
     this.#engines.delete(key);
     this.#engines.set(key, engine);
     if (this.#engines.size > REMEMBERED_ENGINES) this.#forgetOne();
     return engine;
+  }
+
+  /** Limits change rarely and matter to all who have ever used a semaphore: one subscription hears of all of them. */
+  #followLimits(): () => void {
+    return this.#context.store.listen([limitsOf('sem')], {
+      changed: (entry) => this.#engines.get(primitiveOf(entry.key).prefix)?.limitAnnounced(entry),
+      interrupted: () => {
+        for (const engine of this.#engines.values()) engine.limitUncertain();
+      },
+    });
   }
 
   #forgetOne(): void {
@@ -153,6 +204,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     ]);
     done.abort();
     this.#engines.clear();
+    this.#stopLimits?.();
     await store.close();
     await this.closeBackend();
   }
@@ -203,9 +255,19 @@ class OwningDispatcher extends NatsDispatcher {
   }
 
   static async open(options: ConnectOptions): Promise<NatsDispatcher> {
-    const { bucket, storage, replicas, placement, holder, ttl, safetyMargin, allowBucketUpdate, ...client } =
-      options;
-    const own = { bucket, storage, replicas, placement, holder, ttl, safetyMargin, allowBucketUpdate };
+    const {
+      bucket,
+      storage,
+      replicas,
+      placement,
+      holder,
+      ttl,
+      fair,
+      safetyMargin,
+      allowBucketUpdate,
+      ...client
+    } = options;
+    const own = { bucket, storage, replicas, placement, holder, ttl, fair, safetyMargin, allowBucketUpdate };
     const connection = await openConnection(client);
     try {
       return new OwningDispatcher(connection, own);
@@ -222,7 +284,7 @@ class OwningDispatcher extends NatsDispatcher {
 
 /** Primitives within one process, without a server: the same engine over a store in memory. */
 export class LocalDispatcher extends StoreDispatcher {
-  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'safetyMargin'> = {}) {
+  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'safetyMargin'> = {}) {
     super(new MemoryStore(systemClock), systemClock, options);
   }
 

@@ -11,7 +11,14 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
-export type { AcquireOptions, ConnectOptions, DispatcherOptions, SemaphoreOptions } from './options';
+export type {
+  AcquireOptions,
+  ConnectOptions,
+  DispatcherOptions,
+  LimitPolicy,
+  SemaphoreOptions,
+} from './options';
 export type { Permit } from './permit';
-export type { Semaphore } from './semaphore';
+export type { AcquireAllWant, Semaphore } from './semaphore';
+export type { HolderStatus, PrimitiveSummary, SemaphoreStatus, WaiterStatus } from './status';
 export type { NatsConnection } from './store/nats/connection';

@@ -1,6 +1,9 @@
 import type { ConnectionOptions } from './store/nats/connect';
 import { MAX_TIMER_MS } from './core/clock';
 import { safetyMargin } from './core/lease';
+import type { LimitPolicy } from './core/waiter';
+
+export type { LimitPolicy };
 
 /** Settings of a dispatcher. All are optional. */
 export interface DispatcherOptions {
@@ -25,6 +28,8 @@ export interface DispatcherOptions {
    * the servers' skew makes the promise of mutual exclusion hollow.
    */
   safetyMargin?: number;
+  /** Default for {@link SemaphoreOptions.fair}. */
+  fair?: boolean;
   /** Whether an existing bucket whose settings do not fit may be changed in place. Default false: it is an error. */
   allowBucketUpdate?: boolean;
 }
@@ -44,6 +49,18 @@ export interface SemaphoreOptions {
    * server counts whole seconds: it keeps the slot for the ttl rounded up.
    */
   ttl?: number;
+  /**
+   * Whether permits are granted in the order in which they were asked for, across all processes. Default false: processes
+   * are served in no order, each in its own. Fair costs two more writes an acquire, and a process that dies while it is
+   * first in the queue holds it up for 11 s at most. `tryAcquire` without a timeout never queues: it takes what is free.
+   */
+  fair?: boolean;
+  /**
+   * What to do when the number of slots in the code differs from the one stored with the semaphore, when it is first
+   * used: `"error"` (default) rejects with a {@link LimitConflictError}, `"adopt"` goes by the stored one, `"set"` stores
+   * the one in the code. Changes made later by `setPermits` or `addPermits` are followed, whatever the policy.
+   */
+  limitPolicy?: LimitPolicy;
 }
 
 /** Settings of one acquire. */
@@ -82,8 +99,28 @@ export function checkSlots(slots: unknown): number {
   return wholeNumber('slots', slots, 1, MOST_SLOTS);
 }
 
-export function checkCount(count: unknown, slots: number): number {
-  return wholeNumber('count', count, 1, slots, `the number of slots`);
+/** @param most and what that is */
+export function checkCount(count: unknown, most = MOST_SLOTS, what?: string): number {
+  return wholeNumber('count', count, 1, most, what);
+}
+
+export function checkDelta(delta: unknown): number {
+  return wholeNumber('delta', delta, -MOST_SLOTS, MOST_SLOTS);
+}
+
+export function checkPermitId(permitId: unknown): string {
+  if (typeof permitId !== 'string' || permitId === '') {
+    throw new TypeError(`permitId must be a non-empty string, got ${show(permitId)}`);
+  }
+  return permitId;
+}
+
+export function checkLimitPolicy(policy: unknown): LimitPolicy {
+  if (policy === undefined) return 'error';
+  if (policy !== 'error' && policy !== 'adopt' && policy !== 'set') {
+    throw new RangeError(`limitPolicy must be "error", "adopt" or "set", got ${show(policy)}`);
+  }
+  return policy;
 }
 
 export function checkTtl(ttl: unknown): number {

@@ -56,3 +56,7 @@ export function isoTime(wallTime: number): string {
 export function parseTime(stamp: string): number {
   return Date.parse(stamp);
 }
+
+export function toDate(wallTime: number): Date {
+  return new Date(wallTime);
+}

@@ -1,5 +1,5 @@
 import { BackendUnavailableError } from '../errors';
-import type { Entry, Filter, Store } from '../store/store';
+import type { Entry, Store } from '../store/store';
 import { backoff, jittered } from './backoff';
 import { type Clock, sleep } from './clock';
 import type { Picture } from './picture';
@@ -39,7 +39,7 @@ export class Feed {
     private readonly store: Store,
     private readonly clock: Clock,
     private readonly picture: Picture,
-    private readonly filters: readonly Filter[],
+    private readonly patterns: readonly string[],
     private readonly owner: FeedOwner,
     private readonly counts: FeedCounts,
   ) {}
@@ -56,15 +56,12 @@ export class Feed {
   start(): void {
     if (this.running) return;
     this.stopping = new AbortController();
-    this.stopListening = this.store.listen(
-      this.filters.map((filter) => filter.pattern),
-      {
-        changed: (entry) => {
-          if (this.picture.apply(entry, this.clock.now())) this.owner.changed(entry);
-        },
-        interrupted: () => this.refresh(),
+    this.stopListening = this.store.listen(this.patterns, {
+      changed: (entry) => {
+        if (this.picture.apply(entry, this.clock.now())) this.owner.changed(entry);
       },
-    );
+      interrupted: () => this.refresh(),
+    });
     this.refresh();
   }
 
@@ -102,7 +99,7 @@ export class Feed {
         try {
           await this.readOnce(stopped);
         } catch (error) {
-          if (!(error instanceof BackendUnavailableError)) throw error;
+          if (!(error instanceof BackendUnavailableError) || this.store.isClosed()) throw error;
           this.readAgain = true;
           await sleep(this.clock, pauses.next().value, stopped);
         }
@@ -122,7 +119,7 @@ export class Feed {
 
   private async readOnce(stopped: AbortSignal): Promise<boolean> {
     const askedAt = this.clock.now();
-    const entries = await this.store.read(this.filters);
+    const entries = await this.store.read(this.patterns);
     if (stopped.aborted) return false;
     let news = false;
     for (const entry of entries) {

@@ -1,8 +1,13 @@
-import type { Filter } from '../store/store';
-import { encodeName } from './name';
+import { decodeName, encodeName } from './name';
 
 /** Kinds of primitive, as the first token of their keys. */
 export type Kind = 'sem';
+
+/** What a key of a primitive stands for. */
+export type Part =
+  | { readonly part: 'limit' }
+  | { readonly part: 'slot'; readonly slot: number }
+  | { readonly part: 'ticket'; readonly id: string };
 
 /** Keys of one primitive: `<kind>.<name>.<part>...`. */
 export class Keys {
@@ -12,20 +17,42 @@ export class Keys {
     this.prefix = `${kind}.${encodeName(name)}`;
   }
 
+  get limit(): string {
+    return `${this.prefix}.limit`;
+  }
+
   slot(n: number): string {
     return `${this.prefix}.slot.${n}`;
   }
 
-  /** Which slot a key stands for; undefined if it is none. */
-  slotOf(key: string): number | undefined {
-    const start = `${this.prefix}.slot.`;
-    if (!key.startsWith(start)) return undefined;
-    const digits = key.slice(start.length);
-    return /^(0|[1-9]\d{0,9})$/.test(digits) ? Number(digits) : undefined;
+  ticket(id: string): string {
+    return `${this.prefix}.ticket.${id}`;
   }
 
-  /** Everything a waiter must know of. */
-  all(): Filter[] {
-    return [{ pattern: `${this.prefix}.>` }];
+  /** What a key stands for; undefined if it is none of this primitive's. */
+  parse(key: string): Part | undefined {
+    if (!key.startsWith(`${this.prefix}.`)) return undefined;
+    const [part, which, ...more] = key.slice(this.prefix.length + 1).split('.');
+    if (more.length > 0) return undefined;
+    if (part === 'limit' && which === undefined) return { part };
+    if (part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? '')) return { part, slot: Number(which) };
+    if (part === 'ticket' && which !== undefined && which !== '') return { part, id: which };
+    return undefined;
   }
+
+  /** All entries of the primitive. */
+  get all(): string {
+    return `${this.prefix}.>`;
+  }
+}
+
+/** All entries of all primitives of a kind. */
+export const allOf = (kind: Kind): string => `${kind}.*.>`;
+/** The limits of all primitives of a kind. */
+export const limitsOf = (kind: Kind): string => `${kind}.*.limit`;
+
+/** The prefix of the primitive that a key belongs to, and its name. */
+export function primitiveOf(key: string): { prefix: string; name: string } {
+  const [kind, token] = key.split('.');
+  return { prefix: `${kind}.${token}`, name: decodeName(token ?? '') };
 }

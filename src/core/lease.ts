@@ -3,7 +3,6 @@ import type { Entry } from '../store/store';
 import { jittered } from './backoff';
 import { sleep } from './clock';
 import type { Context } from './context';
-import { type Hold, decodeHold, encodeHold } from './record';
 
 /** One slot that a lease holds. */
 export interface HeldSlot {
@@ -15,9 +14,20 @@ export interface HeldSlot {
   withdrawn?: boolean;
 }
 
+/** What a lease writes under its keys. */
+export interface LeaseRecord {
+  /** Of the permit, or of the ticket. */
+  readonly id: string;
+  /** The value to write under a key, with a ttl and the revision that the lease began with. */
+  encode(key: string, ttl: number, token: number): string;
+  /** Whether a value under one of the keys is of this lease. */
+  owns(value: string): boolean;
+}
+
 export interface LeaseTerms {
   readonly primitive: string;
-  readonly hold: Hold;
+  readonly record: LeaseRecord;
+  readonly ttl: number;
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
   readonly sentAt: number;
@@ -59,14 +69,13 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
  * - The end, by release or loss, comes once, and leaves no timer behind.
  */
 export class Lease {
-  readonly token: bigint;
+  private readonly firstRevision: number;
   private readonly lossSignal = new AbortController();
   /** Aborted at the end: a renewal still without answer is then withdrawn instead of sent again. */
   private readonly over = new AbortController();
   private state: State = 'held';
   private ttl: number;
   private sentAt: number;
-  private hold: Hold;
   private slots: HeldSlot[];
   private cancelRenewal: (() => void) | undefined;
   private cancelDeadline: (() => void) | undefined;
@@ -79,15 +88,18 @@ export class Lease {
   ) {
     this.slots = terms.slots;
     this.sentAt = terms.sentAt;
-    this.ttl = terms.hold.ttl;
-    const token = Math.max(...terms.slots.map((slot) => slot.revision));
-    this.token = BigInt(token);
-    this.hold = { ...terms.hold, token };
+    this.ttl = terms.ttl;
+    this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
     this.schedule();
   }
 
   get id(): string {
-    return this.hold.permit;
+    return this.terms.record.id;
+  }
+
+  /** The highest revision of the claim. */
+  get token(): bigint {
+    return BigInt(this.firstRevision);
   }
 
   get signal(): AbortSignal {
@@ -101,9 +113,13 @@ export class Lease {
 
   /** Its slots as entries, as of our last write. */
   get entries(): Entry[] {
-    const value = encodeHold(this.hold);
     const writtenAt = this.context.clock.wallTime();
-    return this.slots.map(({ key, revision }) => ({ key, revision, value, writtenAt }));
+    return this.slots.map(({ key, revision }) => ({
+      key,
+      revision,
+      value: this.valueOf(key, this.ttl),
+      writtenAt,
+    }));
   }
 
   get isHeld(): boolean {
@@ -148,11 +164,8 @@ export class Lease {
     if (this.state !== 'held') return;
     const slot = this.slots.find(({ key }) => key === entry.key);
     if (slot === undefined || entry.revision <= slot.revision) return;
-    if (entry.value !== null) {
-      const decoded = decodeHold(entry.value);
-      // Our own renewal, announced before its answer came.
-      if (decoded.ok && decoded.record.permit === this.id) return;
-    }
+    // Our own renewal, announced before its answer came.
+    if (entry.value !== null && this.terms.record.owns(entry.value)) return;
     this.lose(`slot ${slot.slot} was ${entry.value === null ? 'taken from it' : 'written by somebody else'}`);
   }
 
@@ -165,6 +178,10 @@ export class Lease {
       new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive }),
     );
     this.context.background.add(this.free(this.slots));
+  }
+
+  private valueOf(key: string, ttl: number): string {
+    return this.terms.record.encode(key, ttl, this.firstRevision);
   }
 
   private get deadline(): number {
@@ -223,13 +240,13 @@ export class Lease {
 
   /** Writes every slot again. Each is withdrawn rather than repeated once the lease is over. */
   private async renewOnce(ttl: number): Promise<void> {
-    const hold = { ...this.hold, ttl };
-    const value = encodeHold(hold);
     const abandon = this.over.signal;
     const slots = this.slots;
     const results = await Promise.allSettled(
-      slots.map((slot) =>
-        this.context.store.commit([{ key: slot.key, expected: slot.revision, value, ttl }], { abandon }),
+      slots.map(({ key, revision }) =>
+        this.context.store.commit([{ key, expected: revision, value: this.valueOf(key, ttl), ttl }], {
+          abandon,
+        }),
       ),
     );
     let sentAt = Infinity;
@@ -251,7 +268,6 @@ export class Lease {
     if (failure !== undefined) return this.lose(failure);
     // The hold is good until its deadline; until then a later try may succeed.
     if (unanswered) return this.scheduleRenewal();
-    this.hold = hold;
     this.ttl = ttl;
     this.sentAt = sentAt;
     this.schedule();

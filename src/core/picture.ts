@@ -12,6 +12,9 @@ export interface Known extends Entry {
 export class Picture {
   private readonly known = new Map<string, Known>();
 
+  /** @param onChange told of every key of which something else is known than before; undefined: nothing is there */
+  constructor(private readonly onChange: (key: string, known: Known | undefined) => void = () => undefined) {}
+
   get(key: string): Known | undefined {
     return this.known.get(key);
   }
@@ -24,7 +27,7 @@ export class Picture {
   apply(entry: Entry, heardAt: number): boolean {
     const before = this.known.get(entry.key);
     if (before !== undefined && before.revision >= entry.revision) return false;
-    this.known.set(entry.key, { ...entry, heardAt });
+    this.put({ ...entry, heardAt });
     return true;
   }
 
@@ -35,11 +38,11 @@ export class Picture {
   learnRevision(key: string, actual: number, heardAt: number): boolean {
     const before = this.known.get(key);
     if (actual === 0) {
-      this.known.set(key, { key, revision: 0, value: null, writtenAt: 0, heardAt });
+      this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt });
       return true;
     }
     if (before === undefined || before.revision !== actual || before.value !== null) return false;
-    this.known.set(key, { ...before, heardAt });
+    this.put({ ...before, heardAt });
     return true;
   }
 
@@ -48,7 +51,7 @@ export class Picture {
     let changed = false;
     for (const { key, heardAt, value } of this.known.values()) {
       if (found.has(key) || heardAt >= askedAt) continue;
-      this.known.delete(key);
+      this.drop(key);
       changed ||= value !== null;
     }
     return changed;
@@ -63,15 +66,22 @@ export class Picture {
     return known !== undefined && now - known.heardAt < MARKER_TTL_MS ? known.revision : 0;
   }
 
-  /** Keeps only keys that hold no value, at most `most` of them: all that is of use when nobody tells of changes. */
-  shrinkToFree(most: number): void {
-    let kept = 0;
-    for (const { key, value } of this.known.values()) {
-      if (value !== null || ++kept > most) this.known.delete(key);
-    }
+  /** Forgets all keys but those that `keep` chooses. */
+  shrink(keep: (known: Known) => boolean): void {
+    for (const known of this.known.values()) if (!keep(known)) this.drop(known.key);
   }
 
   clear(): void {
-    this.known.clear();
+    this.shrink(() => false);
+  }
+
+  private put(known: Known): void {
+    this.known.set(known.key, known);
+    this.onChange(known.key, known);
+  }
+
+  private drop(key: string): void {
+    this.known.delete(key);
+    this.onChange(key, undefined);
   }
 }

@@ -1,12 +1,5 @@
+import type { Board } from './board';
 import type { Keys } from './keys';
-import type { Picture } from './picture';
-import { type Hold, decodeHold } from './record';
-
-/** What the entries say of one slot. */
-export type SlotState =
-  | { readonly state: 'free'; readonly slot: number; readonly expected: number }
-  | { readonly state: 'held'; readonly slot: number; readonly hold: Hold }
-  | { readonly state: 'corrupt'; readonly slot: number; readonly key: string; readonly reason: string };
 
 /** A slot that may be claimed, and the revision to expect of it. */
 export interface FreeSlot {
@@ -14,19 +7,39 @@ export interface FreeSlot {
   readonly expected: number;
 }
 
-/** What the entries say of slot 0 to `limit` - 1. */
-export function readSlots(picture: Picture, keys: Keys, limit: number, now: number): SlotState[] {
-  return Array.from({ length: limit }, (_, slot): SlotState => {
-    const key = keys.slot(slot);
-    const known = picture.get(key);
-    if (known === undefined || known.value === null) {
-      return { state: 'free', slot, expected: picture.expectedIfFree(key, now) };
-    }
-    const decoded = decodeHold(known.value);
-    return decoded.ok
-      ? { state: 'held', slot, hold: decoded.record }
-      : { state: 'corrupt', slot, key, reason: decoded.reason };
-  });
+/**
+ * How many of the lowest slots may be granted under a limit, given which slots are taken.
+ *
+ * After a shrink, slots above the limit may still be held. Until they are released the limit must hold for all together:
+ * the largest t such that t plus the number of taken slots from t on is within the limit. Whoever grants only slots below
+ * t keeps it, whatever others who follow the same rule grant at the same time: taken slots from t on can only become fewer.
+ */
+export function grantable(limit: number, taken: Iterable<number>): number {
+  const high = [...taken].sort((a, b) => b - a);
+  let t = limit;
+  let above = 0;
+  // Walk down from the top: slots at or above t are counted in `above`.
+  for (;;) {
+    while (above < high.length && (high[above] as number) >= t) above++;
+    if (t + above <= limit || t === 0) return Math.max(0, t);
+    t = limit - above;
+  }
+}
+
+/** Slots that may be claimed now, as a board that shows everything has them. */
+export function freeSlots(board: Board, keys: Keys, limit: number, now: number): FreeSlot[] {
+  const most = board.fits(limit) ? limit : grantable(limit, board.taken.keys());
+  const free: FreeSlot[] = [];
+  for (let slot = 0; slot < most; slot++) {
+    if (board.taken.has(slot)) continue;
+    free.push({ slot, expected: board.picture.expectedIfFree(keys.slot(slot), now) });
+  }
+  return free;
+}
+
+/** How many permits are to be had: what is left of the limit after all that is taken, also above it. */
+export function available(board: Board, limit: number): number {
+  return Math.max(0, limit - board.taken.size);
 }
 
 /**

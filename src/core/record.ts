@@ -1,6 +1,6 @@
 /**
  * The values in the bucket: JSON that a person can read, with a version. What does not decode is never repaired, never
- * overwritten and never taken for free.
+ * overwritten and never taken for free. `docs/protocol.md` describes them for other clients.
  */
 
 export const FORMAT_VERSION = 1;
@@ -17,34 +17,69 @@ export interface Hold {
   readonly ttl: number;
   /** Fencing token of the permit. Absent in the claim itself, whose own revision it is. */
   readonly token?: number;
+  /** The ticket that this hold serves. */
+  readonly ticket?: string;
   readonly meta?: Readonly<Record<string, string>>;
+}
+
+/** Value of a ticket: a place in the queue. */
+export interface Ticket {
+  readonly holder: string;
+  readonly since: string;
+  readonly ttl: number;
+  /** How many slots it waits for. */
+  readonly count: number;
+  /** Its place: the revision that created it. Absent in the write that did. */
+  readonly token?: number;
+  readonly meta?: Readonly<Record<string, string>>;
+}
+
+/** Value of the limit. */
+export interface Limit {
+  readonly slots: number;
 }
 
 export type Decoded<T> =
   { readonly ok: true; readonly record: T } | { readonly ok: false; readonly reason: string };
 
-export function encodeHold(hold: Hold): string {
-  return JSON.stringify({ v: FORMAT_VERSION, ...hold });
+export function encodeRecord(record: Hold | Ticket | Limit): string {
+  return JSON.stringify({ v: FORMAT_VERSION, ...record });
 }
 
 export function decodeHold(value: string): Decoded<Hold> {
   return decodeVersioned(value, (fields) => {
-    const { permit, holder, since, ttl, token, meta } = fields;
+    const wrong = commonFault(fields);
+    if (wrong !== undefined) return wrong;
+    const { permit, ticket } = fields;
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
-    if (typeof holder !== 'string') return 'holder is not a string';
-    if (typeof since !== 'string') return 'since is not a string';
-    if (typeof ttl !== 'number' || !(ttl > 0)) return 'ttl is not a positive number';
-    if (token !== undefined && !Number.isSafeInteger(token)) return 'token is not a whole number';
-    if (meta !== undefined && !isStringMap(meta)) return 'meta is not an object of strings';
-    return {
-      permit,
-      holder,
-      since,
-      ttl,
-      ...(token === undefined ? {} : { token: token as number }),
-      ...(meta === undefined ? {} : { meta }),
-    };
+    if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
+    return fields as unknown as Hold;
   });
+}
+
+export function decodeTicket(value: string): Decoded<Ticket> {
+  return decodeVersioned(value, (fields) => {
+    const wrong = commonFault(fields);
+    if (wrong !== undefined) return wrong;
+    if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
+    return fields as unknown as Ticket;
+  });
+}
+
+export function decodeLimit(value: string): Decoded<Limit> {
+  return decodeVersioned(value, ({ slots }) =>
+    isWhole(slots) && slots >= 1 ? { slots } : 'slots is not a whole number above 0',
+  );
+}
+
+/** What is wrong with the fields that holds and tickets share. */
+function commonFault({ holder, since, ttl, token, meta }: Record<string, unknown>): string | undefined {
+  if (typeof holder !== 'string') return 'holder is not a string';
+  if (typeof since !== 'string') return 'since is not a string';
+  if (typeof ttl !== 'number' || !(ttl > 0)) return 'ttl is not a positive number';
+  if (token !== undefined && !isWhole(token)) return 'token is not a whole number';
+  if (meta !== undefined && !isStringMap(meta)) return 'meta is not an object of strings';
+  return undefined;
 }
 
 /** Parses a value and checks its version; `read` gives the record, or says in words what is wrong with it. */
@@ -61,15 +96,19 @@ function decodeVersioned<T extends object>(
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     return { ok: false, reason: 'it is not a JSON object' };
   }
-  const fields = parsed as Record<string, unknown>;
-  if (fields.v !== FORMAT_VERSION) {
+  const { v, ...fields } = parsed as Record<string, unknown>;
+  if (v !== FORMAT_VERSION) {
     return {
       ok: false,
-      reason: `its format version is ${JSON.stringify(fields.v)}, this package reads ${FORMAT_VERSION}`,
+      reason: `its format version is ${JSON.stringify(v)}, this package reads ${FORMAT_VERSION}`,
     };
   }
   const record = read(fields);
   return typeof record === 'string' ? { ok: false, reason: record } : { ok: true, record };
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
 }
 
 function isStringMap(value: unknown): value is Record<string, string> {

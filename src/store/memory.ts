@@ -5,7 +5,6 @@ import {
   type CommitOptions,
   type CommitResult,
   type Entry,
-  type Filter,
   type Listener,
   type Store,
   type Write,
@@ -46,9 +45,9 @@ export class MemoryStore implements Store {
     return Promise.resolve({ committed: true, revisions, sentAt });
   }
 
-  read(filters: readonly Filter[]): Promise<readonly Entry[]> {
+  read(patterns: readonly string[]): Promise<readonly Entry[]> {
     const found = [...this.entries.values()].filter((entry) =>
-      filters.some((filter) => matches(filter.pattern, entry.key)),
+      patterns.some((pattern) => matches(pattern, entry.key)),
     );
     return Promise.resolve(
       found.map(({ key, revision, value, writtenAt }) => ({ key, revision, value, writtenAt })),
@@ -67,6 +66,10 @@ export class MemoryStore implements Store {
 
   trouble(): undefined {
     return undefined;
+  }
+
+  isClosed(): boolean {
+    return false;
   }
 
   close(): Promise<void> {

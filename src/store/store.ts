@@ -1,6 +1,7 @@
 /**
  * The port between the engine and what keeps the entries. A store is a set of keys; each key has at most one value,
- * written under a revision. Revisions come from one counter for the whole store and only ever grow.
+ * written under a revision. Revisions come from one counter for the whole store and only ever grow. Keys are tokens joined
+ * by dots; in a pattern of keys `*` stands for one token and a final `>` for the rest.
  */
 
 /** The latest thing known of a key. */
@@ -51,13 +52,6 @@ export interface CommitOptions {
   readonly abandon?: AbortSignal;
 }
 
-/** One key, or all keys that match a pattern (`*` one token, `>` the rest), perhaps with a finer partition of them. */
-export interface Filter {
-  readonly pattern: string;
-  /** Patterns that together match the same keys; used when there are too many for one answer. */
-  readonly parts?: readonly string[];
-}
-
 export interface Listener {
   /** A key changed. May come late, twice, or out of order between keys; never out of order for one key. */
   changed(entry: Entry): void;
@@ -78,16 +72,18 @@ export interface Store {
    */
   commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult>;
   /**
-   * The entries under the filters, removal markers included, as fresh as any write or listener event seen before.
+   * The entries under the patterns, removal markers included, as fresh as any write or listener event seen before.
    * @throws BackendUnavailableError
    */
-  read(filters: readonly Filter[], options?: { until?: number }): Promise<readonly Entry[]>;
+  read(patterns: readonly string[], options?: { until?: number }): Promise<readonly Entry[]>;
   /** Tells of every change under a pattern from now on. The returned function ends it. */
   listen(patterns: readonly string[], listener: Listener): () => void;
   /** Calls back when all entries are gone at once: the bucket was deleted, or replaced. Returns how to stop that. */
   onReset(callback: () => void): () => void;
   /** Why the store can not be reached at this moment; undefined while it can, as far as is known. */
   trouble(): Error | undefined;
+  /** Whether the store can never be reached again. */
+  isClosed(): boolean;
   /** Stops listening and waiting. Holds nothing afterwards. */
   close(): Promise<void>;
 }

@@ -46,7 +46,7 @@ async function open(url: string, bucket: string): Promise<Store> {
 }
 
 async function stored(key: string): Promise<{ value: string | null; revision: number } | undefined> {
-  const [entry] = await witness.read([{ pattern: key }]);
+  const [entry] = await witness.read([key]);
   return entry && { value: entry.value, revision: entry.revision };
 }
 

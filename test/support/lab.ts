@@ -3,15 +3,7 @@ import { Background, type Context } from '../../src/core/context';
 import { Engine } from '../../src/core/engine';
 import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
-import type {
-  CommitOptions,
-  CommitResult,
-  Entry,
-  Filter,
-  Listener,
-  Store,
-  Write,
-} from '../../src/store/store';
+import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
 import { type Semaphore, createSemaphore } from '../../src/semaphore';
 import { FakeClock, settle } from './fake-clock';
 
@@ -36,7 +28,7 @@ export class Lab {
     private readonly safetyMargin?: number,
   ) {}
 
-  client(name: string, slots: number, ttl: number): LabClient {
+  client(name: string, slots: number, ttl: number, fair = false): LabClient {
     const clock = new PausableClock(this.clock);
     const wire = new Wire(this.store);
     const context: Context = {
@@ -47,15 +39,23 @@ export class Lab {
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
     };
-    const engine = new Engine(context, name, new Keys('sem', name), slots);
+    const engine = new Engine(context, name, new Keys('sem', name));
     this.engines.push(engine);
-    const semaphore = createSemaphore({ name, slots, ttl, safetyMargin: undefined, engine: () => engine });
+    const semaphore = createSemaphore({
+      name,
+      slots,
+      ttl,
+      fair,
+      limitPolicy: 'error',
+      safetyMargin: undefined,
+      engine: () => engine,
+    });
     return { semaphore, wire, clock };
   }
 
   /** Removes a key as the server's expiry does it: without looking what is there. */
   async wipe(key: string): Promise<void> {
-    const [entry] = await this.store.read([{ pattern: key }]);
+    const [entry] = await this.store.read([key]);
     await this.store.commit([{ key, expected: entry?.revision ?? 0, value: null }]);
   }
 
@@ -107,9 +107,9 @@ export class Wire implements Store {
     return result;
   }
 
-  async read(filters: readonly Filter[]): Promise<readonly Entry[]> {
+  async read(patterns: readonly string[]): Promise<readonly Entry[]> {
     await this.passage();
-    const entries = await this.inner.read(filters);
+    const entries = await this.inner.read(patterns);
     await this.answer();
     return entries;
   }
@@ -134,6 +134,10 @@ export class Wire implements Store {
 
   trouble(): Error | undefined {
     return this.held === undefined ? undefined : new Error('the link is cut');
+  }
+
+  isClosed(): boolean {
+    return false;
   }
 
   close(): Promise<void> {

@@ -49,7 +49,7 @@ function regardless(which: (write: Write) => boolean): Sabotage {
 }
 
 async function revisionNow(store: Store, key: string): Promise<number> {
-  return (await store.read([{ pattern: key }]))[0]?.revision ?? 0;
+  return (await store.read([key]))[0]?.revision ?? 0;
 }
 
 interface Variant {

@@ -71,6 +71,22 @@ export class BucketOpener {
     }
   }
 
+  /** The keys under some patterns, as the stream's leader has them. */
+  async list(patterns: readonly string[]): Promise<readonly string[]> {
+    const keys = new Set<string>();
+    try {
+      const manager = await this.jetstream();
+      for (const pattern of patterns) {
+        const filter = { subjects_filter: this.names.subject(pattern) };
+        const { state } = await this.link.exchange(() => manager.streams.info(this.names.stream, filter));
+        for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
+      }
+    } catch (error) {
+      throw this.explain(error, `listing the keys of the bucket "${this.names.bucket}"`);
+    }
+    return [...keys];
+  }
+
   /** Last sequence of the stream on its leader. */
   async lastSequence(): Promise<number> {
     return (await this.find())?.state.last_seq ?? 0;

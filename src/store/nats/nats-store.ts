@@ -7,7 +7,6 @@ import {
   type CommitOptions,
   type CommitResult,
   type Entry,
-  type Filter,
   type Listener,
   type Store,
   type Write,
@@ -114,16 +113,16 @@ export class NatsStore implements Store {
     throw new Error('unreachable');
   }
 
-  async read(filters: readonly Filter[], options: { until?: number } = {}): Promise<readonly Entry[]> {
+  async read(patterns: readonly string[], options: { until?: number } = {}): Promise<readonly Entry[]> {
     const limit = new Limit(this.clock, Math.min(options.until ?? Infinity, this.clock.now() + READ_MS));
     for (const pause of backoff(5, 500)) {
       const bucket = await this.available(limit);
       try {
         const timeout = limit.clip(ATTEMPT_MS);
         const floor = (bucket?.replicas ?? 1) > 1 ? await this.opener.lastSequence() : 0;
-        const { entries, upTo } = await readLast(this.link, this.names, filters, timeout);
+        const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
         if (bucket === undefined || bucket.replicas === 1 || (upTo ?? 0) >= floor) return entries;
-        if (upTo === undefined && (await this.nothingThere(filters, timeout))) return entries;
+        if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;
       } catch (error) {
         const kind = failureKind(error);
         if (kind === undefined) throw error;
@@ -152,6 +151,10 @@ export class NatsStore implements Store {
   onReset(callback: () => void): () => void {
     this.resetCallbacks.add(callback);
     return () => this.resetCallbacks.delete(callback);
+  }
+
+  isClosed(): boolean {
+    return this.closing.signal.aborted || this.connection.isClosed();
   }
 
   close(): Promise<void> {
@@ -203,8 +206,8 @@ export class NatsStore implements Store {
     throw new Error('unreachable');
   }
 
-  private async nothingThere(filters: readonly Filter[], timeout: number): Promise<boolean> {
-    for (const { pattern } of filters) {
+  private async nothingThere(patterns: readonly string[], timeout: number): Promise<boolean> {
+    for (const pattern of patterns) {
       if (!(await leaderFindsNone(this.link, this.names, pattern, timeout))) return false;
     }
     return true;

@@ -1,4 +1,4 @@
-import type { Entry, Filter } from '../store';
+import type { Entry } from '../store';
 import type { Message } from './connection';
 import { RequestFailure } from './failure';
 import type { Link } from './link';
@@ -20,37 +20,40 @@ export interface StoredWrite {
 /** More than a request ever yields: the answer ends with a message of its own. */
 const ANY_NUMBER = 1_000_000;
 
+/** The server refuses to give more than 1,024 entries in one answer. */
+const KEYS_PER_ANSWER = 1_000;
+
+/** Knows which keys there are. */
+export interface KeyLister {
+  /** All keys under the patterns, as the stream's leader has them. */
+  list(patterns: readonly string[]): Promise<readonly string[]>;
+}
+
 /**
- * The last entry of every key under the filters, by one direct get (ADR-31), or several where the server finds too many
- * for one. Any replica may answer: the caller compares {@link Answer.upTo}.
+ * The last entry of every key under the patterns, by one direct get (ADR-31); where the server finds too many for one
+ * answer, key by key in several. Any replica may answer: the caller compares {@link Answer.upTo}.
  * @throws RequestFailure
  */
 export async function readLast(
   link: Link,
   names: BucketNames,
-  filters: readonly Filter[],
+  lister: KeyLister,
+  patterns: readonly string[],
   timeout: number,
 ): Promise<Answer> {
-  const answer = await directGet(
-    link,
-    names,
-    filters.map((filter) => filter.pattern),
-    timeout,
-  );
+  const answer = await directGet(link, names, patterns, timeout);
   if (answer !== 'too many') return answer;
-  const smaller = split(filters);
-  if (smaller === undefined) {
-    throw new Error(`more than 1,024 keys under ${filters.map((filter) => filter.pattern).join(', ')}`);
+  const keys = await lister.list(patterns);
+  const entries: Entry[] = [];
+  let upTo: number | undefined;
+  for (let i = 0; i < keys.length; i += KEYS_PER_ANSWER) {
+    const part = await directGet(link, names, keys.slice(i, i + KEYS_PER_ANSWER), timeout);
+    if (part === 'too many')
+      throw new RequestFailure('silent', 'the server gave fewer entries than were asked for');
+    entries.push(...part.entries);
+    if (part.upTo !== undefined) upTo = Math.min(upTo ?? part.upTo, part.upTo);
   }
-  const answers: Answer[] = [];
-  for (const some of smaller) answers.push(await readLast(link, names, some, timeout));
-  return {
-    entries: answers.flatMap((part) => part.entries),
-    upTo: answers.reduce<number | undefined>(
-      (least, { upTo }) => (upTo === undefined ? least : Math.min(least ?? upTo, upTo)),
-      undefined,
-    ),
-  };
+  return { entries, upTo };
 }
 
 /** Whether the stream's leader finds nothing under a pattern. */
@@ -150,12 +153,4 @@ function endOf(message: Message): { upTo: number | undefined } | 'too many' | un
     default:
       throw new RequestFailure('absent', `the server refused a read with status ${message.headers?.code}`);
   }
-}
-
-function split(filters: readonly Filter[]): readonly (readonly Filter[])[] | undefined {
-  if (filters.length > 1) {
-    const half = Math.ceil(filters.length / 2);
-    return [filters.slice(0, half), filters.slice(half)];
-  }
-  return filters[0]?.parts?.map((pattern) => [{ pattern }]);
 }

@@ -1,0 +1,154 @@
+import type { Entry } from '../store/store';
+import type { Keys } from './keys';
+import { Picture, type Known } from './picture';
+import {
+  type Decoded,
+  type Hold,
+  type Limit,
+  type Ticket,
+  decodeHold,
+  decodeLimit,
+  decodeTicket,
+} from './record';
+
+/** A slot that is not free: held, or not readable and therefore taken. */
+export interface TakenSlot {
+  readonly slot: number;
+  readonly entry: Known;
+  readonly hold: Decoded<Hold>;
+}
+
+/** A place in the queue. */
+export interface QueuedTicket {
+  readonly id: string;
+  /** Revision that created it: the queue's order. */
+  readonly order: number;
+  readonly entry: Known;
+  readonly ticket: Ticket;
+}
+
+/**
+ * The picture of one primitive, read as what it means: its limit, who holds which slot, who waits in which order. Kept up
+ * to date entry by entry, so that looking costs the same however many wait.
+ */
+export class Board {
+  readonly picture = new Picture((key, known) => this.reread(key, known));
+  private readonly takenSlots = new Map<number, TakenSlot>();
+  private readonly tickets = new Map<string, QueuedTicket>();
+  private readonly line: QueuedTicket[] = [];
+  /** How many taken slots name a ticket: while one does, the ticket is served. */
+  private readonly served = new Map<string, number>();
+  private readonly unreadable = new Map<string, string>();
+  private storedLimit: { limit: Decoded<Limit>; revision: number } | undefined;
+
+  constructor(private readonly keys: Keys) {}
+
+  /** The limit as stored; undefined if none is known to be. */
+  get limit(): { readonly limit: Decoded<Limit>; readonly revision: number } | undefined {
+    return this.storedLimit;
+  }
+
+  get taken(): ReadonlyMap<number, TakenSlot> {
+    return this.takenSlots;
+  }
+
+  /** Those who wait, first come first; those already served left out. */
+  get queue(): QueuedTicket[] {
+    return this.line.filter(({ id }) => !this.served.has(id));
+  }
+
+  /** Who is to be served next. */
+  get head(): QueuedTicket | undefined {
+    return this.line.find(({ id }) => !this.served.has(id));
+  }
+
+  /** Keys whose value can not be read, with the reason. */
+  get corrupt(): ReadonlyMap<string, string> {
+    return this.unreadable;
+  }
+
+  /** Whether every taken slot lies within a limit. After a shrink some may not. */
+  fits(limit: number): boolean {
+    for (const slot of this.takenSlots.keys()) if (slot >= limit) return false;
+    return true;
+  }
+
+  apply(entry: Entry, heardAt: number): boolean {
+    return this.picture.apply(entry, heardAt);
+  }
+
+  private reread(key: string, known: Known | undefined): void {
+    const part = this.keys.parse(key);
+    if (part === undefined) return;
+    this.unreadable.delete(key);
+    const value = known?.value ?? null;
+    if (known === undefined || value === null) {
+      if (part.part === 'limit') this.storedLimit = undefined;
+      else if (part.part === 'slot') this.vacate(part.slot);
+      else this.leave(part.id);
+      return;
+    }
+    if (part.part === 'limit') {
+      this.storedLimit = { limit: this.check(key, decodeLimit(value)), revision: known.revision };
+    } else if (part.part === 'slot') {
+      this.vacate(part.slot);
+      const hold = this.check(key, decodeHold(value));
+      this.takenSlots.set(part.slot, { slot: part.slot, entry: known, hold });
+      if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
+    } else {
+      const ticket = this.check(key, decodeTicket(value));
+      this.leave(part.id);
+      // One that can not be read has no place: nobody can know for how long it would block the others.
+      if (ticket.ok)
+        this.enter({
+          id: part.id,
+          order: ticket.record.token ?? known.revision,
+          entry: known,
+          ticket: ticket.record,
+        });
+    }
+  }
+
+  private check<T>(key: string, decoded: Decoded<T>): Decoded<T> {
+    if (!decoded.ok) this.unreadable.set(key, decoded.reason);
+    return decoded;
+  }
+
+  private vacate(slot: number): void {
+    const before = this.takenSlots.get(slot);
+    if (before === undefined) return;
+    this.takenSlots.delete(slot);
+    if (before.hold.ok && before.hold.record.ticket !== undefined)
+      this.countServed(before.hold.record.ticket, -1);
+  }
+
+  private countServed(ticket: string, change: number): void {
+    const count = (this.served.get(ticket) ?? 0) + change;
+    if (count > 0) this.served.set(ticket, count);
+    else this.served.delete(ticket);
+  }
+
+  private enter(ticket: QueuedTicket): void {
+    this.tickets.set(ticket.id, ticket);
+    this.line.splice(this.placeOf(ticket.order), 0, ticket);
+  }
+
+  private leave(id: string): void {
+    const ticket = this.tickets.get(id);
+    if (ticket === undefined) return;
+    this.tickets.delete(id);
+    this.line.splice(this.placeOf(ticket.order), 1);
+  }
+
+  /** Index of the first in line with that order or a later one. */
+  private placeOf(order: number): number {
+    let low = 0;
+    let high = this.line.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.line[middle] as QueuedTicket).order < order) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

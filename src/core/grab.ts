@@ -1,0 +1,125 @@
+import type { CommitResult } from '../store/store';
+import { isoTime } from './clock';
+import type { Context } from './context';
+import type { Engine, Reservation } from './engine';
+import { newId } from './id';
+import { Lease, type LeaseOwner, type LeaseRecord } from './lease';
+import type { FreeSlot } from './plan';
+import { type Hold, decodeHold, encodeRecord } from './record';
+import type { Want } from './waiter';
+
+/** Slots of one primitive, as part of a permit. */
+export interface GrabPart {
+  readonly engine: Engine;
+  readonly slots: readonly FreeSlot[];
+  /** The ticket that is served by it. */
+  readonly ticket?: string | undefined;
+}
+
+/**
+ * Tries once to take slots, of one primitive or of several, in one commit: all or none. Resolves with the lease, or with
+ * undefined if somebody was faster; the boards concerned know more then.
+ *
+ * The claim counts only if nothing happened between deciding and hearing of it that forbids it: the bucket replaced, the
+ * limit lowered below what it was decided by. Such a claim is taken back before anyone is told of it.
+ */
+export async function grab(
+  context: Context,
+  primitive: string,
+  parts: readonly GrabPart[],
+  want: Want,
+  abandon: AbortSignal,
+): Promise<Lease | undefined> {
+  const { clock } = context;
+  const hold: Hold = {
+    permit: newId(),
+    holder: context.holder,
+    since: isoTime(clock.wallTime()),
+    ttl: want.ttl,
+    ...(want.metadata === undefined ? {} : { meta: want.metadata }),
+  };
+  const content = new Map<string, Hold>();
+  const writes = parts.flatMap(({ engine, slots, ticket }) =>
+    slots.map(({ slot, expected }) => {
+      const key = engine.keys.slot(slot);
+      const own = ticket === undefined ? hold : { ...hold, ticket };
+      content.set(key, own);
+      return { key, expected, value: encodeRecord(own), ttl: want.ttl };
+    }),
+  );
+  const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
+  const committing = context.store.commit(writes, { abandon });
+  context.background.add(committing);
+  let result: CommitResult;
+  try {
+    result = await committing;
+  } finally {
+    for (const reservation of reservations) reservation.end();
+  }
+  if (!result.committed) {
+    for (const { engine, slots } of parts)
+      engine.refused(slots, writes.length === 1 ? result.actual : undefined);
+    return undefined;
+  }
+  const { revisions, sentAt } = result;
+  const entries = writes.map(({ key, value }, i) => ({
+    key,
+    value,
+    revision: revisions[i] as number,
+    writtenAt: clock.wallTime(),
+  }));
+  const slots = parts.flatMap((part) => part.slots.map(({ slot }) => slot));
+  const held = entries.map(({ key, revision }, i) => ({ slot: slots[i] as number, key, revision }));
+  const engines = parts.map(({ engine }) => engine);
+  const lease = new Lease(context, ownersOf(engines), {
+    primitive,
+    record: recordOf(hold, content),
+    ttl: want.ttl,
+    slots: held,
+    sentAt,
+    autoRenew: want.autoRenew,
+  });
+  for (const { engine } of parts) {
+    const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
+    engine.adopt(lease, own);
+  }
+  return standing(context, lease, reservations, Math.max(...revisions)) ? lease : undefined;
+}
+
+function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
+  return {
+    id: hold.permit,
+    encode: (key, ttl, token) => encodeRecord({ ...(content.get(key) ?? hold), ttl, token }),
+    owns: (value) => {
+      const decoded = decodeHold(value);
+      return decoded.ok && decoded.record.permit === hold.permit;
+    },
+  };
+}
+
+/** Whether a claim still counts; if not, it is taken back. */
+function standing(
+  context: Context,
+  lease: Lease,
+  reservations: readonly Reservation[],
+  revision: number,
+): boolean {
+  if (reservations.some((reservation) => reservation.bucketReplaced())) {
+    lease.lose('the bucket was deleted or replaced');
+  } else if (reservations.some((reservation) => reservation.limitLoweredBefore(revision))) {
+    context.background.add(lease.release());
+  }
+  return lease.isHeld;
+}
+
+function ownersOf(engines: readonly Engine[]): LeaseOwner {
+  return {
+    freed: (slots) => {
+      for (const engine of engines)
+        engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));
+    },
+    ended: (lease) => {
+      for (const engine of engines) engine.ended(lease);
+    },
+  };
+}

@@ -1,0 +1,125 @@
+import type { Board } from './core/board';
+import { parseTime, toDate } from './core/clock';
+import { available } from './core/plan';
+import type { Hold } from './core/record';
+
+/** A permit as others see it. */
+export interface HolderStatus {
+  readonly permitId: string;
+  /** Who holds it: {@link DispatcherOptions.holder}. */
+  readonly holder: string;
+  readonly slots: readonly number[];
+  /** When it was granted, by the holder's clock. */
+  readonly since: Date;
+  /** When the server frees its slots unless it is renewed, by the server's clock. */
+  readonly expiresAt: Date;
+  readonly fencingToken: bigint;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A place in the queue, as others see it. Only those who wait with `fair: true` have one. */
+export interface WaiterStatus {
+  readonly holder: string;
+  /** How many slots it waits for. */
+  readonly count: number;
+  readonly since: Date;
+  /** When the place is lost unless it is renewed. */
+  readonly expiresAt: Date;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A semaphore at one moment. */
+export interface SemaphoreStatus {
+  readonly name: string;
+  readonly kind: 'semaphore';
+  /** The limit: how many slots there are. */
+  readonly slots: number;
+  /** How many of them could be had now. */
+  readonly available: number;
+  readonly holders: readonly HolderStatus[];
+  /** First come first. */
+  readonly waiters: readonly WaiterStatus[];
+  /** Entries that can not be read. Such a slot counts as taken until somebody removes the entry. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** A semaphore in a list. */
+export interface PrimitiveSummary {
+  readonly name: string;
+  readonly kind: 'semaphore';
+  /** The limit; undefined if none is stored. */
+  readonly slots: number | undefined;
+  /** How many slots are taken. */
+  readonly held: number;
+  /** How many wait with a ticket. */
+  readonly waiting: number;
+}
+
+/** @param limit to show where none is stored */
+export function statusOf(name: string, board: Board, limit: number): SemaphoreStatus {
+  const slots = limitOf(board) ?? limit;
+  return {
+    name,
+    kind: 'semaphore',
+    slots,
+    available: available(board, slots),
+    holders: holdersOf(board),
+    waiters: board.queue.map(({ ticket, entry }) => ({
+      holder: ticket.holder,
+      count: ticket.count,
+      since: toDate(parseTime(ticket.since)),
+      expiresAt: expiry(entry.writtenAt, ticket.ttl),
+      metadata: ticket.meta ?? {},
+    })),
+    corrupt: [...board.corrupt].map(([key, reason]) => ({ key, reason })),
+  };
+}
+
+export function summaryOf(name: string, board: Board): PrimitiveSummary {
+  return {
+    name,
+    kind: 'semaphore',
+    slots: limitOf(board),
+    held: board.taken.size,
+    waiting: board.queue.length,
+  };
+}
+
+function limitOf(board: Board): number | undefined {
+  const stored = board.limit?.limit;
+  return stored?.ok === true ? stored.record.slots : undefined;
+}
+
+/** Slots of one permit together, in the order in which permits were granted. */
+function holdersOf(board: Board): HolderStatus[] {
+  const permits = new Map<string, { hold: Hold; slots: number[]; token: number; writtenAt: number }>();
+  for (const { slot, hold, entry } of board.taken.values()) {
+    if (!hold.ok) continue;
+    const { record } = hold;
+    const token = record.token ?? entry.revision;
+    const known = permits.get(record.permit);
+    if (known === undefined) {
+      permits.set(record.permit, { hold: record, slots: [slot], token, writtenAt: entry.writtenAt });
+    } else {
+      known.slots.push(slot);
+      known.token = Math.max(known.token, token);
+      known.writtenAt = Math.min(known.writtenAt, entry.writtenAt);
+    }
+  }
+  return [...permits.values()]
+    .sort((a, b) => a.token - b.token)
+    .map(({ hold, slots, token, writtenAt }) => ({
+      permitId: hold.permit,
+      holder: hold.holder,
+      slots: slots.sort((a, b) => a - b),
+      since: toDate(parseTime(hold.since)),
+      expiresAt: expiry(writtenAt, hold.ttl),
+      fencingToken: BigInt(token),
+      metadata: hold.meta ?? {},
+    }));
+}
+
+/** The server keeps an entry for its ttl in whole seconds, rounded up. */
+function expiry(writtenAt: number, ttl: number): Date {
+  return toDate(writtenAt + Math.ceil(ttl / 1000) * 1000);
+}
