@@ -1,10 +1,10 @@
-import { AcquireTimeoutError } from '../errors';
 import type { Context } from './context';
 import type { Engine } from './engine';
 import { grab } from './grab';
 import type { FreeSlot } from './plan';
 import type { Lease } from './lease';
-import { type Patience, Waiter, type Want, unavailable } from './waiter';
+import { nothingFree, outOfTime, unavailable } from './refusals';
+import { type Patience, Waiter, type Want } from './waiter';
 
 /** So many slots of one primitive, as part of a permit on several. */
 export interface Wanted {
@@ -38,7 +38,7 @@ export async function acquireAll(
       const trouble = context.store.trouble();
       if (trouble !== undefined || !wanted.every(({ engine }) => engine.live))
         return unavailable(name, ms, trouble);
-      return new AcquireTimeoutError(`no permit of ${name} became free within ${ms} ms`, { primitive: name });
+      return outOfTime(name, ms);
     },
     () => {
       abandon.abort();
@@ -55,7 +55,7 @@ export async function acquireAll(
     }
     if (parts.length < wanted.length) {
       if (!waiter.immediate || !wanted.every(({ engine }) => engine.live)) return;
-      return waiter.settle(new AcquireTimeoutError(`no permit of ${name} is free`, { primitive: name }));
+      return waiter.settle(nothingFree(name));
     }
     claiming = true;
     try {

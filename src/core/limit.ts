@@ -1,16 +1,37 @@
-import { CorruptEntryError, SemaphoreError } from '../errors';
+import { SemaphoreError } from '../errors';
 import type { Board } from './board';
 import type { Context } from './context';
 import type { Keys } from './keys';
 import { encodeRecord } from './record';
+import { corrupt, limitConflict } from './refusals';
 import type { Want } from './waiter';
+
+export const DEFAULT_LIMIT = 1;
 
 /** How often a change of the limit is tried again when others change it at the same time. */
 const MOST_TRIES = 50;
+/** How many slots never used are worth remembering as free. */
+const MOST_NOTED = 16;
+/** How many past lowerings to remember: as many as may happen while one claim is under way. */
+const REMEMBERED_LOWERINGS = 10;
 
-/** The limit as stored with the primitive, and which other numbers in the code have been dealt with. */
-export class LimitStore {
+/**
+ * The limit of one primitive: a key of its own, written on first use, followed by every process.
+ *
+ * A process that has used a primitive hears of every change of its limit, by a subscription of the dispatcher's. The
+ * announcement of a change comes before the answer to any claim written after it, over the same connection: so a claim
+ * that raced a lowering is always found out when its answer comes ({@link StoredLimit.loweredBetween}).
+ */
+export class StoredLimit {
+  /** Whether the board's limit is the one in force, as far as anybody told. */
+  private current = false;
+  private last: number | undefined;
+  /** The latest revisions at which the limit was lowered. */
+  private lowerings: number[] = [];
+  /** Numbers in the code that were dealt with. Later changes of the limit are to be followed, not to contradict the code. */
   private readonly accepted = new Set<number>();
+  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  private overhang = true;
 
   constructor(
     private readonly context: Context,
@@ -19,51 +40,80 @@ export class LimitStore {
     private readonly board: Board,
   ) {}
 
-  /**
-   * Whether a number of slots in the code needs no more attention: it is the stored one, or was dealt with when it was
-   * first used. Later changes of the limit are meant to be followed, not to contradict the code.
-   */
-  agreed(slots: number, stored: number): boolean {
-    if (slots === stored) this.accepted.add(slots);
-    return this.accepted.has(slots);
+  /** The limit in force; undefined while that is not known, or none is stored. */
+  get known(): number | undefined {
+    const stored = this.board.limit?.limit;
+    return this.current && stored?.ok === true ? stored.record.slots : undefined;
   }
 
-  agree(slots: number): void {
-    this.accepted.add(slots);
+  get revision(): number {
+    return this.board.limit?.revision ?? 0;
   }
 
-  /** Reads everything, so that the board shows the limit and what is free. */
-  async read(): Promise<void> {
-    const { clock, store } = this.context;
-    const askedAt = clock.now();
-    const entries = await store.read([this.keys.all]);
-    for (const entry of entries) this.board.apply(entry, askedAt);
-    this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
-    const stored = this.limit();
-    if (stored === undefined) return;
-    // What nobody ever used leaves no entry. Note it as free, as it is at this moment.
-    for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
-      const key = this.keys.slot(slot);
-      if (this.board.picture.get(key) !== undefined) continue;
-      this.board.picture.learnRevision(key, 0, askedAt);
-      noted++;
+  get mayOverhang(): boolean {
+    return this.overhang;
+  }
+
+  loweredBetween(revision: number, later: number): boolean {
+    return this.lowerings.some((lowered) => revision < lowered && lowered < later);
+  }
+
+  /** Announcements may have been missed. */
+  doubt(): void {
+    this.current = false;
+  }
+
+  /** The board shows another limit, or none. Returns whether it is a different number than before. */
+  noteChange(): boolean {
+    const stored = this.board.limit;
+    if (stored === undefined || !stored.limit.ok) {
+      this.current = false;
+      return false;
     }
+    const { slots } = stored.limit.record;
+    const different = this.last !== slots;
+    if ((this.last ?? 0) > slots) {
+      this.lowerings = [...this.lowerings.slice(1 - REMEMBERED_LOWERINGS), stored.revision];
+      this.overhang = true;
+    }
+    this.last = slots;
+    return different;
+  }
+
+  /** The board shows everything at this moment. */
+  noteComplete(): void {
+    const limit = this.known;
+    if (limit !== undefined) this.overhang = !this.board.fits(limit);
   }
 
   /**
-   * Reads, stores or sets the limit, as somebody who wants a permit needs it to go on.
+   * Compares the number in the code with the limit in force.
+   * @returns false if the limit has to be set first
+   * @throws LimitConflictError
+   */
+  agrees({ slots, limitPolicy }: Want, limit: number): boolean {
+    if (slots === undefined) return true;
+    if (slots === limit || limitPolicy === 'adopt') this.accepted.add(slots);
+    if (this.accepted.has(slots)) return true;
+    if (limitPolicy === 'error') throw limitConflict(this.name, slots, limit);
+    return false;
+  }
+
+  /**
+   * Reads the limit, and all else; stores or sets it, if somebody who wants a permit needs that to go on.
    * @throws CorruptEntryError, BackendUnavailableError
    */
   async settle({ slots, limitPolicy }: Want): Promise<void> {
-    await this.read();
-    const stored = this.limit();
-    const overrides =
-      slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
-    if (stored === undefined || overrides) {
-      await this.change((now) => (now === undefined || overrides ? (slots ?? DEFAULT_LIMIT) : undefined));
-      await this.read();
+    await this.readAll();
+    const stored = this.readable();
+    const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
+    if (stored === undefined || set) {
+      await this.change((now) => (now === undefined || set ? (slots ?? DEFAULT_LIMIT) : undefined));
+      await this.readAll();
     }
-    if (slots !== undefined && limitPolicy === 'set') this.agree(slots);
+    if (slots !== undefined && limitPolicy === 'set') this.accepted.add(slots);
+    this.current = true;
+    this.noteComplete();
   }
 
   /**
@@ -80,17 +130,16 @@ export class LimitStore {
       const [entry] = await store.read([key]);
       if (entry === undefined) this.board.picture.learnRevision(key, 0, askedAt);
       else this.board.apply(entry, askedAt);
-      const stored = this.limit();
+      this.current = true;
+      const stored = this.readable();
       const slots = change(stored);
       if (slots === undefined || slots === stored) return { slots: stored, changed: false };
       const value = encodeRecord({ slots });
       const result = await store.commit([{ key, expected: entry?.revision ?? 0, value }]);
       if (!result.committed) continue;
-      this.board.apply(
-        { key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() },
-        clock.now(),
-      );
-      this.agree(slots);
+      const [revision] = result.revisions as [number];
+      this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
+      this.accepted.add(slots);
       return { slots, changed: true };
     }
     throw new SemaphoreError(
@@ -102,16 +151,25 @@ export class LimitStore {
     );
   }
 
-  private limit(): number | undefined {
-    const stored = this.board.limit?.limit;
-    if (stored?.ok === false) {
-      const reason = `the entry ${this.keys.limit} of "${this.name}" can not be read: ${stored.reason}`;
-      throw new CorruptEntryError(reason, { primitive: this.name });
+  private async readAll(): Promise<void> {
+    const { clock, store } = this.context;
+    const askedAt = clock.now();
+    const entries = await store.read([this.keys.all]);
+    for (const entry of entries) this.board.apply(entry, askedAt);
+    this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
+    // What nobody ever used leaves no entry. Note it as free, as it is at this moment.
+    const stored = this.readable() ?? 0;
+    for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
+      const key = this.keys.slot(slot);
+      if (this.board.picture.get(key) !== undefined) continue;
+      this.board.picture.learnRevision(key, 0, askedAt);
+      noted++;
     }
+  }
+
+  private readable(): number | undefined {
+    const stored = this.board.limit?.limit;
+    if (stored?.ok === false) throw corrupt(this.name, this.keys.limit, stored.reason);
     return stored?.record.slots;
   }
 }
-
-export const DEFAULT_LIMIT = 1;
-/** How many slots never used are worth remembering. */
-const MOST_NOTED = 16;

@@ -1,4 +1,3 @@
-import { BackendUnavailableError } from '../errors';
 import type { Clock } from './clock';
 import { Lease } from './lease';
 
@@ -89,16 +88,4 @@ export class Waiter {
     if (left > 0) this.cancelTimer = this.clock.after(left, () => this.waitAtMost(ms), { keepAlive: true });
     else this.settle(this.timedOut(this, ms));
   }
-}
-
-export function unavailable(
-  primitive: string,
-  ms: number,
-  trouble: Error | undefined,
-): BackendUnavailableError {
-  const reason = trouble?.message ?? 'the server did not answer';
-  return new BackendUnavailableError(`no permit of "${primitive}" within ${ms} ms: ${reason}`, {
-    primitive,
-    cause: trouble,
-  });
 }

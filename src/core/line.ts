@@ -1,0 +1,170 @@
+import type { Board } from './board';
+import type { Context } from './context';
+import type { Feed } from './feed';
+import type { FreeSlots } from './free-slots';
+import type { Keys } from './keys';
+import type { StoredLimit } from './limit';
+import { type FreeSlot, planClaims } from './plan';
+import type { Lease } from './lease';
+import { corrupt, nothingFree } from './refusals';
+import type { Waiter, Want } from './waiter';
+
+/** What those who wait need of the engine that serves them. */
+export interface Host {
+  readonly context: Context;
+  readonly name: string;
+  readonly keys: Keys;
+  readonly board: Board;
+  readonly feed: Feed;
+  readonly free: FreeSlots;
+  readonly limit: StoredLimit;
+  /** Tries once to take slots. @param ticket that it serves */
+  grab(
+    slots: readonly FreeSlot[],
+    want: Want,
+    abandon: AbortSignal,
+    ticket?: string,
+  ): Promise<Lease | undefined>;
+  /** Something has changed: serve whoever can be. */
+  pump(): void;
+}
+
+interface Claim {
+  readonly shape: string;
+  readonly abandon: AbortController;
+}
+
+/**
+ * Those of this process who wait without a ticket: unfair, or unwilling to wait at all.
+ *
+ * Invariant: they are served in the order in which they joined. Claims are made for those at the front as long as they
+ * are alike in what they would write; a claim belongs to none of them, and when it succeeds the first of them gets it.
+ */
+export class Line {
+  private readonly queue: Waiter[] = [];
+  private readonly claims = new Set<Claim>();
+  /** How many wait for a claim of each shape. */
+  private readonly shapes = new Map<string, number>();
+  private impatient = 0;
+
+  constructor(private readonly host: Host) {}
+
+  get waiters(): readonly Waiter[] {
+    return this.queue;
+  }
+
+  add(waiter: Waiter): void {
+    this.queue.push(waiter);
+    this.shapes.set(waiter.shape, (this.shapes.get(waiter.shape) ?? 0) + 1);
+    if (waiter.immediate) this.impatient++;
+  }
+
+  remove(waiter: Waiter): void {
+    const index = this.queue.indexOf(waiter);
+    if (index < 0) return;
+    this.queue.splice(index, 1);
+    const alike = (this.shapes.get(waiter.shape) ?? 0) - 1;
+    if (alike > 0) this.shapes.set(waiter.shape, alike);
+    else this.shapes.delete(waiter.shape);
+    if (waiter.immediate) this.impatient--;
+    this.abandonSpareClaims();
+  }
+
+  /** Claims what is free for those at the front. */
+  serve(limit: number): void {
+    const head = this.queue[0];
+    if (head === undefined) return;
+    const { feed, free } = this.host;
+    const { live, running } = feed;
+    feed.watch(true);
+    // While everything is being read again, what we knew is most likely wrong.
+    if (running && !live) return;
+    if (head.want.count === 'all free') return this.drain(head);
+    const slots = live ? free.spread() : free.remembered();
+    const wants = this.unclaimed(head.shape, slots.length);
+    const plans = planClaims(slots, wants);
+    for (const plan of plans) void this.claim(head, plan);
+    if (live) this.refuseHopeless(limit);
+    else if (plans.length < wants.length || this.claims.size === 0) feed.start();
+  }
+
+  /** What those at the front want who are alike, `most` at most, less one for each claim already under way for them. */
+  private unclaimed(shape: string, most: number): { count: number }[] {
+    let underway = 0;
+    for (const claim of this.claims) if (claim.shape === shape) underway++;
+    const wants: { count: number }[] = [];
+    for (const { shape: own, want } of this.queue) {
+      if (own !== shape || want.count === 'all free' || wants.length > most) break;
+      if (underway-- <= 0) wants.push({ count: want.count });
+    }
+    return wants;
+  }
+
+  private async claim({ shape, want }: Waiter, slots: readonly FreeSlot[]): Promise<void> {
+    const claim: Claim = { shape, abandon: new AbortController() };
+    this.claims.add(claim);
+    try {
+      const lease = await this.host.grab(slots, want, claim.abandon.signal);
+      this.claims.delete(claim);
+      const first = this.firstOf(shape);
+      if (lease !== undefined && first !== undefined) first.settle(lease);
+      else if (lease !== undefined) this.host.context.background.add(lease.release());
+    } catch (error) {
+      this.claims.delete(claim);
+      this.firstOf(shape)?.settle(error as Error);
+    }
+    this.host.pump();
+  }
+
+  /** Takes all that is free for a waiter that will not wait. */
+  private drain(waiter: Waiter): void {
+    const { board, feed, free, name } = this.host;
+    if (!feed.live) return feed.start();
+    if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
+    const slots = free.now();
+    if (slots.length > 0) void this.claim(waiter, slots);
+    else if (!free.claiming) waiter.settle(nothingFree(name, board));
+  }
+
+  /** Ends waiters that will not wait, and those for whom waiting is no use. */
+  private refuseHopeless(limit: number): void {
+    const unreadable = this.unreadableSlots(limit);
+    if (unreadable.length === 0 && this.impatient === 0) return;
+    const { board, name } = this.host;
+    const underway = new Map<string, number>();
+    for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
+    for (const waiter of [...this.queue]) {
+      const claims = underway.get(waiter.shape) ?? 0;
+      underway.set(waiter.shape, claims - 1);
+      const [first] = unreadable;
+      const { count } = waiter.want;
+      if (first !== undefined && count !== 'all free' && limit - unreadable.length < count) {
+        waiter.settle(corrupt(name, ...first));
+      } else if (waiter.immediate && claims <= 0) {
+        waiter.settle(nothingFree(name, board));
+      }
+    }
+  }
+
+  private unreadableSlots(limit: number): (readonly [key: string, reason: string])[] {
+    const { board, keys } = this.host;
+    return [...board.corrupt].filter(([key]) => {
+      const part = keys.parse(key);
+      return part?.part === 'slot' && part.slot < limit;
+    });
+  }
+
+  private firstOf(shape: string): Waiter | undefined {
+    return this.queue.find((waiter) => waiter.shape === shape);
+  }
+
+  /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */
+  private abandonSpareClaims(): void {
+    const left = new Map<string, number>();
+    for (const claim of this.claims) {
+      const waiting = left.get(claim.shape) ?? this.shapes.get(claim.shape) ?? 0;
+      if (waiting === 0) claim.abandon.abort();
+      left.set(claim.shape, Math.max(0, waiting - 1));
+    }
+  }
+}

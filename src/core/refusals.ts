@@ -1,0 +1,63 @@
+import {
+  AcquireTimeoutError,
+  BackendUnavailableError,
+  CorruptEntryError,
+  DispatcherClosedError,
+  LimitConflictError,
+} from '../errors';
+import type { Board } from './board';
+
+/** The errors with which an acquire is refused, in one voice. */
+
+export function tooMany(primitive: string, count: number, limit: number): RangeError {
+  return new RangeError(
+    `count must be a whole number from 1 to ${limit} (the number of slots of "${primitive}"), got ${count}`,
+  );
+}
+
+export function nothingFree(primitive: string, board?: Board): AcquireTimeoutError {
+  const cause = board && firstCorruption(primitive, board);
+  return new AcquireTimeoutError(`no permit of "${primitive}" is free`, { primitive, cause });
+}
+
+export function outOfTime(primitive: string, ms: number, board?: Board): AcquireTimeoutError {
+  const cause = board && firstCorruption(primitive, board);
+  return new AcquireTimeoutError(`no permit of "${primitive}" became free within ${ms} ms`, {
+    primitive,
+    cause,
+  });
+}
+
+export function unavailable(
+  primitive: string,
+  ms: number,
+  trouble: Error | undefined,
+): BackendUnavailableError {
+  const reason = trouble?.message ?? 'the server did not answer';
+  const message = `no permit of "${primitive}" within ${ms} ms: ${reason}`;
+  return new BackendUnavailableError(message, { primitive, cause: trouble });
+}
+
+export function corrupt(primitive: string, key: string, reason: string): CorruptEntryError {
+  return new CorruptEntryError(`the entry ${key} of "${primitive}" can not be read: ${reason}`, {
+    primitive,
+  });
+}
+
+export function dispatcherClosed(primitive: string): DispatcherClosedError {
+  return new DispatcherClosedError('the dispatcher is closed', { primitive });
+}
+
+export function limitConflict(primitive: string, inCode: number, stored: number): LimitConflictError {
+  return new LimitConflictError(
+    `"${primitive}" has ${stored} slots, the code asks for ${inCode}. Use the same number everywhere, ` +
+      'or say with limitPolicy which one counts: "adopt" for the stored one, "set" for the one in the code.',
+    { primitive },
+  );
+}
+
+/** What may be the reason that nothing becomes free. */
+function firstCorruption(primitive: string, board: Board): CorruptEntryError | undefined {
+  const [first] = board.corrupt;
+  return first === undefined ? undefined : corrupt(primitive, ...first);
+}
