@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
-import { Engine } from './core/engine';
+import { Engines } from './core/engines';
 import type { FeedCounts } from './core/feed';
 import { Board } from './core/board';
-import { Keys, allOf, limitsOf, primitiveOf } from './core/keys';
+import { Keys, allOf, primitiveOf } from './core/keys';
 import { DispatcherClosedError } from './errors';
 import {
   type AcquireOptions,
@@ -32,8 +32,6 @@ import type { Store } from './store/store';
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
-/** How many semaphores to remember that nobody uses at the moment; those used longest ago are forgotten first. */
-const REMEMBERED_ENGINES = 20_000;
 
 /** Hands out primitives by name; all of one dispatcher live in one bucket. */
 export interface Dispatcher extends AsyncDisposable {
@@ -76,9 +74,8 @@ export interface Diagnostics {
 export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
-  readonly #engines = new Map<string, Engine>();
+  readonly #engines: Engines;
   readonly #fair: boolean;
-  #stopLimits: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
@@ -93,9 +90,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
     };
-    store.onReset(() => {
-      for (const engine of this.#engines.values()) engine.reset();
-    });
+    this.#engines = new Engines(this.#context);
   }
 
   /** @internal */
@@ -121,14 +116,16 @@ export abstract class StoreDispatcher implements Dispatcher {
       fair: checkBoolean('fair', options.fair, this.#fair),
       limitPolicy: checkLimitPolicy(options.limitPolicy),
       safetyMargin,
-      engine: () => this.#engine(keys, name),
+      engine: () => {
+        this.#checkOpen();
+        return this.#engines.get(keys, name);
+      },
     });
   }
 
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
     this.#checkOpen();
-    const owns = (engine: Engine): boolean => this.#engines.get(engine.keys.prefix) === engine;
-    return acquireTogether(this.#context, wants, options, owns, this.#ttl);
+    return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl);
   }
 
   async list(): Promise<PrimitiveSummary[]> {
@@ -160,51 +157,19 @@ export abstract class StoreDispatcher implements Dispatcher {
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
-  #engine(keys: Keys, name: string): Engine {
-    this.#checkOpen();
-    this.#stopLimits ??= this.#followLimits();
-    const key = keys.prefix;
-    const engine = this.#engines.get(key) ?? new Engine(this.#context, name, keys);
-    // Last used comes last: a Map keeps the order in which its keys were put in.
-    this.#engines.delete(key);
-    this.#engines.set(key, engine);
-    if (this.#engines.size > REMEMBERED_ENGINES) this.#forgetOne();
-    return engine;
-  }
-
-  /** Limits change rarely and matter to all who have ever used a semaphore: one subscription hears of all of them. */
-  #followLimits(): () => void {
-    return this.#context.store.listen([limitsOf('sem')], {
-      changed: (entry) => this.#engines.get(primitiveOf(entry.key).prefix)?.limitAnnounced(entry),
-      interrupted: () => {
-        for (const engine of this.#engines.values()) engine.limitUncertain();
-      },
-    });
-  }
-
-  #forgetOne(): void {
-    for (const [key, engine] of this.#engines) {
-      if (!engine.idle) continue;
-      this.#engines.delete(key);
-      return;
-    }
-  }
-
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new DispatcherClosedError('the dispatcher is closed');
   }
 
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
-    const closed = Promise.all([...this.#engines.values()].map((engine) => engine.close()));
+    const closed = this.#engines.close();
     const done = new AbortController();
     await Promise.race([
       closed.then(() => background.settled()),
       sleep(clock, CLOSE_WAIT_MS, done.signal, { keepAlive: true }),
     ]);
     done.abort();
-    this.#engines.clear();
-    this.#stopLimits?.();
     await store.close();
     await this.closeBackend();
   }

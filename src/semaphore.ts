@@ -1,6 +1,7 @@
 import { acquireAll } from './core/acquire-all';
 import type { Context } from './core/context';
 import type { Engine } from './core/engine';
+import type { Engines } from './core/engines';
 import { DEFAULT_LIMIT } from './core/limit';
 import { available } from './core/plan';
 import type { LimitPolicy, Patience, Want } from './core/waiter';
@@ -219,13 +220,13 @@ export interface AcquireAllWant {
 
 /**
  * Acquires slots of several semaphores together.
- * @param owns whether an engine is of the dispatcher that is asked
+ * @param engines of the dispatcher that is asked
  */
 export async function acquireTogether(
   context: Context,
   wants: readonly AcquireAllWant[],
   options: AcquireOptions | undefined,
-  owns: (engine: Engine) => boolean,
+  engines: Engines,
   ttl: number,
 ): Promise<Permit> {
   if (!Array.isArray(wants) || wants.length === 0) {
@@ -239,7 +240,8 @@ export async function acquireTogether(
     const settings = settingsOfHandle.get(semaphore);
     if (settings === undefined) throw new TypeError('wants: each must name a semaphore of this dispatcher');
     const engine = settings.engine();
-    if (!owns(engine)) throw new TypeError(`wants: "${engine.name}" is a semaphore of another dispatcher`);
+    if (!engines.has(engine))
+      throw new TypeError(`wants: "${engine.name}" is a semaphore of another dispatcher`);
     const total = (wanted.get(engine)?.count ?? 0) + checkCount(count);
     const want = wantOf(settings, { ...given, ttl: given.ttl ?? ttl, count: total });
     wanted.set(engine, { engine, count: total, want });

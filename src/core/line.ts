@@ -19,14 +19,14 @@ export interface Host {
   readonly free: FreeSlots;
   readonly limit: StoredLimit;
   /** Tries once to take slots. @param ticket that it serves */
-  grab(
+  readonly grab: (
     slots: readonly FreeSlot[],
     want: Want,
     abandon: AbortSignal,
     ticket?: string,
-  ): Promise<Lease | undefined>;
+  ) => Promise<Lease | undefined>;
   /** Something has changed: serve whoever can be. */
-  pump(): void;
+  readonly pump: () => void;
 }
 
 interface Claim {

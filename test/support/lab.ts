@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/core/clock';
 import { Background, type Context } from '../../src/core/context';
-import { Engine } from '../../src/core/engine';
+import { Engines } from '../../src/core/engines';
 import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
 import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
@@ -21,7 +21,7 @@ export interface LabClient {
 export class Lab {
   readonly clock = new FakeClock();
   readonly store = new MemoryStore(this.clock);
-  private readonly engines: Engine[] = [];
+  private clients = 0;
 
   constructor(
     private readonly sabotage: Sabotage = (store) => store,
@@ -34,21 +34,22 @@ export class Lab {
     const context: Context = {
       store: this.sabotage(wire),
       clock,
-      holder: `client ${this.engines.length}`,
+      holder: `client ${this.clients}`,
       safetyMargin: this.safetyMargin,
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
     };
-    const engine = new Engine(context, name, new Keys('sem', name));
-    this.engines.push(engine);
+    const engines = new Engines(context);
+    const keys = new Keys('sem', name);
+    this.clients++;
     const semaphore = createSemaphore({
       name,
       slots,
       ttl,
       fair,
-      limitPolicy: 'error',
+      limitPolicy: 'adopt',
       safetyMargin: undefined,
-      engine: () => engine,
+      engine: () => engines.get(keys, name),
     });
     return { semaphore, wire, clock };
   }
