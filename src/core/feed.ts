@@ -34,6 +34,7 @@ export class Feed {
   private readAgain = false;
   private upToDate = false;
   private watchful = false;
+  private readAskedAt = -Infinity;
 
   constructor(
     private readonly store: Store,
@@ -47,6 +48,11 @@ export class Feed {
   /** Whether the picture shows everything that was announced, from a complete start. */
   get live(): boolean {
     return this.upToDate;
+  }
+
+  /** Whether the picture shows all that had happened by then, also what was not announced to us yet. */
+  covers(time: number): boolean {
+    return this.upToDate && this.readAskedAt >= time;
   }
 
   get running(): boolean {
@@ -125,6 +131,7 @@ export class Feed {
     for (const entry of entries) {
       if (this.picture.apply(entry, askedAt)) news = true;
     }
+    this.readAskedAt = askedAt;
     return this.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt) || news;
   }
 

@@ -123,6 +123,7 @@ export class Line {
     if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
     const slots = free.now();
     if (slots.length > 0) void this.claim(waiter, slots);
+    else if (!feed.covers(waiter.joinedAt)) feed.refresh();
     else if (!free.claiming) waiter.settle(nothingFree(name, board));
   }
 
@@ -130,7 +131,7 @@ export class Line {
   private refuseHopeless(limit: number): void {
     const unreadable = this.unreadableSlots(limit);
     if (unreadable.length === 0 && this.impatient === 0) return;
-    const { board, name } = this.host;
+    const { board, feed, name } = this.host;
     const underway = new Map<string, number>();
     for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
     for (const waiter of [...this.queue]) {
@@ -141,6 +142,8 @@ export class Line {
       if (first !== undefined && count !== 'all free' && limit - unreadable.length < count) {
         waiter.settle(corrupt(name, ...first));
       } else if (waiter.immediate && claims <= 0) {
+        // What became free just before it was asked may not have been announced yet.
+        if (!feed.covers(waiter.joinedAt)) return feed.refresh();
         waiter.settle(nothingFree(name, board));
       }
     }

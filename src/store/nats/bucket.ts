@@ -4,7 +4,7 @@ import {
   type StreamInfo,
   jetstreamManager,
 } from '@nats-io/jetstream';
-import type { Clock } from '../../core/clock';
+import { type Clock, sleep } from '../../core/clock';
 import { BucketConfigError, UnsupportedServerError } from '../../errors';
 import { MARKER_TTL_MS } from '../store';
 import { asVersion3 } from './connection';
@@ -33,6 +33,8 @@ const STREAM_NOT_FOUND = 10059;
 const STREAM_NAME_IN_USE = 10058;
 const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
 const API_TIMEOUT_MS = 2_000;
+const FIND_TRIES = 40;
+const FIND_PAUSE_MS = 50;
 const NANOS_PER_MS = 1_000_000;
 
 /** API levels of the server, see its ADR-44: 1 came with 2.11 (per-key TTL), 2 with 2.12 (atomic batches). */
@@ -106,11 +108,7 @@ export class BucketOpener {
       const manager = await this.jetstream();
       return await this.link.exchange(() => manager.streams.add(config));
     } catch (error) {
-      // Two dispatchers made it at once: first_seq differs between them, so the later one is told that the name is taken.
-      if (apiCode(error) === STREAM_NAME_IN_USE) {
-        const found = await this.find();
-        if (found !== undefined) return found;
-      }
+      if (apiCode(error) === STREAM_NAME_IN_USE) return this.findOther(error);
       if (apiCode(error) !== undefined) {
         throw new BucketConfigError(
           `the server refused to create the bucket "${this.names.bucket}": ${(error as Error).message}`,
@@ -119,6 +117,22 @@ export class BucketOpener {
       }
       throw this.explain(error, `creating the bucket "${this.names.bucket}"`);
     }
+  }
+
+  /**
+   * Two dispatchers made it at once: first_seq differs between them, so the later one is told that the name is taken. In a
+   * cluster it may be taken some time before it can be found.
+   */
+  private async findOther(refusal: unknown): Promise<StreamInfo> {
+    for (let tries = 0; tries < FIND_TRIES; tries++) {
+      const found = await this.find();
+      if (found !== undefined) return found;
+      await sleep(this.clock, FIND_PAUSE_MS, undefined, { keepAlive: true });
+    }
+    throw toPublicError(
+      refusal,
+      `waiting for the bucket "${this.names.bucket}", which somebody else is creating`,
+    );
   }
 
   private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {

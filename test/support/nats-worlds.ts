@@ -1,0 +1,50 @@
+import { Kvm } from '@nats-io/kv';
+import { connect } from '@nats-io/transport-node';
+import { NatsDispatcher } from '../../src';
+import { openConnection } from '../../src/store/nats/connect';
+import type { NatsConnection } from '../../src/store/nats/connection';
+import { NatsStore } from '../../src/store/nats/nats-store';
+import type { SemaphoreWorld } from '../suites/semaphore-suite';
+import type { StoreWorld } from '../suites/store-suite';
+
+let buckets = 0;
+
+/** Clients of one new bucket, each with a connection of its own. */
+export function natsStoreWorld(servers: string | string[], replicas = 1): StoreWorld {
+  const bucket = `B${++buckets}`;
+  const connections: NatsConnection[] = [];
+  return {
+    open: async () => {
+      const connection = await openConnection({ servers });
+      connections.push(connection);
+      return new NatsStore(connection, { bucket, replicas });
+    },
+    close: async () => {
+      await Promise.all(connections.map((connection) => connection.close()));
+    },
+  };
+}
+
+/** Dispatchers on one new bucket, each with a connection of its own, and an ordinary KV client beside them. */
+export async function natsSemaphoreWorld(servers: string | string[], replicas = 1): Promise<SemaphoreWorld> {
+  const bucket = `S${++buckets}`;
+  const connection = await connect({ servers });
+  const kv = await new Kvm(connection).open(bucket);
+  return {
+    open: async (options) => {
+      const dispatcher = await NatsDispatcher.connect({ servers, bucket, replicas, ...options });
+      await dispatcher.ready();
+      return dispatcher;
+    },
+    put: async (key, value) => {
+      if (value === null) await kv.purge(key);
+      else await kv.put(key, value);
+    },
+    keys: async () => {
+      const keys: string[] = [];
+      for await (const key of await kv.keys()) keys.push(key);
+      return keys;
+    },
+    close: () => connection.close(),
+  };
+}
