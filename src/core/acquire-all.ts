@@ -54,7 +54,10 @@ export async function acquireAll(
       if (slots !== undefined) parts.push({ engine, slots });
     }
     if (parts.length < wanted.length) {
-      if (!waiter.immediate || !wanted.every(({ engine }) => engine.live)) return;
+      if (!waiter.immediate) return;
+      const behind = wanted.filter(({ engine }) => !engine.feed.covers(waiter.joinedAt));
+      for (const { engine } of behind) engine.feed.refresh();
+      if (behind.length > 0) return;
       return waiter.settle(nothingFree(name));
     }
     claiming = true;
