@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { TestServer } from '../../src/testing';
-import { occupancy } from '../support/occupancy';
+import { type Step, occupancy } from '../support/occupancy';
 import { WorkerProcess } from '../support/worker-process';
 
 const PROCESSES = 4;
@@ -23,7 +23,8 @@ describe('40 workers in 4 processes on 3 slots', () => {
     const reads = counts.reduce((sum, { safetyReads }) => sum + safetyReads, 0);
     const finds = counts.reduce((sum, { safetyFinds }) => sum + safetyFinds, 0);
     console.log(
-      `${TOTAL} acquisitions in ${took.toFixed(0)} ms; safety net: ${reads} reads, ${finds} finds`,
+      `${TOTAL} acquisitions in ${took.toFixed(0)} ms; hand-over ${gaps(workers.flatMap(({ steps }) => steps))} ms; ` +
+        `safety net: ${reads} reads, ${finds} finds`,
     );
 
     expect(done.reduce((sum, each) => sum + each.done, 0)).toBe(TOTAL);
@@ -32,3 +33,17 @@ describe('40 workers in 4 processes on 3 slots', () => {
     expect(finds).toBe(0);
   });
 });
+
+/** How long slots stood empty between two permits: median and 99th percentile, in ms. */
+function gaps(steps: readonly Step[]): string {
+  const last = new Map<number, number>();
+  const found: number[] = [];
+  for (const { type, slot, at } of [...steps].sort((a, b) => a.at - b.at)) {
+    const left = last.get(slot);
+    if (type === 'leave') last.set(slot, at);
+    else if (left !== undefined) found.push(at - left);
+  }
+  found.sort((a, b) => a - b);
+  const at = (share: number): string => (found[Math.floor(found.length * share)] ?? NaN).toFixed(1);
+  return `p50 ${at(0.5)} p99 ${at(0.99)}`;
+}

@@ -18,23 +18,26 @@ afterAll(async () => {
 });
 
 describe('a holder killed with SIGKILL', () => {
-  it.each([1_000, 2_000, 5_000])('with a ttl of %i ms: a waiter in another process has its slot in time', async (ttl) => {
-    const name = `killed-${ttl}`;
-    const [holder, waiter] = await WorkerProcess.startAll(2, { url: server.url });
-    await waiter!.request('ready');
-    const held = await holder!.request('acquire', { name, ttl });
-    const waiting = waiter!.request('acquire', { name, ttl });
-    const killedAt = holder!.kill('SIGKILL');
-    const granted = await waiting;
+  it.each([1_000, 2_000, 5_000])(
+    'with a ttl of %i ms: a waiter in another process has its slot in time',
+    async (ttl) => {
+      const name = `killed-${ttl}`;
+      const [holder, waiter] = await WorkerProcess.startAll(2, { url: server.url });
+      await waiter!.request('ready');
+      const held = await holder!.request('acquire', { name, ttl });
+      const waiting = waiter!.request('acquire', { name, ttl });
+      const killedAt = holder!.kill('SIGKILL');
+      const granted = await waiting;
 
-    const took = granted.at - killedAt;
-    console.log(`ttl ${ttl} ms: taken over ${took.toFixed(0)} ms after the kill`);
-    expect(took).toBeLessThanOrEqual(ttl + GRACE_MS);
-    // Not before its lease was over, either.
-    expect(granted.at - held.askedAt).toBeGreaterThanOrEqual(ttl);
-    expect(BigInt(granted.token)).toBeGreaterThan(BigInt(held.token));
-    expect((await waiter!.request('diagnostics')).safetyFinds).toBe(0);
-  });
+      const took = granted.at - killedAt;
+      console.log(`ttl ${ttl} ms: taken over ${took.toFixed(0)} ms after the kill`);
+      expect(took).toBeLessThanOrEqual(ttl + GRACE_MS);
+      // Not before its lease was over, either.
+      expect(granted.at - held.askedAt).toBeGreaterThanOrEqual(ttl);
+      expect(BigInt(granted.token)).toBeGreaterThan(BigInt(held.token));
+      expect((await waiter!.request('diagnostics')).safetyFinds).toBe(0);
+    },
+  );
 
   it('after ten renewals: the slot still expires', async () => {
     const name = 'renewed';
@@ -59,9 +62,7 @@ describe('a holder killed with SIGKILL', () => {
     const ask = { name: 'three', slots: 3, ttl: 1_000 };
     const [holder, ...others] = await WorkerProcess.startAll(3, { url: server.url });
     for (let i = 0; i < 3; i++) await holder!.request('acquire', ask);
-    const running = others.map((other) =>
-      other.request('loop', { ...ask, loops: 10, total: 10, work: 50 }),
-    );
+    const running = others.map((other) => other.request('loop', { ...ask, loops: 10, total: 10, work: 50 }));
     const killedAt = holder!.kill('SIGKILL');
     const done = await Promise.all(running);
     expect(done.map((each) => each.done)).toEqual([10, 10]);

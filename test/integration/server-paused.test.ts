@@ -15,68 +15,69 @@ const key = (name: string): string => `sem.${name}.slot.0`;
  * gone right after. A permit that believed such an answer would be held twice.
  */
 describe('a server stopped with SIGSTOP under 200 holders that renew', () => {
-  it.each([1_500, 1_850, 2_100, 2_600])('for %i ms with a ttl of 2,000 ms: nobody believes what it undid', async (pause) => {
-    await using server = await TestServer.start();
-    await using probe = await BucketProbe.open(server.url);
-    const [one, two, contender] = (await WorkerProcess.startAll(3, { url: server.url })) as [
-      WorkerProcess,
-      WorkerProcess,
-      WorkerProcess,
-    ];
-    const names = Array.from({ length: HOLDERS }, (_, i) => `n${i}`);
-    await Promise.all(
-      names.map((name, i) => (i % 2 ? one : two).request('acquire', { name, ttl: TTL })),
-    );
-    let granted = 0;
-    const waiting = names.map((name) =>
-      contender.request('acquire', { name, ttl: TTL }).then(() => granted++),
-    );
-    // Everyone has renewed, at times of their own.
-    await probe.when(() => (probe.announcements.length >= 2 * HOLDERS ? true : undefined));
-
-    server.pause();
-    await sleep(pause);
-    server.resume();
-    const resumedAt = monotonicMs();
-
-    let believers = 0;
-    const wrong: string[] = [];
-    for (let round = 0; round < 4; round++) {
-      const before = await beliefs([one, two, contender]);
-      const entries = new Map(
-        await Promise.all(names.map(async (name) => [name, await probe.entry(key(name))] as const)),
+  it.each([1_500, 1_850, 2_100, 2_600])(
+    'for %i ms with a ttl of 2,000 ms: nobody believes what it undid',
+    async (pause) => {
+      await using server = await TestServer.start();
+      await using probe = await BucketProbe.open(server.url);
+      const [one, two, contender] = (await WorkerProcess.startAll(3, { url: server.url })) as [
+        WorkerProcess,
+        WorkerProcess,
+        WorkerProcess,
+      ];
+      const names = Array.from({ length: HOLDERS }, (_, i) => `n${i}`);
+      await Promise.all(names.map((name, i) => (i % 2 ? one : two).request('acquire', { name, ttl: TTL })));
+      let granted = 0;
+      const waiting = names.map((name) =>
+        contender.request('acquire', { name, ttl: TTL }).then(() => granted++),
       );
-      const after = await beliefs([one, two, contender]);
-      for (const [permit, name] of before) {
-        // Belief ends once and for all, so who believes before and after believed while the entry was read.
-        if (!after.has(permit)) continue;
-        believers++;
-        const entry = entries.get(name);
-        if (entry?.permit !== permit)
-          wrong.push(`${permit} believes in ${name}, where there is ${JSON.stringify(entry)}`);
-      }
-    }
-    const granted1 = granted;
-    // Those that kept their permit give it back, so that every contender gets its turn.
-    for (const worker of [one, two]) {
-      const held = (await worker.request('states')).filter(({ isHeld }) => isHeld);
-      await Promise.all(held.map(({ permit }) => worker.request('release', { permit })));
-    }
-    await Promise.all(waiting);
+      // Everyone has renewed, at times of their own.
+      await probe.when(() => (probe.announcements.length >= 2 * HOLDERS ? true : undefined));
 
-    const lost = [one, two].flatMap(({ events }) => events.filter(({ type }) => type === 'lost')).length;
-    const seen = occupancy(one.steps, two.steps, contender.steps);
-    console.log(
-      `stopped for ${pause} ms: ${lost} of ${HOLDERS} lost; ${undone(probe, resumedAt)} renewals undone by the server; ` +
-        `${believers} looks at believers, ${wrong.length} wrong; ${granted1} contenders served before any release`,
-    );
-    expect(wrong).toEqual([]);
-    expect(believers).toBeGreaterThan(0);
-    expect(seen.overlaps).toEqual([]);
-    expect(seen.tokenFaults).toEqual([]);
-    expect(new Set(Object.values(seen.peak))).toEqual(new Set([1]));
-    expect(seen.stays).toBe(2 * HOLDERS);
-  });
+      server.pause();
+      await sleep(pause);
+      server.resume();
+      const resumedAt = monotonicMs();
+
+      let believers = 0;
+      const wrong: string[] = [];
+      for (let round = 0; round < 4; round++) {
+        const before = await beliefs([one, two, contender]);
+        const entries = new Map(
+          await Promise.all(names.map(async (name) => [name, await probe.entry(key(name))] as const)),
+        );
+        const after = await beliefs([one, two, contender]);
+        for (const [permit, name] of before) {
+          // Belief ends once and for all, so who believes before and after believed while the entry was read.
+          if (!after.has(permit)) continue;
+          believers++;
+          const entry = entries.get(name);
+          if (entry?.permit !== permit)
+            wrong.push(`${permit} believes in ${name}, where there is ${JSON.stringify(entry)}`);
+        }
+      }
+      const granted1 = granted;
+      // Those that kept their permit give it back, so that every contender gets its turn.
+      for (const worker of [one, two]) {
+        const held = (await worker.request('states')).filter(({ isHeld }) => isHeld);
+        await Promise.all(held.map(({ permit }) => worker.request('release', { permit })));
+      }
+      await Promise.all(waiting);
+
+      const lost = [one, two].flatMap(({ events }) => events.filter(({ type }) => type === 'lost')).length;
+      const seen = occupancy(one.steps, two.steps, contender.steps);
+      console.log(
+        `stopped for ${pause} ms: ${lost} of ${HOLDERS} lost; ${undone(probe, resumedAt)} renewals undone by the server; ` +
+          `${believers} looks at believers, ${wrong.length} wrong; ${granted1} contenders served before any release`,
+      );
+      expect(wrong).toEqual([]);
+      expect(believers).toBeGreaterThan(0);
+      expect(seen.overlaps).toEqual([]);
+      expect(seen.tokenFaults).toEqual([]);
+      expect(new Set(Object.values(seen.peak))).toEqual(new Set([1]));
+      expect(seen.stays).toBe(2 * HOLDERS);
+    },
+  );
 });
 
 /** Permits that say they hold, with the names of what. */

@@ -20,7 +20,9 @@ afterAll(async () => {
 function acquireAll(holder: WorkerProcess, ttl: number): Promise<Granted[]> {
   const options = { autoRenew: false };
   return Promise.all(
-    Array.from({ length: HOLDS }, (_, i) => holder.request('acquire', { name: `t${ttl}-${i}`, ttl, options })),
+    Array.from({ length: HOLDS }, (_, i) =>
+      holder.request('acquire', { name: `t${ttl}-${i}`, ttl, options }),
+    ),
   );
 }
 
@@ -28,24 +30,29 @@ const spread = (values: readonly number[]): string =>
   `${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)} ms`;
 
 describe('the server, whose ttls are whole seconds', () => {
-  it.each(TTLS)('keeps a slot with a ttl of %i ms for at least as long as its holder believes in it', async (ttl) => {
-    await using probe = await BucketProbe.open(server.url);
-    const holder = await WorkerProcess.start({ url: server.url });
-    const granted = await acquireAll(holder, ttl);
-    // A living holder would give back what it lost before it expires.
-    holder.kill('SIGKILL');
-    const expired: number[] = [];
-    const spare: number[] = [];
-    for (const { askedAt, at, remaining, permit } of granted) {
-      const key = probe.announcements.find((a) => a.permit === permit)?.key;
-      const end = await probe.announced((a) => a.key === key && a.marker === 'MaxAge');
-      expired.push(end.at - askedAt);
-      spare.push(end.at - (at + remaining));
-    }
-    console.log(`ttl ${ttl} ms: expired ${spread(expired)} after asking, ${spread(spare)} after belief ended`);
-    expect(Math.min(...expired)).toBeGreaterThanOrEqual(ttl);
-    expect(Math.min(...spare)).toBeGreaterThan(0);
-  });
+  it.each(TTLS)(
+    'keeps a slot with a ttl of %i ms for at least as long as its holder believes in it',
+    async (ttl) => {
+      await using probe = await BucketProbe.open(server.url);
+      const holder = await WorkerProcess.start({ url: server.url });
+      const granted = await acquireAll(holder, ttl);
+      // A living holder would give back what it lost before it expires.
+      holder.kill('SIGKILL');
+      const expired: number[] = [];
+      const spare: number[] = [];
+      for (const { askedAt, at, remaining, permit } of granted) {
+        const key = probe.announcements.find((a) => a.permit === permit)?.key;
+        const end = await probe.announced((a) => a.key === key && a.marker === 'MaxAge');
+        expired.push(end.at - askedAt);
+        spare.push(end.at - (at + remaining));
+      }
+      console.log(
+        `ttl ${ttl} ms: expired ${spread(expired)} after asking, ${spread(spare)} after belief ended`,
+      );
+      expect(Math.min(...expired)).toBeGreaterThanOrEqual(ttl);
+      expect(Math.min(...spare)).toBeGreaterThan(0);
+    },
+  );
 
   it('has a slot given back by a living holder only after that has lost it', async () => {
     const ttl = 1_500;

@@ -83,7 +83,8 @@ function toStays(steps: readonly Step[]): Stay[] {
       stays.push(stay);
     } else {
       const stay = open.get(id);
-      if (stay === undefined) throw new Error(`permit ${permit} left slot ${slot} of ${name} without entering`);
+      if (stay === undefined)
+        throw new Error(`permit ${permit} left slot ${slot} of ${name} without entering`);
       stay.to = at;
       open.delete(id);
     }

@@ -41,8 +41,8 @@ interface Answer {
 }
 
 interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** The handle of a {@link file://./worker.ts} process. */
@@ -95,10 +95,7 @@ export class WorkerProcess implements AsyncDisposable {
   }
 
   /** Has it do something. A failure comes as a {@link WorkerError}. */
-  request<K extends keyof Ops>(
-    op: K,
-    ...[args]: Parameters<Ops[K]>
-  ): Promise<Awaited<ReturnType<Ops[K]>>> {
+  request<K extends keyof Ops>(op: K, ...[args]: Parameters<Ops[K]>): Promise<Awaited<ReturnType<Ops[K]>>> {
     const id = ++this.lastId;
     const answer = new Promise((resolve, reject) => {
       if (this.over) return reject(new Error('the worker is gone'));
@@ -193,7 +190,7 @@ export class WorkerProcess implements AsyncDisposable {
     reaper.forgetChild(this.pid);
     if (!this.expected && code !== 0)
       faults.push(`worker ${this.pid} ended with ${signal ?? code}. ${this.stderr}`);
-    for (const { reject } of this.pending.values()) reject(new Error('the worker is gone'));
+    for (const waiting of this.pending.values()) waiting.reject(new Error('the worker is gone'));
     this.pending.clear();
     return { code, signal };
   }

@@ -30,6 +30,8 @@ export interface Ask {
   readonly slots?: number;
   readonly ttl?: number;
   readonly options?: Omit<AcquireOptions, 'signal'>;
+  /** Ms after which the wait is ended by a signal. */
+  readonly abortAfter?: number;
 }
 
 export interface Granted {
@@ -68,8 +70,19 @@ export interface Observation {
 export type WorkerEvent =
   | Step
   | { readonly type: 'ready'; readonly at: number }
-  | { readonly type: 'lost'; readonly permit: string; readonly name: string; readonly code: string; readonly at: number }
-  | { readonly type: 'woke'; readonly permit: string; readonly seen: readonly Observation[]; readonly at: number }
+  | {
+      readonly type: 'lost';
+      readonly permit: string;
+      readonly name: string;
+      readonly code: string;
+      readonly at: number;
+    }
+  | {
+      readonly type: 'woke';
+      readonly permit: string;
+      readonly seen: readonly Observation[];
+      readonly at: number;
+    }
   | { readonly type: 'fault'; readonly error: string };
 
 interface Stay {
@@ -131,7 +144,16 @@ function stateOf({ name, permit, slots }: Stay): PermitState {
   const { isHeld, remaining, signal } = permit;
   const { aborted } = signal;
   const code = aborted ? codeOf(signal.reason) : undefined;
-  return { permit: permit.id, name, slot: slots[0] ?? -1, isHeld, aborted, code, remaining, at: monotonicMs() };
+  return {
+    permit: permit.id,
+    name,
+    slot: slots[0] ?? -1,
+    isHeld,
+    aborted,
+    code,
+    remaining,
+    at: monotonicMs(),
+  };
 }
 
 function codeOf(error: unknown): string {
@@ -145,7 +167,22 @@ const ops = {
 
   async acquire(ask: Ask): Promise<Granted> {
     const askedAt = monotonicMs();
-    return enter(ask.name, await semaphore(ask).acquire(ask.options), askedAt);
+    const { name, options, abortAfter } = ask;
+    if (abortAfter === undefined) return enter(name, await semaphore(ask).acquire(options), askedAt);
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(new Error('not needed any more')), abortAfter);
+    try {
+      return enter(name, await semaphore(ask).acquire({ ...options, signal: abort.signal }), askedAt);
+    } finally {
+      clearTimeout(timer);
+    }
+  },
+
+  /** Closes the worker's connection as soon as the permit is there. */
+  async acquireAndDisconnect(ask: Ask): Promise<Granted> {
+    const granted = await ops.acquire(ask);
+    await connection?.close();
+    return granted;
   },
 
   async tryAcquire(ask: Ask): Promise<Granted | null> {
@@ -154,7 +191,11 @@ const ops = {
     return permit === null ? null : enter(ask.name, permit, askedAt);
   },
 
-  async release({ permit: id }: { permit: string }): Promise<{ released: boolean; startedAt: number; at: number }> {
+  async release({
+    permit: id,
+  }: {
+    permit: string;
+  }): Promise<{ released: boolean; startedAt: number; at: number }> {
     const stay = stayOf(id);
     const startedAt = monotonicMs();
     leave(stay, startedAt);
@@ -180,7 +221,9 @@ const ops = {
   },
 
   /** `loops` at once, `total` acquisitions together, each `work` ms long. */
-  async loop(ask: Ask & { loops: number; total: number; work: number }): Promise<{ done: number; lost: number }> {
+  async loop(
+    ask: Ask & { loops: number; total: number; work: number },
+  ): Promise<{ done: number; lost: number }> {
     const { name, loops, total, work, options } = ask;
     const shared = semaphore(ask);
     let left = total;
@@ -249,6 +292,11 @@ const ops = {
   async close(): Promise<string[]> {
     await dispatcher.close();
     return process.getActiveResourcesInfo();
+  },
+
+  /** Resolves when the server has dealt with everything that was sent. */
+  async flush(): Promise<void> {
+    for (let i = 0; i < 2; i++) await connection?.flush();
   },
 
   async disconnect(): Promise<void> {
