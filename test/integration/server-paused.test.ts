@@ -6,7 +6,7 @@ import { monotonicMs } from '../support/monotonic';
 import { occupancy } from '../support/occupancy';
 import { WorkerProcess } from '../support/worker-process';
 
-const HOLDERS = 200;
+const HOLDERS = 1_500;
 const TTL = 2_000;
 const key = (name: string): string => `sem.${name}.slot.0`;
 
@@ -14,8 +14,8 @@ const key = (name: string): string => `sem.${name}.slot.0`;
  * The server writes the marker of an expiry without looking: a renewal that it acknowledged in the same moment may be
  * gone right after. A permit that believed such an answer would be held twice.
  */
-describe('a server stopped with SIGSTOP under 200 holders that renew', () => {
-  it.each([1_500, 1_850, 2_100, 2_600])(
+describe('a server stopped with SIGSTOP under 1,500 holders that renew', () => {
+  it.each([1_500, 1_950, 2_100, 2_600])(
     'for %i ms with a ttl of 2,000 ms: nobody believes what it undid',
     async (pause) => {
       await using server = await TestServer.start();
@@ -64,12 +64,15 @@ describe('a server stopped with SIGSTOP under 200 holders that renew', () => {
       }
       await Promise.all(waiting);
 
-      const lost = [one, two].flatMap(({ events }) => events.filter(({ type }) => type === 'lost')).length;
+      const lost = [one, two].flatMap(({ events }) => events.filter((event) => event.type === 'lost'));
+      // Whoever hears of a loss from the server has believed for too long.
+      const late = lost.filter(({ reason }) => !reason.includes('ran out before a renewal was acknowledged'));
       const seen = occupancy(one.steps, two.steps, contender.steps);
       console.log(
-        `stopped for ${pause} ms: ${lost} of ${HOLDERS} lost; ${undone(probe, resumedAt)} renewals undone by the server; ` +
+        `stopped for ${pause} ms: ${lost.length} of ${HOLDERS} lost, ${late.length} of them told by the server; ${undone(probe, resumedAt)} renewals undone by the server; ` +
           `${believers} looks at believers, ${wrong.length} wrong; ${granted1} contenders served before any release`,
       );
+      expect(late).toEqual([]);
       expect(wrong).toEqual([]);
       expect(believers).toBeGreaterThan(0);
       expect(seen.overlaps).toEqual([]);

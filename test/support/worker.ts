@@ -75,6 +75,7 @@ export type WorkerEvent =
       readonly permit: string;
       readonly name: string;
       readonly code: string;
+      readonly reason: string;
       readonly at: number;
     }
   | {
@@ -117,7 +118,9 @@ function enter(name: string, permit: Permit, askedAt: number): Granted {
   stay.signal.addEventListener('abort', () => {
     const lostAt = monotonicMs();
     leave(stay, lostAt);
-    say({ type: 'lost', permit: permit.id, name, code: codeOf(stay.signal.reason), at: lostAt });
+    const error: unknown = stay.signal.reason;
+    const reason = error instanceof Error ? error.message : String(error);
+    say({ type: 'lost', permit: permit.id, name, code: codeOf(error), reason, at: lostAt });
   });
   const { id, slots, fencingToken, remaining } = permit;
   return { permit: id, slots: [...slots], token: String(fencingToken), remaining, askedAt, at };
