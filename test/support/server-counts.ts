@@ -1,0 +1,57 @@
+import type { TestServer } from '../../src/testing';
+
+interface Jsz {
+  consumers: number;
+  account_details?: { stream_detail?: { name: string; state: { last_seq: number } }[] }[];
+}
+
+interface Varz {
+  jetstream: { stats: { api: { total: number; errors: number } } };
+}
+
+interface Connz {
+  connections: { cid: number; lang: string; in_msgs: number; name?: string; subscriptions_list?: string[] }[];
+}
+
+/** What a server has counted, read from its monitoring endpoint: looking does not count. */
+export interface ServerCounts {
+  /** Last sequence of the bucket's stream: one more for every write that was stored. */
+  readonly stored: number;
+  /** Requests to the JetStream API. */
+  readonly api: number;
+  /** Messages that the one client has sent. */
+  readonly sent: number;
+}
+
+/** Counts of a server that has one bucket and one client besides those of `others`. */
+export async function serverCounts(server: TestServer, others = 0): Promise<ServerCounts> {
+  const [jsz, varz, clients] = await Promise.all([
+    server.monitor<Jsz>('jsz?accounts=true&streams=true'),
+    server.monitor<Varz>('varz'),
+    connections(server),
+  ]);
+  if (clients.length !== others + 1) throw new Error(`there are ${clients.length} connections`);
+  const streams = jsz.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [];
+  return {
+    stored: streams[0]?.state.last_seq ?? 0,
+    api: varz.jetstream.stats.api.total,
+    sent: clients.at(-1)!.in_msgs,
+  };
+}
+
+export async function connections(server: TestServer): Promise<Connz['connections']> {
+  const { connections: all } = await server.monitor<Connz>('connz?subs=true');
+  return all.sort((a, b) => a.cid - b.cid);
+}
+
+export async function consumerCount(server: TestServer): Promise<number> {
+  return (await server.monitor<Jsz>('jsz?accounts=true&streams=true&consumers=true')).consumers;
+}
+
+export function difference(after: ServerCounts, before: ServerCounts): ServerCounts {
+  return {
+    stored: after.stored - before.stored,
+    api: after.api - before.api,
+    sent: after.sent - before.sent,
+  };
+}

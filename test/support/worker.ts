@@ -1,0 +1,351 @@
+/**
+ * A process with a dispatcher of its own, told what to do by lines of JSON on stdin. It answers on stdout, where it also
+ * logs at once who is in which slot: what was written is not lost when the process is killed.
+ */
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connect3 } from '@nats-io/transport-node';
+import { connect as connect2 } from 'nats';
+import {
+  type AcquireOptions,
+  type DispatcherOptions,
+  NatsDispatcher,
+  type NatsConnection,
+  type Permit,
+} from '../../src';
+import { monotonicMs } from './monotonic';
+import type { Step } from './occupancy';
+
+/** What a worker is started with. */
+export interface WorkerSetup {
+  readonly url: string;
+  /** Which client makes the connection: the dispatcher itself, or the worker with `nats` 2.x or transport-node 3.x. */
+  readonly client?: 'own' | '2.x' | '3.x';
+  readonly options?: DispatcherOptions;
+}
+
+/** Which semaphore, and how to ask it. */
+export interface Ask {
+  readonly name: string;
+  readonly slots?: number;
+  readonly ttl?: number;
+  readonly options?: Omit<AcquireOptions, 'signal'>;
+  /** Ms after which the wait is ended by a signal. */
+  readonly abortAfter?: number;
+}
+
+export interface Granted {
+  readonly permit: string;
+  readonly slots: readonly number[];
+  readonly token: string;
+  readonly remaining: number;
+  /** When it was asked for and when it was there. */
+  readonly askedAt: number;
+  readonly at: number;
+}
+
+export interface PermitState {
+  readonly permit: string;
+  readonly name: string;
+  readonly slot: number;
+  readonly isHeld: boolean;
+  readonly aborted: boolean;
+  readonly code: string | undefined;
+  readonly remaining: number;
+  readonly at: number;
+}
+
+/** What a piece of work saw right after its process had stood still. */
+export interface Observation {
+  readonly source: 'immediate' | 'interval';
+  readonly at: number;
+  readonly gap: number;
+  /** What the signal said that the work was given at the start, before anything else was looked at. */
+  readonly signalBefore: boolean;
+  readonly isHeld: boolean;
+  readonly signalAfter: boolean;
+}
+
+/** What a worker says unasked. */
+export type WorkerEvent =
+  | Step
+  | { readonly type: 'ready'; readonly at: number }
+  | {
+      readonly type: 'lost';
+      readonly permit: string;
+      readonly name: string;
+      readonly code: string;
+      readonly reason: string;
+      readonly at: number;
+    }
+  | {
+      readonly type: 'woke';
+      readonly permit: string;
+      readonly seen: readonly Observation[];
+      readonly at: number;
+    }
+  | { readonly type: 'fault'; readonly error: string };
+
+interface Stay {
+  readonly name: string;
+  readonly permit: Permit;
+  readonly slots: readonly number[];
+  readonly signal: AbortSignal;
+  inside: boolean;
+}
+
+const GAP_MS = 500;
+const SEEN_AFTER_GAP = 20;
+
+const stays = new Map<string, Stay>();
+const unwatch = new Map<string, () => void>();
+let dispatcher: NatsDispatcher;
+let connection: NatsConnection | undefined;
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+function semaphore({ name, slots, ttl }: Ask) {
+  return dispatcher.semaphore(name, slots, ttl === undefined ? {} : { ttl });
+}
+
+function enter(name: string, permit: Permit, askedAt: number): Granted {
+  const at = monotonicMs();
+  const stay: Stay = { name, permit, slots: [...permit.slots], signal: permit.signal, inside: true };
+  stays.set(permit.id, stay);
+  log('enter', stay, at);
+  stay.signal.addEventListener('abort', () => {
+    const lostAt = monotonicMs();
+    leave(stay, lostAt);
+    const error: unknown = stay.signal.reason;
+    const reason = error instanceof Error ? error.message : String(error);
+    say({ type: 'lost', permit: permit.id, name, code: codeOf(error), reason, at: lostAt });
+  });
+  const { id, slots, fencingToken, remaining } = permit;
+  return { permit: id, slots: [...slots], token: String(fencingToken), remaining, askedAt, at };
+}
+
+function leave(stay: Stay, at: number): void {
+  if (!stay.inside) return;
+  stay.inside = false;
+  log('leave', stay, at);
+}
+
+function log(type: 'enter' | 'leave', { name, permit, slots }: Stay, at: number): void {
+  const token = String(permit.fencingToken);
+  for (const slot of slots) say({ type, name, slot, permit: permit.id, token, at } satisfies Step);
+}
+
+function stayOf(id: string): Stay {
+  const stay = stays.get(id);
+  if (stay === undefined) throw new Error(`no permit ${id} in this worker`);
+  return stay;
+}
+
+function stateOf({ name, permit, slots }: Stay): PermitState {
+  const { isHeld, remaining, signal } = permit;
+  const { aborted } = signal;
+  const code = aborted ? codeOf(signal.reason) : undefined;
+  return {
+    permit: permit.id,
+    name,
+    slot: slots[0] ?? -1,
+    isHeld,
+    aborted,
+    code,
+    remaining,
+    at: monotonicMs(),
+  };
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
+const ops = {
+  async ready(): Promise<void> {
+    await dispatcher.ready();
+  },
+
+  async acquire(ask: Ask): Promise<Granted> {
+    const askedAt = monotonicMs();
+    const { name, options, abortAfter } = ask;
+    if (abortAfter === undefined) return enter(name, await semaphore(ask).acquire(options), askedAt);
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(new Error('not needed any more')), abortAfter);
+    try {
+      return enter(name, await semaphore(ask).acquire({ ...options, signal: abort.signal }), askedAt);
+    } finally {
+      clearTimeout(timer);
+    }
+  },
+
+  /** Closes the worker's connection as soon as the permit is there. */
+  async acquireAndDisconnect(ask: Ask): Promise<Granted> {
+    const granted = await ops.acquire(ask);
+    await connection?.close();
+    return granted;
+  },
+
+  async tryAcquire(ask: Ask): Promise<Granted | null> {
+    const askedAt = monotonicMs();
+    const permit = await semaphore(ask).tryAcquire(ask.options);
+    return permit === null ? null : enter(ask.name, permit, askedAt);
+  },
+
+  async release({
+    permit: id,
+  }: {
+    permit: string;
+  }): Promise<{ released: boolean; startedAt: number; at: number }> {
+    const stay = stayOf(id);
+    const startedAt = monotonicMs();
+    leave(stay, startedAt);
+    const released = await stay.permit.release();
+    return { released, startedAt, at: monotonicMs() };
+  },
+
+  async renew({ permit: id, ttl }: { permit: string; ttl?: number }): Promise<void> {
+    await stayOf(id).permit.renew(ttl);
+  },
+
+  state({ permit: id }: { permit: string }): PermitState {
+    return stateOf(stayOf(id));
+  },
+
+  /** The state of every permit that was ever granted here. */
+  states(): PermitState[] {
+    return [...stays.values()].map(stateOf);
+  },
+
+  async availablePermits(ask: Ask): Promise<number> {
+    return semaphore(ask).availablePermits();
+  },
+
+  /** `loops` at once, `total` acquisitions together, each `work` ms long. */
+  async loop(
+    ask: Ask & { loops: number; total: number; work: number },
+  ): Promise<{ done: number; lost: number }> {
+    const { name, loops, total, work, options } = ask;
+    const shared = semaphore(ask);
+    let left = total;
+    let done = 0;
+    let lost = 0;
+    const one = async (): Promise<void> => {
+      while (left-- > 0) {
+        const askedAt = monotonicMs();
+        const permit = await shared.acquire(options);
+        enter(name, permit, askedAt);
+        await sleep(work);
+        const stay = stayOf(permit.id);
+        if (!stay.inside) lost++;
+        leave(stay, monotonicMs());
+        await permit.release();
+        stays.delete(permit.id);
+        done++;
+      }
+    };
+    await Promise.all(Array.from({ length: loops }, one));
+    return { done, lost };
+  },
+
+  /** Work that looks at its permit at every turn of the event loop, and tells what it saw after standing still. */
+  watchClosely({ permit: id }: { permit: string }): void {
+    const { permit, signal } = stayOf(id);
+    let seen: Observation[] | undefined;
+    let last = monotonicMs();
+    const look = (source: Observation['source']): void => {
+      const signalBefore = signal.aborted;
+      const { isHeld } = permit;
+      const at = monotonicMs();
+      const gap = at - last;
+      last = at;
+      if (gap >= GAP_MS) seen ??= [];
+      if (seen === undefined) return;
+      seen.push({ source, at, gap, signalBefore, isHeld, signalAfter: signal.aborted });
+      if (seen.length < SEEN_AFTER_GAP) return;
+      say({ type: 'woke', permit: id, seen, at });
+      unwatch.get(id)?.();
+    };
+    const interval = setInterval(() => look('interval'), 1);
+    let immediate: NodeJS.Immediate;
+    const turn = (): void => {
+      immediate = setImmediate(turn);
+      look('immediate');
+    };
+    immediate = setImmediate(turn);
+    unwatch.set(id, () => {
+      clearInterval(interval);
+      clearImmediate(immediate);
+    });
+  },
+
+  diagnostics(): { safetyReads: number; safetyFinds: number } {
+    const { safetyReads, safetyFinds } = dispatcher.diagnostics.feed;
+    return { safetyReads, safetyFinds };
+  },
+
+  /** Kinds of what keeps the process busy now. */
+  resources(): string[] {
+    return process.getActiveResourcesInfo();
+  },
+
+  /** Closes the dispatcher; a connection that the worker made stays open. */
+  async close(): Promise<string[]> {
+    await dispatcher.close();
+    return process.getActiveResourcesInfo();
+  },
+
+  /** Resolves when the server has dealt with everything that was sent. */
+  async flush(): Promise<void> {
+    for (let i = 0; i < 2; i++) await connection?.flush();
+  },
+
+  async disconnect(): Promise<void> {
+    await connection?.close();
+  },
+};
+
+export type Ops = typeof ops;
+
+interface Request {
+  readonly id: number;
+  readonly op: keyof Ops;
+  readonly args: never;
+}
+
+async function answer({ id, op, args }: Request): Promise<void> {
+  try {
+    const result: unknown = await ops[op](args);
+    say({ id, result });
+  } catch (error) {
+    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+    say({ id, error: { name, message, stack, code: codeOf(error), at: monotonicMs() } });
+  }
+}
+
+function fault(error: unknown): never {
+  say({ type: 'fault', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  process.exit(70);
+}
+
+async function open({ url, client = 'own', options = {} }: WorkerSetup): Promise<NatsDispatcher> {
+  if (client === 'own') return NatsDispatcher.connect({ servers: url, ...options });
+  const settings = { servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 200 };
+  connection = client === '2.x' ? await connect2(settings) : await connect3(settings);
+  return new NatsDispatcher(connection, options);
+}
+
+async function main(): Promise<void> {
+  process.on('unhandledRejection', fault);
+  process.on('uncaughtException', fault);
+  dispatcher = await open(JSON.parse(process.argv[2] ?? '{}') as WorkerSetup);
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', (line) => void answer(JSON.parse(line) as Request));
+  // Whoever started us is gone, or wants us to go.
+  lines.on('close', () => process.exit(0));
+  say({ type: 'ready', at: monotonicMs() });
+}
+
+void main();
