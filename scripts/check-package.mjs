@@ -34,7 +34,8 @@ try {
   const { size } = statSync(tarball);
   if (size > MOST_BYTES) failures.push(`size: ${size} bytes, more than ${MOST_BYTES}`);
   for (const failure of failures) console.error(`FAILED: ${failure}`);
-  if (failures.length === 0) console.log(`publint and are-the-types-wrong have no complaint; ${size} bytes of ${MOST_BYTES}`);
+  if (failures.length === 0)
+    console.log(`publint and are-the-types-wrong have no complaint; ${size} bytes of ${MOST_BYTES}`);
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }
