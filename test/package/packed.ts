@@ -86,7 +86,9 @@ export class PackedPackage implements Disposable {
 
   /** Runs a file of the project that is there already. */
   async node(args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
-    const options = { cwd: this.project, env: { ...process.env, ...env }, timeout: 30_000 };
+    // SIGKILL: a program may do what it likes with the others.
+    const limit = { timeout: 30_000, killSignal: 'SIGKILL' } as const;
+    const options = { cwd: this.project, env: { ...process.env, ...env }, ...limit };
     return (await run(process.execPath, args, options)).stdout;
   }
 
