@@ -45,17 +45,17 @@ export class PackedPackage implements Disposable {
 
     // Extracted with nothing beside it but what it declares: an import of anything else fails.
     await run('tar', ['-xzf', join(dir, packed?.filename ?? ''), '-C', dir]);
-    mkdirSync(join(it.project, 'node_modules'), { recursive: true });
+    mkdirSync(it.project);
     cpSync(join(dir, 'package'), it.installed, { recursive: true });
     const manifest = JSON.parse(readFileSync(join(it.installed, 'package.json'), 'utf8')) as Manifest;
     for (const name of Object.keys(manifest.dependencies)) link(name, it.installed);
-    // What its user has installed as well.
+    // What its user has installed as well, out of its reach.
     for (const name of ['@types/node', '@nats-io/transport-node', 'nats']) link(name, it.project);
     return it;
   }
 
   get installed(): string {
-    return join(this.project, 'node_modules', 'nats-semaphore');
+    return join(this.dir, 'node_modules', 'nats-semaphore');
   }
 
   /** Runs a program in the project; resolves with its output once it has ended by itself. */
