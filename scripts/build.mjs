@@ -1,16 +1,25 @@
 // Builds dist/cjs with tsc and dist/esm as thin ES modules over it: a program that loads the package both ways
 // gets one copy of the library and so one set of locks.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const root = new URL('..', import.meta.url).pathname;
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
-rmSync(`${root}dist`, { recursive: true, force: true });
-execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', `${root}tsconfig.build.json`], { stdio: 'inherit' });
-mkdirSync(`${root}dist/esm`, { recursive: true });
-for (const [entry, source] of [['index', '../cjs/index.js'], ['testing', '../cjs/testing/index.js']]) {
-  const names = Object.keys(require(`${root}dist/esm/${source}`)).sort();
-  writeFileSync(`${root}dist/esm/${entry}.mjs`, `export { ${names.join(', ')} } from '${source}';\n`);
-  writeFileSync(`${root}dist/esm/${entry}.d.mts`, `export * from '${source}';\n`);
+const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+rmSync(join(root, 'dist'), { recursive: true, force: true });
+const tsc = require.resolve('typescript/bin/tsc');
+execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
+
+// Every entry of "exports" that has both forms: the ES module names what the CommonJS one exports.
+for (const entry of Object.values(exports)) {
+  if (entry.import === undefined || entry.require === undefined) continue;
+  const source = relative(dirname(entry.import.default), entry.require.default);
+  const names = Object.keys(require(join(root, entry.require.default))).sort();
+  mkdirSync(join(root, dirname(entry.import.default)), { recursive: true });
+  writeFileSync(join(root, entry.import.default), `export { ${names.join(', ')} } from '${source}';\n`);
+  writeFileSync(join(root, entry.import.types), `export * from '${source}';\n`);
 }
