@@ -99,8 +99,9 @@ export class Engine implements LeaseOwner, Host {
     const { clock, store } = this.context;
     const timedOut = (waiter: Waiter, ms: number): Error => this.timedOut(waiter, ms);
     const waiter = new Waiter(clock, want, patience, timedOut, (leaver) => this.left(leaver));
-    const trouble = waiter.immediate ? store.trouble() : undefined;
-    if (trouble !== undefined) waiter.settle(unavailable(this.name, 0, trouble));
+    const down = waiter.immediate ? store.down() : undefined;
+    if (down !== undefined) waiter.settle(unavailable(this.name, 0, down));
+    this.checkCount(waiter);
     if (waiter.settled) return waiter.result;
     this.unchecked.add(waiter);
     if (want.fair && !waiter.immediate) this.tickets.add(waiter);
@@ -366,6 +367,14 @@ export class Engine implements LeaseOwner, Host {
     }
     this.lastAnswerAt = this.context.clock.now();
     this.limitChanged();
+  }
+
+  /** Refuses at once what is more than there can be, also while the limit can not be asked for. */
+  private checkCount(waiter: Waiter): void {
+    const { count, slots, limitPolicy } = waiter.want;
+    const most = this.limit.known ?? (limitPolicy === 'adopt' ? undefined : slots);
+    if (count !== 'all free' && most !== undefined && count > most)
+      waiter.settle(tooMany(this.name, count, most));
   }
 
   private limitChanged(): void {

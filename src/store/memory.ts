@@ -64,6 +64,10 @@ export class MemoryStore implements Store {
     return () => undefined;
   }
 
+  down(): undefined {
+    return undefined;
+  }
+
   trouble(): undefined {
     return undefined;
   }

@@ -80,7 +80,9 @@ export interface Store {
   listen(patterns: readonly string[], listener: Listener): () => void;
   /** Calls back when all entries are gone at once: the bucket was deleted, or replaced. Returns how to stop that. */
   onReset(callback: () => void): () => void;
-  /** Why the store can not be reached at this moment; undefined while it can, as far as is known. */
+  /** Why nothing can be asked of the store at this moment; undefined while it can, as far as is known. */
+  down(): Error | undefined;
+  /** Why the store seems out of reach: it is down, or did not answer when it was last asked. */
   trouble(): Error | undefined;
   /** Whether the store can never be reached again. */
   isClosed(): boolean;

@@ -134,6 +134,10 @@ export class Wire implements Store {
   }
 
   trouble(): Error | undefined {
+    return this.down();
+  }
+
+  down(): Error | undefined {
     return this.held === undefined ? undefined : new Error('the link is cut');
   }
 

@@ -24,6 +24,7 @@ export interface NatsConnection {
   readonly info?: { readonly version: string; readonly jetstream?: boolean };
   isClosed(): boolean;
   close(): Promise<void>;
+  closed(): Promise<void | Error>;
   flush(): Promise<void>;
   publish(subject: string, payload?: Uint8Array, options?: object): void;
   request(

@@ -23,13 +23,22 @@ export class Link {
     private readonly clock: Clock,
   ) {
     void this.followStatus();
+    void connection.closed().then(
+      () => this.ended(),
+      () => this.ended(),
+    );
   }
 
-  /** Why the other side seems out of reach now; undefined if the last thing heard of it was good. */
-  trouble(): Error | undefined {
+  /** Why nothing can be sent now; undefined while the connection stands, as far as the client has noticed. */
+  down(): Error | undefined {
     if (this.connection.isClosed()) return new RequestFailure('closed', 'the NATS connection is closed');
     if (!this.up) return new RequestFailure('silent', 'the NATS connection is down and reconnecting');
-    return this.failure;
+    return undefined;
+  }
+
+  /** Why the other side seems out of reach: {@link Link.down}, or the last request failed. */
+  trouble(): Error | undefined {
+    return this.down() ?? this.failure;
   }
 
   /** Whether the connection stands, as far as the client has noticed. */
@@ -75,7 +84,9 @@ export class Link {
     }
   }
 
+  /** On a closed connection there is nothing to hear, and that is no reason to fail here: requests will say so. */
   subscribe(subject: string, callback: (message: Message) => void): Subscription {
+    if (this.connection.isClosed()) return { unsubscribe: () => undefined };
     return this.connection.subscribe(subject, {
       callback: (error: Error | null, message: Message) => {
         if (error === null || error === undefined) callback(message);
@@ -109,7 +120,7 @@ export class Link {
     const events = this.connection.status();
     this.stopStatus = () => (events as { stop?: () => void }).stop?.();
     for await (const { type } of events) {
-      if (type === 'disconnect' || type === 'close') {
+      if (type === 'disconnect') {
         this.up = false;
         for (const cut of [...this.disconnected]) cut();
       } else if (type === 'reconnect') {
@@ -120,6 +131,12 @@ export class Link {
         for (const callback of [...this.reconnected]) callback();
       }
     }
+  }
+
+  /** The connection was closed for good: all who wait for it learn so. */
+  private ended(): void {
+    this.up = false;
+    for (const cut of [...this.disconnected]) cut();
     for (const callback of [...this.reconnected]) callback();
   }
 }

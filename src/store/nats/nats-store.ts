@@ -71,6 +71,10 @@ export class NatsStore implements Store {
     await this.open();
   }
 
+  down(): Error | undefined {
+    return this.link.down();
+  }
+
   trouble(): Error | undefined {
     return this.link.trouble();
   }
