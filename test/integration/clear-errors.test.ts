@@ -151,7 +151,7 @@ describe('a bad argument', () => {
     ['a timeout of -1 to lock', () => semaphore().lock(-1), /^timeout must be from 0.*got -1/],
     ['a timeout that is NaN', () => semaphore().lock(NaN), /^timeout must be from 0.*got NaN/],
     ['more than the slots', () => semaphore().acquire({ count: 3 }), /^count .*from 1 to 2.*slots.*got 3/],
-    ['a count of 0', () => semaphore().tryAcquire({ count: 0 }), /^count .*from 1 to 2.*got 0/],
+    ['a count of 0', () => semaphore().tryAcquire({ count: 0 }), /^count .*from 1 to .*got 0/],
     [
       'a bucket with a dot',
       () => new NatsDispatcher(connection, { bucket: 'a.b' }),
@@ -204,8 +204,8 @@ describe('a bad argument', () => {
     await using other = await TestServer.start();
     await using own = await NatsDispatcher.connect({ servers: other.url });
     await other.kill();
-    await expect(own.semaphore('n').acquire({ count: 2 })).rejects.toBeInstanceOf(RangeError);
     await expect(own.semaphore('n').acquire({ timeout: -1 })).rejects.toBeInstanceOf(RangeError);
+    await expect(own.semaphore('n').acquire({ count: 2, timeout: 1_000 })).rejects.toBeInstanceOf(RangeError);
   });
 
   it('does not make the connection talk at all', async () => {
