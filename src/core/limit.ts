@@ -108,9 +108,11 @@ export class StoredLimit {
     const stored = this.readable();
     const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
     if (stored === undefined || set) {
-      await this.change((now) => (now === undefined || set ? (slots ?? DEFAULT_LIMIT) : undefined));
-      await this.readAll();
+      const wanted = slots ?? DEFAULT_LIMIT;
+      if (!(await this.write(wanted)))
+        await this.change((now) => (now === undefined || set ? wanted : undefined));
     }
+    this.noteUnused();
     if (slots !== undefined && limitPolicy === 'set') this.accepted.add(slots);
     this.current = true;
     this.noteComplete();
@@ -134,13 +136,7 @@ export class StoredLimit {
       const stored = this.readable();
       const slots = change(stored);
       if (slots === undefined || slots === stored) return { slots: stored, changed: false };
-      const value = encodeRecord({ slots });
-      const result = await store.commit([{ key, expected: entry?.revision ?? 0, value }]);
-      if (!result.committed) continue;
-      const [revision] = result.revisions as [number];
-      this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
-      this.accepted.add(slots);
-      return { slots, changed: true };
+      if (await this.write(slots)) return { slots, changed: true };
     }
     throw new SemaphoreError(
       'LIMIT_BUSY',
@@ -151,18 +147,37 @@ export class StoredLimit {
     );
   }
 
+  /** Stores a limit over the one that the board shows. Returns false if that is not the one stored any more. */
+  private async write(slots: number): Promise<boolean> {
+    const { clock, store } = this.context;
+    const key = this.keys.limit;
+    const expected = this.board.picture.get(key)?.revision ?? 0;
+    const value = encodeRecord({ slots });
+    const result = await store.commit([{ key, expected, value }]);
+    if (!result.committed) return false;
+    const [revision] = result.revisions as [number];
+    this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
+    this.accepted.add(slots);
+    this.current = true;
+    return true;
+  }
+
   private async readAll(): Promise<void> {
     const { clock, store } = this.context;
     const askedAt = clock.now();
     const entries = await store.read([this.keys.all]);
     for (const entry of entries) this.board.apply(entry, askedAt);
     this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
-    // What nobody ever used leaves no entry. Note it as free, as it is at this moment.
+  }
+
+  /** What nobody ever used leaves no entry. Notes it as free, as it was just now. */
+  private noteUnused(): void {
+    const now = this.context.clock.now();
     const stored = this.readable() ?? 0;
     for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
       const key = this.keys.slot(slot);
       if (this.board.picture.get(key) !== undefined) continue;
-      this.board.picture.learnRevision(key, 0, askedAt);
+      this.board.picture.learnRevision(key, 0, now);
       noted++;
     }
   }

@@ -204,8 +204,8 @@ describe('a bad argument', () => {
     await using other = await TestServer.start();
     await using own = await NatsDispatcher.connect({ servers: other.url });
     await other.kill();
-    await expect(own.semaphore('n').acquire({ timeout: -1 })).rejects.toBeInstanceOf(RangeError);
-    await expect(own.semaphore('n').acquire({ count: 2, timeout: 1_000 })).rejects.toBeInstanceOf(RangeError);
+    await expect(own.semaphore('n', 1).acquire({ timeout: -1 })).rejects.toBeInstanceOf(RangeError);
+    await expect(own.semaphore('n', 1).acquire({ count: 2 })).rejects.toBeInstanceOf(RangeError);
   });
 
   it('does not make the connection talk at all', async () => {

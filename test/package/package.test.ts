@@ -38,6 +38,7 @@ describe('the tarball', () => {
   it('exports these names', () => {
     expect(exportedNames(join(packed.installed, 'dist/esm/index.d.mts'))).toMatchInlineSnapshot(`
      [
+       "AcquireAllWant",
        "AcquireOptions",
        "AcquireTimeoutError",
        "BackendUnavailableError",
@@ -47,17 +48,22 @@ describe('the tarball', () => {
        "Dispatcher",
        "DispatcherClosedError",
        "DispatcherOptions",
+       "HolderStatus",
        "LimitConflictError",
+       "LimitPolicy",
        "LocalDispatcher",
        "NatsConnection",
        "NatsDispatcher",
        "PermissionDeniedError",
        "Permit",
        "PermitLostError",
+       "PrimitiveSummary",
        "Semaphore",
        "SemaphoreError",
        "SemaphoreOptions",
+       "SemaphoreStatus",
        "UnsupportedServerError",
+       "WaiterStatus",
      ]
     `);
     expect(exportedNames(join(packed.installed, 'dist/esm/testing.d.mts'))).toMatchInlineSnapshot(`
