@@ -178,7 +178,7 @@ describe('README.md', () => {
   it('has a program that compiles, runs and ends', async () => {
     expect(snippets.length).toBeGreaterThan(5);
     await packed.compile({ 'readme.mts': snippets.join('\n') }, { module: 'nodenext' });
-    expect(await packed.node(['readme.mjs'], env())).toBe('');
+    expect(await packed.node(['readme.mjs'], env())).toBe('2 of 3 free, 1 holder\n');
   });
 
   it.each(['demo', 'test'])('names a command that exists: %s', (script) => {
