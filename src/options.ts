@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from './store/nats/connect';
 import { MAX_TIMER_MS } from './core/clock';
 import { safetyMargin } from './core/lease';
+import { MOST_AT_ONCE } from './store/store';
 import type { LimitPolicy } from './core/waiter';
 
 export type { LimitPolicy };
@@ -69,7 +70,7 @@ export interface AcquireOptions {
   timeout?: number;
   /** Ends the wait: the acquire rejects with the signal's reason. A permit won in the same instant is given back. */
   signal?: AbortSignal;
-  /** How many slots to take together, all or none. Default 1. More than one needs nats-server 2.12. */
+  /** How many slots to take together, all or none: 1 to 1,000. Default 1. More than one needs nats-server 2.12. */
   count?: number;
   /** Default: that of the semaphore. */
   ttl?: number;
@@ -100,7 +101,7 @@ export function checkSlots(slots: unknown): number {
 }
 
 /** @param most and what that is */
-export function checkCount(count: unknown, most = MOST_SLOTS, what?: string): number {
+export function checkCount(count: unknown, most = MOST_AT_ONCE, what?: string): number {
   return wholeNumber('count', count, 1, most, what);
 }
 

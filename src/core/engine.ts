@@ -285,6 +285,11 @@ export class Engine implements LeaseOwner, Host {
     this.pump();
   }
 
+  confirmed(): void {
+    this.free.caughtUp();
+    this.pump();
+  }
+
   failed(error: Error): void {
     this.refuseAll(error);
     this.feed.stop();

@@ -510,6 +510,7 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
         const held = await a.semaphore('s', 1).lock();
         const waiting = [a.semaphore('s', 1).lock(), a.semaphore('s', 1, { fair: true }).lock()];
         await untilWaitsAreSeen();
+        waiting.push(a.acquireAll([{ semaphore: a.semaphore('s', 1) }, { semaphore: a.semaphore('t', 1) }]));
         const refused = Promise.all(
           waiting.map((each) => expect(each).rejects.toMatchObject({ code: 'DISPATCHER_CLOSED' })),
         );
