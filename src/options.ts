@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from './store/nats/connect';
 import { MAX_TIMER_MS } from './core/clock';
 import { safetyMargin } from './core/lease';
+import { MOST_SLOTS } from './core/record';
 import { MOST_AT_ONCE } from './store/store';
 import type { LimitPolicy } from './core/waiter';
 
@@ -82,7 +83,6 @@ export interface AcquireOptions {
 
 export const DEFAULT_TTL_MS = 30_000;
 const LEAST_TTL_MS = 1_000;
-const MOST_SLOTS = 10_000;
 const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
 

@@ -25,6 +25,7 @@ const REMEMBERED_LOWERINGS = 10;
 export class StoredLimit {
   /** Whether the board's limit is the one in force, as far as anybody told. */
   private current = false;
+  private doubts = 0;
   private last: number | undefined;
   /** The latest revisions at which the limit was lowered. */
   private lowerings: number[] = [];
@@ -61,6 +62,17 @@ export class StoredLimit {
   /** Announcements may have been missed. */
   doubt(): void {
     this.current = false;
+    this.doubts++;
+  }
+
+  /** How often announcements may have been missed so far. */
+  get doubted(): number {
+    return this.doubts;
+  }
+
+  /** Reads the limit again. */
+  async refresh(): Promise<void> {
+    await this.change(() => undefined);
   }
 
   /** The board shows another limit, or none. Returns whether it is a different number than before. */
@@ -109,8 +121,12 @@ export class StoredLimit {
     const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
     if (stored === undefined || set) {
       const wanted = slots ?? DEFAULT_LIMIT;
-      if (!(await this.write(wanted)))
+      const first = stored === undefined && (await this.write(wanted));
+      if (!first) {
         await this.change((now) => (now === undefined || set ? wanted : undefined));
+        // Lowering it may have left slots above it, taken since the first look.
+        await this.readAll();
+      }
     }
     this.noteUnused();
     if (slots !== undefined && limitPolicy === 'set') this.accepted.add(slots);

@@ -101,6 +101,16 @@ describe('a bucket made by other means', () => {
     await connection.close();
   });
 
+  it('that removes keys by age: says so', async () => {
+    await using server = await TestServer.start();
+    const connection = await connect({ servers: server.url });
+    await new Kvm(connection).create('AGED', { ttl: 60_000 });
+    const [error] = await refusals(server.url, { bucket: 'AGED' });
+    expect(error).toMatchObject({ code: 'BUCKET_CONFIG' });
+    expect(error!.message).toContain('removes every key after 60000 ms (max_age)');
+    await connection.close();
+  });
+
   it('in the memory of one server: says that it must be asked for by name', async () => {
     await using server = await TestServer.start();
     await using maker = await NatsDispatcher.connect({

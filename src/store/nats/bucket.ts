@@ -179,6 +179,7 @@ export class BucketOpener {
       // A KV bucket, as ADR-8 has it, of which any KV client can read the keys.
       max_msgs_per_subject: 1,
       discard: 'new',
+      max_age: 0,
       allow_direct: true,
       allow_rollup_hdrs: true,
       deny_delete: true,
@@ -206,9 +207,15 @@ export class BucketOpener {
         `its history is ${config.max_msgs_per_subject}, not 1: an expired hold would uncover an older one`,
       );
     }
+    if (config.max_age > 0)
+      wrong.push(`it removes every key after ${config.max_age / NANOS_PER_MS} ms (max_age)`);
+    const bounded = config.max_msgs > 0 || config.max_bytes > 0;
+    if (bounded && (config.discard as string) !== 'new') {
+      wrong.push('it drops old keys when it is full (discard), and with them holds');
+    }
     if (config.allow_direct !== true) wrong.push('it can not be read directly (allow_direct)');
-    const { src, dest } = config.republish ?? { src: '', dest: '' };
-    if (src !== this.names.subject('>') || dest !== this.names.events('>')) {
+    const { src, dest, headers_only: bare } = config.republish ?? { src: '', dest: '' };
+    if (bare === true || src !== this.names.subject('>') || dest !== this.names.events('>')) {
       wrong.push(
         `it does not announce changes (republish ${this.names.subject('>')} to ${this.names.events('>')})`,
       );

@@ -11,8 +11,9 @@ import { AGAIN, ATTEMPT_MS, type Session } from './session';
  *
  * When no answer comes, the same writes are sent again: stored means that the first time they were not; refused means that
  * the stream's leader is asked whose write the keys hold, by the id in their headers. Writes that are no longer wanted are
- * superseded by removal markers under the same expectation, after which they can not be stored any more, however late they
- * arrive. (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
+ * superseded by removal markers under the same expectation, after which they can not be stored any more. The markers stay
+ * as long as the writes would have: should one arrive later still, it lasts no longer than any entry nobody renews.
+ * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
  */
 export async function commit(
   session: Session,
@@ -20,10 +21,11 @@ export async function commit(
   { until, abandon }: CommitOptions,
 ): Promise<CommitResult> {
   const { clock, link, names } = session;
-  const deadline = new Deadline(clock, until, abandon, longestTtl(writes));
+  const longest = longestTtl(writes);
+  const deadline = new Deadline(clock, until, abandon, longest);
   const id = newId();
   const withdrawId = newId();
-  const markers = writes.map(({ key, expected }) => ({ key, expected, value: null, ttl: MARKER_TTL_MS }));
+  const markers = writes.map(({ key, expected }) => ({ key, expected, value: null, ttl: longest }));
   /** When the first attempt was sent of which nobody knows what became. */
   let unsettledSince: number | undefined;
 
