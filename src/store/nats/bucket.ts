@@ -44,6 +44,7 @@ const LEVEL_BATCH = 2;
 /** Opens buckets: makes them, checks them, upgrades them where that is allowed. */
 export class BucketOpener {
   private manager: JetStreamManager | undefined;
+  private warned = false;
 
   constructor(
     private readonly link: Link,
@@ -164,6 +165,7 @@ export class BucketOpener {
   }
 
   private describe({ config, created }: StreamInfo): OpenBucket {
+    if (forgetful(config)) this.warn();
     return { created, replicas: config.num_replicas, atomic: config.allow_atomic === true };
   }
 
@@ -220,16 +222,22 @@ export class BucketOpener {
         `it does not announce changes (republish ${this.names.subject('>')} to ${this.names.events('>')})`,
       );
     }
-    if (
-      config.num_replicas === 1 &&
-      (config.storage as string) === 'memory' &&
-      this.options.storage !== 'memory'
-    ) {
+    if (forgetful(config) && this.options.storage !== 'memory') {
       wrong.push(
         'it is kept in the memory of one server, which forgets all holders when it restarts; say storage: "memory" to accept that',
       );
     }
     return wrong;
+  }
+
+  private warn(): void {
+    if (this.warned) return;
+    this.warned = true;
+    process.emitWarning(
+      `the bucket "${this.names.bucket}" is kept in the memory of one server: when that restarts, ` +
+        'all holds are forgotten while their holders still believe in them',
+      { code: 'NATS_SEMAPHORE_MEMORY' },
+    );
   }
 
   private async apiLevel(): Promise<number> {
@@ -268,6 +276,11 @@ export class BucketOpener {
   private firstSequence(): number {
     return Math.floor(this.clock.wallTime()) * 1000;
   }
+}
+
+/** Whether a restart of one server loses all that the stream holds. */
+function forgetful(config: StreamConfig): boolean {
+  return config.num_replicas === 1 && (config.storage as string) === 'memory';
 }
 
 /** The server's error code of a refused API request; undefined for any other error. */
