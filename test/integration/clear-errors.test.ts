@@ -101,6 +101,43 @@ describe('a bucket made by other means', () => {
     await connection.close();
   });
 
+  it('without atomic batches: takes no several slots at once, until it may be changed', async () => {
+    await using server = await TestServer.start();
+    const connection = await connect({ servers: server.url });
+    const config = {
+      name: 'KV_SINGLE',
+      subjects: ['$KV.SINGLE.>'],
+      storage: 'file',
+      num_replicas: 1,
+      max_msgs_per_subject: 1,
+      discard: 'new',
+      allow_direct: true,
+      allow_rollup_hdrs: true,
+      allow_msg_ttl: true,
+      subject_delete_marker_ttl: 1_000_000_000,
+      republish: { src: '$KV.SINGLE.>', dest: '$SEMAPHORE.SINGLE.>' },
+    };
+    await connection.request('$JS.API.STREAM.CREATE.KV_SINGLE', JSON.stringify(config));
+    await using dispatcher = await NatsDispatcher.connect({ servers: server.url, bucket: 'SINGLE' });
+    const semaphore = dispatcher.semaphore('n', 3);
+    expect(await (await semaphore.acquire({ timeout: 5_000 })).release()).toBe(true);
+    const both = [{ semaphore }, { semaphore: dispatcher.semaphore('other', 1) }];
+    for (const what of [
+      () => semaphore.acquire({ count: 2 }),
+      () => semaphore.drainPermits(),
+      () => dispatcher.acquireAll(both),
+    ]) {
+      const error = await errorOf(what);
+      expect(error).toMatchObject({ name: 'UnsupportedServerError', code: 'UNSUPPORTED_SERVER' });
+      expect(error.message).toMatch(/2\.12 or newer.*allowBucketUpdate: true/);
+    }
+    expect(await semaphore.availablePermits()).toBe(3);
+    const options = { servers: server.url, bucket: 'SINGLE', allowBucketUpdate: true };
+    await using changed = await NatsDispatcher.connect(options);
+    expect((await changed.semaphore('n', 3).acquire({ count: 2, timeout: 5_000 })).count).toBe(2);
+    await connection.close();
+  });
+
   it('that removes keys by age: says so', async () => {
     await using server = await TestServer.start();
     const connection = await connect({ servers: server.url });

@@ -138,11 +138,15 @@ export class BucketOpener {
 
   private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {
     const misfits = this.misfits(info.config);
-    if (misfits.length === 0) return this.describe(info);
+    const mayUpdate = this.options.allowBucketUpdate === true;
+    // Without atomic batches it is of use, too: that alone is no reason to refuse it, but one to change it.
+    const lacksBatches = mayUpdate && info.config.allow_atomic !== true;
+    if (misfits.length === 0 && !lacksBatches) return this.describe(info);
     const level = knownLevel ?? (await this.apiLevel());
+    if (misfits.length === 0 && level < LEVEL_BATCH) return this.describe(info);
     const remedy =
       'Give another bucket name, or allow the bucket to be changed in place with allowBucketUpdate: true';
-    if (this.options.allowBucketUpdate !== true) {
+    if (!mayUpdate) {
       throw new BucketConfigError(
         `the bucket "${this.names.bucket}" can not be used as it is: ${misfits.join('; ')}. ${remedy}.`,
       );
