@@ -243,6 +243,9 @@ class OwningDispatcher extends NatsDispatcher {
   }
 
   protected override async closeBackend(): Promise<void> {
+    // What was just written must have failed or gone before the client lets go of its socket: on one that the server has
+    // just ended, the failure would otherwise come when nobody listens for it any more, and end the process.
+    await sleep(systemClock, 1, undefined, { keepAlive: true });
     await this.#connection.close();
   }
 }

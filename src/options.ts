@@ -1,6 +1,8 @@
 import type { ConnectionOptions } from './store/nats/connect';
 import { MAX_TIMER_MS } from './core/clock';
 import { safetyMargin } from './core/lease';
+import { MOST_SLOTS } from './core/record';
+import { MOST_AT_ONCE } from './store/store';
 import type { LimitPolicy } from './core/waiter';
 
 export type { LimitPolicy };
@@ -69,7 +71,7 @@ export interface AcquireOptions {
   timeout?: number;
   /** Ends the wait: the acquire rejects with the signal's reason. A permit won in the same instant is given back. */
   signal?: AbortSignal;
-  /** How many slots to take together, all or none. Default 1. More than one needs nats-server 2.12. */
+  /** How many slots to take together, all or none: 1 to 1,000. Default 1. More than one needs nats-server 2.12. */
   count?: number;
   /** Default: that of the semaphore. */
   ttl?: number;
@@ -81,7 +83,6 @@ export interface AcquireOptions {
 
 export const DEFAULT_TTL_MS = 30_000;
 const LEAST_TTL_MS = 1_000;
-const MOST_SLOTS = 10_000;
 const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
 
@@ -100,7 +101,7 @@ export function checkSlots(slots: unknown): number {
 }
 
 /** @param most and what that is */
-export function checkCount(count: unknown, most = MOST_SLOTS, what?: string): number {
+export function checkCount(count: unknown, most = MOST_AT_ONCE, what?: string): number {
   return wholeNumber('count', count, 1, most, what);
 }
 

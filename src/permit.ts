@@ -31,7 +31,7 @@ export interface Permit extends AsyncDisposable {
    */
   renew(ttl?: number): Promise<void>;
   /**
-   * Gives back all slots, or the last `count` of them. Resolves with whether they were still held; a second call, and a
+   * Gives back all slots, or `count` of them. Resolves with whether they were still held; a second call, and a
    * call after a loss, does nothing and resolves with false. Never touches what others hold meanwhile.
    * @throws BackendUnavailableError if the server does not answer for 5 s. The release goes on in the background, and the
    *   server frees the slots by itself when their ttl ends.

@@ -59,7 +59,7 @@ export interface Semaphore {
    * timeout it takes what is free even if others queue for it.
    */
   tryAcquire(options?: AcquireOptions): Promise<Permit | null>;
-  /** Takes all slots that are free at this moment as one permit; null if there are none. Throws like `lock`. */
+  /** Takes all slots that are free at this moment, 1,000 at most, as one permit; null if there are none. Throws like `lock`. */
   drainPermits(options?: Omit<AcquireOptions, 'count' | 'timeout'>): Promise<Permit | null>;
   /** How many permits could be had at this moment. */
   availablePermits(): Promise<number>;

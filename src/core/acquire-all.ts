@@ -48,6 +48,11 @@ export async function acquireAll(
 
   async function tryNow(): Promise<void> {
     if (waiter.settled || claiming) return;
+    try {
+      for (const { engine } of wanted) engine.checkOpen();
+    } catch (error) {
+      return waiter.settle(error as Error);
+    }
     const parts: { engine: Engine; slots: FreeSlot[] }[] = [];
     for (const { engine, count, want: own } of wanted) {
       const slots = engine.offer(count, own.fair);

@@ -57,9 +57,9 @@ export class Board {
     return this.line.filter(({ id }) => !this.served.has(id));
   }
 
-  /** Who is to be served next. */
-  get head(): QueuedTicket | undefined {
-    return this.line.find(({ id }) => !this.served.has(id));
+  /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
+  head(limit: number): QueuedTicket | undefined {
+    return this.line.find(({ id, ticket }) => ticket.count <= limit && !this.served.has(id));
   }
 
   /** Keys whose value can not be read, with the reason. */

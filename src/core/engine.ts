@@ -22,8 +22,12 @@ export interface Reservation {
   /** The claim was answered. */
   end(): void;
   bucketReplaced(): boolean;
-  /** Whether the limit was lowered after the claim was decided and before it was written under `revision`. */
-  limitLoweredBefore(revision: number): boolean;
+  /**
+   * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
+   * the store where announcements may have been missed meanwhile.
+   * @throws BackendUnavailableError, CorruptEntryError
+   */
+  limitLoweredBefore(revision: number): Promise<boolean>;
 }
 
 /** A forced release races the holder's renewals: it may need a second look. */
@@ -120,7 +124,7 @@ export class Engine implements LeaseOwner, Host {
     if (this.line.waiters.length + this.tickets.size === 0) return;
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
-    this.tickets.serve();
+    this.tickets.serve(limit);
     this.line.serve(limit);
   };
 
@@ -130,7 +134,7 @@ export class Engine implements LeaseOwner, Host {
    */
   offer(count: number, behindQueue: boolean): FreeSlot[] | undefined {
     if (this.limit.known === undefined || !this.feed.live) return undefined;
-    if (behindQueue && this.board.head !== undefined) return undefined;
+    if (behindQueue && this.board.head(this.limit.known) !== undefined) return undefined;
     const free = this.free.now();
     return free.length < count ? undefined : free.slice(0, count);
   }
@@ -138,6 +142,7 @@ export class Engine implements LeaseOwner, Host {
   reserve(slots: readonly FreeSlot[]): Reservation {
     const { generation } = this;
     const decidedBy = this.limit.revision;
+    const { doubted } = this.limit;
     const end = this.free.reserve(slots);
     return {
       end: () => {
@@ -145,13 +150,19 @@ export class Engine implements LeaseOwner, Host {
         this.lastAnswerAt = this.context.clock.now();
       },
       bucketReplaced: () => generation !== this.generation,
-      limitLoweredBefore: (claimed) => this.limit.loweredBetween(decidedBy, claimed),
+      limitLoweredBefore: async (claimed) => {
+        if (doubted === this.limit.doubted) return this.limit.loweredBetween(decidedBy, claimed);
+        await this.limit.refresh();
+        this.limitChanged();
+        // Of several changes that were missed only the last is known: any could have been a lowering.
+        return this.limit.revision !== decidedBy;
+      },
     };
   }
 
   /** A claim was refused. `actual`: the last revision of the slot, where it was one and the store said it. */
-  refused(slots: readonly FreeSlot[], actual: number | undefined): void {
-    if (this.free.refused(slots, actual)) return;
+  refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): void {
+    if (this.free.refused(slots, actual, askedAt)) return;
     if (this.feed.running) this.feed.refresh();
     else this.feed.start();
   }
@@ -282,6 +293,11 @@ export class Engine implements LeaseOwner, Host {
       this.holdings.inform(entry.key, entry);
     }
     this.tellObservers();
+    this.pump();
+  }
+
+  confirmed(): void {
+    this.free.caughtUp();
     this.pump();
   }
 

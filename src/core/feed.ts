@@ -13,6 +13,8 @@ export interface FeedCounts {
 export interface FeedOwner {
   /** Something in the picture changed, or it became live. `entry`: what was announced, if one thing was. */
   changed(entry?: Entry): void;
+  /** Everything was read while it was live, and nothing new was found. */
+  confirmed(): void;
   /** The picture can not be had, for a reason that waiting does not mend. */
   failed(error: Error): void;
 }
@@ -146,6 +148,8 @@ export class Feed {
         if (await this.readOnce(this.stopping.signal)) {
           this.counts.safetyFinds++;
           this.owner.changed();
+        } else {
+          this.owner.confirmed();
         }
       } catch {
         // Out of reach: the next one, or the reconnect, will see to it.

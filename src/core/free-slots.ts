@@ -60,14 +60,15 @@ export class FreeSlots {
   /**
    * A claim was refused.
    * @param actual the last revision of the slot, where it was one and the store said it
+   * @param askedAt when the claim was sent
    * @returns whether that tells enough; if not, everything has to be read again
    */
-  refused(slots: readonly FreeSlot[], actual: number | undefined): boolean {
+  refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): boolean {
     const [only] = slots;
     // Which of several it was is not said, and a marker that went away is never announced.
     if (slots.length > 1 || only === undefined || actual === undefined) return false;
     const key = this.keys.slot(only.slot);
-    if (this.board.picture.learnRevision(key, actual, this.clock.now())) return true;
+    if (this.board.picture.learnRevision(key, actual, askedAt, this.clock.now())) return true;
     if ((this.board.picture.get(key)?.revision ?? 0) < actual) this.outdated.set(key, actual);
     return true;
   }

@@ -48,6 +48,7 @@ export async function grab(
     }),
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
+  const askedAt = clock.now();
   const committing = context.store.commit(writes, { abandon });
   context.background.add(committing);
   let result: CommitResult;
@@ -57,8 +58,8 @@ export async function grab(
     for (const reservation of reservations) reservation.end();
   }
   if (!result.committed) {
-    for (const { engine, slots } of parts)
-      engine.refused(slots, writes.length === 1 ? result.actual : undefined);
+    const actual = writes.length === 1 ? result.actual : undefined;
+    for (const { engine, slots } of parts) engine.refused(slots, actual, askedAt);
     return undefined;
   }
   const { revisions, sentAt } = result;
@@ -83,7 +84,7 @@ export async function grab(
     const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
     engine.adopt(lease, own);
   }
-  return standing(context, lease, reservations, Math.max(...revisions)) ? lease : undefined;
+  return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
 }
 
 function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
@@ -98,18 +99,23 @@ function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
 }
 
 /** Whether a claim still counts; if not, it is taken back. */
-function standing(
+async function stands(
   context: Context,
   lease: Lease,
   reservations: readonly Reservation[],
   revision: number,
-): boolean {
-  if (reservations.some((reservation) => reservation.bucketReplaced())) {
-    lease.lose('the bucket was deleted or replaced');
-  } else if (reservations.some((reservation) => reservation.limitLoweredBefore(revision))) {
+): Promise<boolean> {
+  try {
+    for (const reservation of reservations) {
+      if (reservation.bucketReplaced()) lease.lose('the bucket was deleted or replaced');
+      else if (await reservation.limitLoweredBefore(revision)) context.background.add(lease.release());
+      if (!lease.isHeld) return false;
+    }
+  } catch (error) {
     context.background.add(lease.release());
+    throw error;
   }
-  return lease.isHeld;
+  return true;
 }
 
 function ownersOf(engines: readonly Engine[]): LeaseOwner {

@@ -63,6 +63,7 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
  * Invariants:
  * - It counts as held only before its deadline: the time its last successful write was *sent*, plus the ttl, less the
  *   margin, by our own clock. The server began to count later, so it can not have let go before.
+ * - From the moment a renewal with a shorter ttl is sent, the shorter one counts: it may be stored without our hearing of it.
  * - A renewal counts only if its answer came before that deadline. A later one may have been undone by the server
  *   already: its expiry marker is written without looking, over whatever is there.
  * - Every write names the revision of our last one: nothing of anybody else's is ever written over.
@@ -76,6 +77,8 @@ export class Lease {
   private state: State = 'held';
   private ttl: number;
   private sentAt: number;
+  /** Earlier end that a renewal under way may have brought about. */
+  private earlierEnd = Infinity;
   private slots: HeldSlot[];
   private cancelRenewal: (() => void) | undefined;
   private cancelDeadline: (() => void) | undefined;
@@ -144,7 +147,7 @@ export class Lease {
   }
 
   /**
-   * Gives back the slots, or the last `count` of them. Resolves with whether they were still held.
+   * Gives back the slots, or `count` of them. Resolves with whether they were still held.
    * @throws BackendUnavailableError when the server does not answer; the slots are then freed as soon as it does, at the
    *   latest when their ttl ends.
    */
@@ -185,7 +188,11 @@ export class Lease {
   }
 
   private get deadline(): number {
-    return this.sentAt + this.ttl - safetyMargin(this.ttl, this.context.safetyMargin);
+    return Math.min(this.endOf(this.sentAt, this.ttl), this.earlierEnd);
+  }
+
+  private endOf(sentAt: number, ttl: number): number {
+    return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);
   }
 
   /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
@@ -210,15 +217,18 @@ export class Lease {
   }
 
   private schedule(): void {
+    this.scheduleDeadline();
+    this.scheduleRenewal();
+  }
+
+  private scheduleDeadline(): void {
     const { clock } = this.context;
-    const now = clock.now();
     this.cancelDeadline?.();
-    this.cancelDeadline = clock.after(Math.max(1, this.deadline - now), () => {
+    this.cancelDeadline = clock.after(Math.max(1, this.deadline - clock.now()), () => {
       this.lookAtClock();
       // A timer may also be early by a fraction of a millisecond.
-      if (this.state === 'held') this.schedule();
+      if (this.state === 'held') this.scheduleDeadline();
     });
-    this.scheduleRenewal();
   }
 
   private scheduleRenewal(): void {
@@ -242,6 +252,11 @@ export class Lease {
   private async renewOnce(ttl: number): Promise<void> {
     const abandon = this.over.signal;
     const slots = this.slots;
+    const end = this.endOf(this.context.clock.now(), ttl);
+    if (end < this.deadline) {
+      this.earlierEnd = end;
+      this.scheduleDeadline();
+    }
     const results = await Promise.allSettled(
       slots.map(({ key, revision }) =>
         this.context.store.commit([{ key, expected: revision, value: this.valueOf(key, ttl), ttl }], {
@@ -270,14 +285,16 @@ export class Lease {
     if (unanswered) return this.scheduleRenewal();
     this.ttl = ttl;
     this.sentAt = sentAt;
+    this.earlierEnd = Infinity;
     this.schedule();
   }
 
   private async releaseSome(count: number): Promise<boolean> {
     while (this.renewing !== undefined) await this.renewing;
     if (!this.isHeld) return false;
-    const given = this.slots.slice(-count);
-    this.slots = this.slots.slice(0, -count);
+    // The slots with the highest revisions come last: as long as any is held, the token is the same for all who look.
+    const given = this.slots.slice(0, count);
+    this.slots = this.slots.slice(count);
     const freeing = this.free(given);
     this.context.background.add(freeing);
     return this.inTime(freeing);

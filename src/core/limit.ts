@@ -25,6 +25,7 @@ const REMEMBERED_LOWERINGS = 10;
 export class StoredLimit {
   /** Whether the board's limit is the one in force, as far as anybody told. */
   private current = false;
+  private doubts = 0;
   private last: number | undefined;
   /** The latest revisions at which the limit was lowered. */
   private lowerings: number[] = [];
@@ -61,6 +62,17 @@ export class StoredLimit {
   /** Announcements may have been missed. */
   doubt(): void {
     this.current = false;
+    this.doubts++;
+  }
+
+  /** How often announcements may have been missed so far. */
+  get doubted(): number {
+    return this.doubts;
+  }
+
+  /** Reads the limit again. */
+  async refresh(): Promise<void> {
+    await this.change(() => undefined);
   }
 
   /** The board shows another limit, or none. Returns whether it is a different number than before. */
@@ -108,9 +120,15 @@ export class StoredLimit {
     const stored = this.readable();
     const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
     if (stored === undefined || set) {
-      await this.change((now) => (now === undefined || set ? (slots ?? DEFAULT_LIMIT) : undefined));
-      await this.readAll();
+      const wanted = slots ?? DEFAULT_LIMIT;
+      const first = stored === undefined && (await this.write(wanted));
+      if (!first) {
+        await this.change((now) => (now === undefined || set ? wanted : undefined));
+        // Lowering it may have left slots above it, taken since the first look.
+        await this.readAll();
+      }
     }
+    this.noteUnused();
     if (slots !== undefined && limitPolicy === 'set') this.accepted.add(slots);
     this.current = true;
     this.noteComplete();
@@ -134,13 +152,7 @@ export class StoredLimit {
       const stored = this.readable();
       const slots = change(stored);
       if (slots === undefined || slots === stored) return { slots: stored, changed: false };
-      const value = encodeRecord({ slots });
-      const result = await store.commit([{ key, expected: entry?.revision ?? 0, value }]);
-      if (!result.committed) continue;
-      const [revision] = result.revisions as [number];
-      this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
-      this.accepted.add(slots);
-      return { slots, changed: true };
+      if (await this.write(slots)) return { slots, changed: true };
     }
     throw new SemaphoreError(
       'LIMIT_BUSY',
@@ -151,18 +163,37 @@ export class StoredLimit {
     );
   }
 
+  /** Stores a limit over the one that the board shows. Returns false if that is not the one stored any more. */
+  private async write(slots: number): Promise<boolean> {
+    const { clock, store } = this.context;
+    const key = this.keys.limit;
+    const expected = this.board.picture.get(key)?.revision ?? 0;
+    const value = encodeRecord({ slots });
+    const result = await store.commit([{ key, expected, value }]);
+    if (!result.committed) return false;
+    const [revision] = result.revisions as [number];
+    this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
+    this.accepted.add(slots);
+    this.current = true;
+    return true;
+  }
+
   private async readAll(): Promise<void> {
     const { clock, store } = this.context;
     const askedAt = clock.now();
     const entries = await store.read([this.keys.all]);
     for (const entry of entries) this.board.apply(entry, askedAt);
     this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
-    // What nobody ever used leaves no entry. Note it as free, as it is at this moment.
+  }
+
+  /** What nobody ever used leaves no entry. Notes it as free, as it was just now. */
+  private noteUnused(): void {
+    const now = this.context.clock.now();
     const stored = this.readable() ?? 0;
     for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
       const key = this.keys.slot(slot);
       if (this.board.picture.get(key) !== undefined) continue;
-      this.board.picture.learnRevision(key, 0, askedAt);
+      this.board.picture.learnRevision(key, 0, now);
       noted++;
     }
   }

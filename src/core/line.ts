@@ -7,6 +7,7 @@ import type { StoredLimit } from './limit';
 import { type FreeSlot, planClaims } from './plan';
 import type { Lease } from './lease';
 import { corrupt, nothingFree } from './refusals';
+import { MOST_AT_ONCE } from '../store/store';
 import type { Waiter, Want } from './waiter';
 
 /** What those who wait need of the engine that serves them. */
@@ -122,7 +123,7 @@ export class Line {
     if (!feed.live) return feed.start();
     if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
     const slots = free.now();
-    if (slots.length > 0) void this.claim(waiter, slots);
+    if (slots.length > 0) void this.claim(waiter, slots.slice(0, MOST_AT_ONCE));
     else if (!feed.covers(waiter.joinedAt)) feed.refresh();
     else if (!free.claiming) waiter.settle(nothingFree(name, board));
   }

@@ -32,12 +32,14 @@ export class Picture {
   }
 
   /**
-   * Takes in the last revision that the store named when it refused a write. Returns whether the key is known to hold no
-   * value: nothing is there, or still the removal marker that was known.
+   * Takes in the last revision of a key that the store named when it was asked, or refused a write, at `askedAt`. Returns
+   * whether the key is known to hold no value: nothing is there, or still the removal marker that was known.
    */
-  learnRevision(key: string, actual: number, heardAt: number): boolean {
+  learnRevision(key: string, actual: number, askedAt: number, heardAt = askedAt): boolean {
     const before = this.known.get(key);
     if (actual === 0) {
+      // What was announced since may be newer than the answer.
+      if (before !== undefined && before.revision > 0 && before.heardAt > askedAt) return false;
       this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt });
       return true;
     }

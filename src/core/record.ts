@@ -5,6 +5,9 @@
 
 export const FORMAT_VERSION = 1;
 
+/** Most slots that a primitive can have. Looking at all of them must stay cheap. */
+export const MOST_SLOTS = 10_000;
+
 /** Value of a slot that is held. */
 export interface Hold {
   /** Id of the permit that holds the slot; the same in all slots of one permit. */
@@ -68,7 +71,9 @@ export function decodeTicket(value: string): Decoded<Ticket> {
 
 export function decodeLimit(value: string): Decoded<Limit> {
   return decodeVersioned(value, ({ slots }) =>
-    isWhole(slots) && slots >= 1 ? { slots } : 'slots is not a whole number above 0',
+    isWhole(slots) && slots >= 1 && slots <= MOST_SLOTS
+      ? { slots }
+      : `slots is not a whole number from 1 to ${MOST_SLOTS}`,
   );
 }
 

@@ -57,7 +57,7 @@ export class TicketLine {
     if (place !== undefined) this.host.context.background.add(place.ticket.release());
   }
 
-  serve(): void {
+  serve(limit: number): void {
     if (this.size === 0) return;
     const { board, feed, free } = this.host;
     feed.watch(true);
@@ -66,7 +66,7 @@ export class TicketLine {
     if (!feed.live) return;
     this.askForTickets();
     if (this.claim !== undefined) return;
-    const head = board.head;
+    const head = board.head(limit);
     const own = head && this.placed.get(head.id);
     if (own === undefined || !own.ticket.isHeld) return;
     const { count } = own.waiter.want;

@@ -90,5 +90,8 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Most writes in one commit: what the server takes in one atomic batch. */
+export const MOST_AT_ONCE = 1_000;
+
 /** How long a removal marker stays, in ms: the shortest TTL of the server. When it goes, the key's revision is 0. */
 export const MARKER_TTL_MS = 1_000;

@@ -7,6 +7,7 @@ import { reaper } from './reaper';
 
 const POLL = 20;
 const STOP_TIMEOUT = 10_000;
+const FREEZE_WAIT_MS = 1_000;
 const LOG_LINES = 25;
 
 /** What one nats-server is started with. */
@@ -81,6 +82,23 @@ export class ServerProcess {
 
   signal(signal: NodeJS.Signals): void {
     if (!this.over) this.child.kill(signal);
+  }
+
+  /** Stops it (SIGSTOP), and returns once it stands still: the signal alone takes effect some time later. */
+  freeze(): void {
+    this.signal('SIGSTOP');
+    const nap = new Int32Array(new SharedArrayBuffer(4));
+    for (let waited = 0; waited < FREEZE_WAIT_MS && this.isRunning(); waited++) Atomics.wait(nap, 0, 0, 1);
+  }
+
+  /** Whether the process is not stopped, as far as the system tells (only Linux does). */
+  private isRunning(): boolean {
+    try {
+      const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
+      return stat.charAt(stat.lastIndexOf(')') + 2) !== 'T';
+    } catch {
+      return false;
+    }
   }
 
   async kill(): Promise<void> {

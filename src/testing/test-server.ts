@@ -177,7 +177,7 @@ export class TestServer implements AsyncDisposable {
 
   /** Freezes the server (SIGSTOP): its connections stay open and nothing answers. */
   pause(): void {
-    this.process?.signal('SIGSTOP');
+    this.process?.freeze();
   }
 
   /** Lets a paused server go on (SIGCONT). */

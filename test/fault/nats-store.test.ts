@@ -136,6 +136,9 @@ describe('an answer that never comes', () => {
     proxy.cut();
     expect(await outcome).toEqual({ committed: false, withdrawn: true });
     expect((await stored('a.x'))?.value ?? null).toBeNull();
+    // However late it arrives, as long as it would have lasted.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect((await stored('a.x'))?.value).toBeNull();
   });
 
   it('at all: it gives up when the time is over', async () => {

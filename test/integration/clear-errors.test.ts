@@ -101,6 +101,53 @@ describe('a bucket made by other means', () => {
     await connection.close();
   });
 
+  it('without atomic batches: takes no several slots at once, until it may be changed', async () => {
+    await using server = await TestServer.start();
+    const connection = await connect({ servers: server.url });
+    const config = {
+      name: 'KV_SINGLE',
+      subjects: ['$KV.SINGLE.>'],
+      storage: 'file',
+      num_replicas: 1,
+      max_msgs_per_subject: 1,
+      discard: 'new',
+      allow_direct: true,
+      allow_rollup_hdrs: true,
+      allow_msg_ttl: true,
+      subject_delete_marker_ttl: 1_000_000_000,
+      republish: { src: '$KV.SINGLE.>', dest: '$SEMAPHORE.SINGLE.>' },
+    };
+    await connection.request('$JS.API.STREAM.CREATE.KV_SINGLE', JSON.stringify(config));
+    await using dispatcher = await NatsDispatcher.connect({ servers: server.url, bucket: 'SINGLE' });
+    const semaphore = dispatcher.semaphore('n', 3);
+    expect(await (await semaphore.acquire({ timeout: 5_000 })).release()).toBe(true);
+    const both = [{ semaphore }, { semaphore: dispatcher.semaphore('other', 1) }];
+    for (const what of [
+      () => semaphore.acquire({ count: 2 }),
+      () => semaphore.drainPermits(),
+      () => dispatcher.acquireAll(both),
+    ]) {
+      const error = await errorOf(what);
+      expect(error).toMatchObject({ name: 'UnsupportedServerError', code: 'UNSUPPORTED_SERVER' });
+      expect(error.message).toMatch(/2\.12 or newer.*allowBucketUpdate: true/);
+    }
+    expect(await semaphore.availablePermits()).toBe(3);
+    const options = { servers: server.url, bucket: 'SINGLE', allowBucketUpdate: true };
+    await using changed = await NatsDispatcher.connect(options);
+    expect((await changed.semaphore('n', 3).acquire({ count: 2, timeout: 5_000 })).count).toBe(2);
+    await connection.close();
+  });
+
+  it('that removes keys by age: says so', async () => {
+    await using server = await TestServer.start();
+    const connection = await connect({ servers: server.url });
+    await new Kvm(connection).create('AGED', { ttl: 60_000 });
+    const [error] = await refusals(server.url, { bucket: 'AGED' });
+    expect(error).toMatchObject({ code: 'BUCKET_CONFIG' });
+    expect(error!.message).toContain('removes every key after 60000 ms (max_age)');
+    await connection.close();
+  });
+
   it('in the memory of one server: says that it must be asked for by name', async () => {
     await using server = await TestServer.start();
     await using maker = await NatsDispatcher.connect({
@@ -204,8 +251,8 @@ describe('a bad argument', () => {
     await using other = await TestServer.start();
     await using own = await NatsDispatcher.connect({ servers: other.url });
     await other.kill();
-    await expect(own.semaphore('n').acquire({ timeout: -1 })).rejects.toBeInstanceOf(RangeError);
-    await expect(own.semaphore('n').acquire({ count: 2, timeout: 1_000 })).rejects.toBeInstanceOf(RangeError);
+    await expect(own.semaphore('n', 1).acquire({ timeout: -1 })).rejects.toBeInstanceOf(RangeError);
+    await expect(own.semaphore('n', 1).acquire({ count: 2 })).rejects.toBeInstanceOf(RangeError);
   });
 
   it('does not make the connection talk at all', async () => {

@@ -38,6 +38,7 @@ describe('the tarball', () => {
   it('exports these names', () => {
     expect(exportedNames(join(packed.installed, 'dist/esm/index.d.mts'))).toMatchInlineSnapshot(`
      [
+       "AcquireAllWant",
        "AcquireOptions",
        "AcquireTimeoutError",
        "BackendUnavailableError",
@@ -47,17 +48,22 @@ describe('the tarball', () => {
        "Dispatcher",
        "DispatcherClosedError",
        "DispatcherOptions",
+       "HolderStatus",
        "LimitConflictError",
+       "LimitPolicy",
        "LocalDispatcher",
        "NatsConnection",
        "NatsDispatcher",
        "PermissionDeniedError",
        "Permit",
        "PermitLostError",
+       "PrimitiveSummary",
        "Semaphore",
        "SemaphoreError",
        "SemaphoreOptions",
+       "SemaphoreStatus",
        "UnsupportedServerError",
+       "WaiterStatus",
      ]
     `);
     expect(exportedNames(join(packed.installed, 'dist/esm/testing.d.mts'))).toMatchInlineSnapshot(`
@@ -172,7 +178,7 @@ describe('README.md', () => {
   it('has a program that compiles, runs and ends', async () => {
     expect(snippets.length).toBeGreaterThan(5);
     await packed.compile({ 'readme.mts': snippets.join('\n') }, { module: 'nodenext' });
-    expect(await packed.node(['readme.mjs'], env())).toBe('');
+    expect(await packed.node(['readme.mjs'], env())).toBe('2 of 3 free, 1 holder\n');
   });
 
   it.each(['demo', 'test'])('names a command that exists: %s', (script) => {

@@ -88,6 +88,53 @@ export const safetyScenarios: Record<string, (lab: Lab) => Promise<void>> = {
     expect([first.isHeld, next.permit?.isHeld]).toEqual([false, true]);
   },
 
+  async 'a renewal for a shorter time counts from when it was sent'(lab) {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    const first = await a.semaphore.lock({ autoRenew: false });
+    a.wire.delayAnswers();
+    void first.renew(1_000).catch(() => undefined);
+    let atGrant: boolean | undefined;
+    const next = waitFor(b, () => (atGrant = first.isHeld));
+    await lab.clock.advance(2_000);
+    expect(next.permit?.isHeld).toBe(true);
+    expect(atGrant).toBe(false);
+  },
+
+  async 'a limit lowered behind a lost link holds for a claim that was under way'(lab) {
+    const [a, b] = [lab.client('s', 2, 30_000), lab.client('s', 2, 30_000)];
+    const first = await a.semaphore.lock();
+    const second = await a.semaphore.lock();
+    await second.release();
+    a.wire.cut();
+    const next = waitFor(a);
+    await settle();
+    await b.semaphore.setPermits(1);
+    a.wire.mend();
+    await lab.clock.advance(300);
+    expect([first.isHeld, next.permit]).toEqual([true, undefined]);
+    await first.release();
+    await lab.clock.advance(300);
+    expect(next.permit?.isHeld).toBe(true);
+  },
+
+  async 'who lowers the limit counts what was taken meanwhile'(lab) {
+    const a = lab.client('s', 1, 30_000, false, 'set');
+    const b = lab.client('s', 6, 30_000);
+    const all = await b.semaphore.lock({ count: 6 });
+    await all.release();
+    await lab.clock.advance(3_000);
+    a.wire.delayAnswers();
+    const next = waitFor(a);
+    await settle();
+    const held = await b.semaphore.lock({ count: 2 });
+    a.wire.deliverAnswers();
+    await lab.clock.advance(300);
+    expect([held.isHeld, next.permit]).toEqual([true, undefined]);
+    await held.release();
+    await lab.clock.advance(300);
+    expect(next.permit?.isHeld).toBe(true);
+  },
+
   async 'a holder that renewed and then died is followed within its ttl'(lab) {
     const [a, b] = [lab.client('s', 1, 2_000), lab.client('s', 1, 2_000)];
     await a.semaphore.lock();

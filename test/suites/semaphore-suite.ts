@@ -505,11 +505,27 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
       });
     });
 
+    describe('other clients', () => {
+      it('with a ticket for more than there are slots hold nobody up', async () => {
+        const foreign = { v: 1, holder: 'other', since: '2026-01-01T00:00:00Z', ttl: 10_000, count: 99 };
+        await world.put('sem.s.ticket.foreign', JSON.stringify(foreign));
+        expect((await a.semaphore('s', 2, { fair: true }).lock(5_000)).isHeld).toBe(true);
+        await world.put('sem.s.ticket.foreign', null);
+      });
+
+      it('with a limit beyond what can be looked at are told so', async () => {
+        await world.put('sem.s.limit', '{"v":1,"slots":1000000000}');
+        await expect(a.semaphore('s', 2).lock(2_000)).rejects.toMatchObject({ code: 'CORRUPT_ENTRY' });
+        await world.put('sem.s.limit', null);
+      });
+    });
+
     describe('closing', () => {
       it('releases what is held, refuses who waits, and can be done twice', async () => {
         const held = await a.semaphore('s', 1).lock();
         const waiting = [a.semaphore('s', 1).lock(), a.semaphore('s', 1, { fair: true }).lock()];
         await untilWaitsAreSeen();
+        waiting.push(a.acquireAll([{ semaphore: a.semaphore('s', 1) }, { semaphore: a.semaphore('t', 1) }]));
         const refused = Promise.all(
           waiting.map((each) => expect(each).rejects.toMatchObject({ code: 'DISPATCHER_CLOSED' })),
         );

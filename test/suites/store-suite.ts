@@ -156,6 +156,7 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       const picture = new Picture();
       const owner = {
         changed: () => undefined,
+        confirmed: () => undefined,
         failed: (error: Error) => {
           throw error;
         },

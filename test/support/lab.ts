@@ -4,6 +4,7 @@ import { Engines } from '../../src/core/engines';
 import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
 import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
+import type { LimitPolicy } from '../../src/options';
 import { type Semaphore, createSemaphore } from '../../src/semaphore';
 import { FakeClock, settle } from './fake-clock';
 
@@ -28,7 +29,13 @@ export class Lab {
     private readonly safetyMargin?: number,
   ) {}
 
-  client(name: string, slots: number, ttl: number, fair = false): LabClient {
+  client(
+    name: string,
+    slots: number,
+    ttl: number,
+    fair = false,
+    limitPolicy: LimitPolicy = 'adopt',
+  ): LabClient {
     const clock = new PausableClock(this.clock);
     const wire = new Wire(this.store);
     const context: Context = {
@@ -47,7 +54,7 @@ export class Lab {
       slots,
       ttl,
       fair,
-      limitPolicy: 'adopt',
+      limitPolicy,
       safetyMargin: undefined,
       engine: () => engines.get(keys, name),
     });

@@ -44,6 +44,7 @@ const LEVEL_BATCH = 2;
 /** Opens buckets: makes them, checks them, upgrades them where that is allowed. */
 export class BucketOpener {
   private manager: JetStreamManager | undefined;
+  private warned = false;
 
   constructor(
     private readonly link: Link,
@@ -137,11 +138,15 @@ export class BucketOpener {
 
   private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {
     const misfits = this.misfits(info.config);
-    if (misfits.length === 0) return this.describe(info);
+    const mayUpdate = this.options.allowBucketUpdate === true;
+    // Without atomic batches it is of use, too: that alone is no reason to refuse it, but one to change it.
+    const lacksBatches = mayUpdate && info.config.allow_atomic !== true;
+    if (misfits.length === 0 && !lacksBatches) return this.describe(info);
     const level = knownLevel ?? (await this.apiLevel());
+    if (misfits.length === 0 && level < LEVEL_BATCH) return this.describe(info);
     const remedy =
       'Give another bucket name, or allow the bucket to be changed in place with allowBucketUpdate: true';
-    if (this.options.allowBucketUpdate !== true) {
+    if (!mayUpdate) {
       throw new BucketConfigError(
         `the bucket "${this.names.bucket}" can not be used as it is: ${misfits.join('; ')}. ${remedy}.`,
       );
@@ -164,6 +169,7 @@ export class BucketOpener {
   }
 
   private describe({ config, created }: StreamInfo): OpenBucket {
+    if (forgetful(config)) this.warn();
     return { created, replicas: config.num_replicas, atomic: config.allow_atomic === true };
   }
 
@@ -179,6 +185,7 @@ export class BucketOpener {
       // A KV bucket, as ADR-8 has it, of which any KV client can read the keys.
       max_msgs_per_subject: 1,
       discard: 'new',
+      max_age: 0,
       allow_direct: true,
       allow_rollup_hdrs: true,
       deny_delete: true,
@@ -206,23 +213,35 @@ export class BucketOpener {
         `its history is ${config.max_msgs_per_subject}, not 1: an expired hold would uncover an older one`,
       );
     }
+    if (config.max_age > 0)
+      wrong.push(`it removes every key after ${config.max_age / NANOS_PER_MS} ms (max_age)`);
+    const bounded = config.max_msgs > 0 || config.max_bytes > 0;
+    if (bounded && (config.discard as string) !== 'new') {
+      wrong.push('it drops old keys when it is full (discard), and with them holds');
+    }
     if (config.allow_direct !== true) wrong.push('it can not be read directly (allow_direct)');
-    const { src, dest } = config.republish ?? { src: '', dest: '' };
-    if (src !== this.names.subject('>') || dest !== this.names.events('>')) {
+    const { src, dest, headers_only: bare } = config.republish ?? { src: '', dest: '' };
+    if (bare === true || src !== this.names.subject('>') || dest !== this.names.events('>')) {
       wrong.push(
         `it does not announce changes (republish ${this.names.subject('>')} to ${this.names.events('>')})`,
       );
     }
-    if (
-      config.num_replicas === 1 &&
-      (config.storage as string) === 'memory' &&
-      this.options.storage !== 'memory'
-    ) {
+    if (forgetful(config) && this.options.storage !== 'memory') {
       wrong.push(
         'it is kept in the memory of one server, which forgets all holders when it restarts; say storage: "memory" to accept that',
       );
     }
     return wrong;
+  }
+
+  private warn(): void {
+    if (this.warned) return;
+    this.warned = true;
+    process.emitWarning(
+      `the bucket "${this.names.bucket}" is kept in the memory of one server: when that restarts, ` +
+        'all holds are forgotten while their holders still believe in them',
+      { code: 'NATS_SEMAPHORE_MEMORY' },
+    );
   }
 
   private async apiLevel(): Promise<number> {
@@ -261,6 +280,11 @@ export class BucketOpener {
   private firstSequence(): number {
     return Math.floor(this.clock.wallTime()) * 1000;
   }
+}
+
+/** Whether a restart of one server loses all that the stream holds. */
+function forgetful(config: StreamConfig): boolean {
+  return config.num_replicas === 1 && (config.storage as string) === 'memory';
 }
 
 /** The server's error code of a refused API request; undefined for any other error. */

@@ -1,0 +1,105 @@
+import { newId } from '../../core/id';
+import { SemaphoreError, UnsupportedServerError } from '../../errors';
+import { MARKER_TTL_MS, type CommitOptions, type CommitResult, type Write } from '../store';
+import { Deadline } from './deadline';
+import { publishOnce } from './publish';
+import { type StoredWrite, readStored } from './read';
+import { AGAIN, ATTEMPT_MS, type Session } from './session';
+
+/**
+ * Does all of the writes or none, each only if its key's last revision is the expected one.
+ *
+ * When no answer comes, the same writes are sent again: stored means that the first time they were not; refused means that
+ * the stream's leader is asked whose write the keys hold, by the id in their headers. Writes that are no longer wanted are
+ * superseded by removal markers under the same expectation, after which they can not be stored any more. The markers stay
+ * as long as the writes would have: should one arrive later still, it lasts no longer than any entry nobody renews.
+ * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
+ */
+export async function commit(
+  session: Session,
+  writes: readonly Write[],
+  { until, abandon }: CommitOptions,
+): Promise<CommitResult> {
+  const { clock, link, names } = session;
+  const longest = longestTtl(writes);
+  const deadline = new Deadline(clock, until, abandon, longest);
+  const id = newId();
+  const withdrawId = newId();
+  const markers = writes.map(({ key, expected }) => ({ key, expected, value: null, ttl: longest }));
+  /** When the first attempt was sent of which nobody knows what became. */
+  let unsettledSince: number | undefined;
+
+  return session.persist<CommitResult>('writing', deadline, async (bucket) => {
+    if (writes.length > 1 && bucket?.atomic === false) throw noBatches(names.bucket);
+    const withdrawing = abandon?.aborted === true;
+    if (withdrawing && unsettledSince === undefined) return { committed: false, withdrawn: true };
+    if (bucket === undefined) return AGAIN;
+
+    const sentAt = clock.now();
+    const [sending, sendingId] = withdrawing ? [markers, withdrawId] : [writes, id];
+    const attempt = await publishOnce(link, names, sending, sendingId, deadline.clip(ATTEMPT_MS));
+    switch (attempt.outcome) {
+      case 'stored':
+        if (withdrawing) return { committed: false, withdrawn: true };
+        return { committed: true, revisions: attempt.revisions, sentAt };
+      case 'conflict':
+        if (unsettledSince === undefined) return conflict(attempt.actual);
+        return settle(session, writes, { id, withdrawId, sentAt: unsettledSince }, deadline);
+      case 'busy':
+        return AGAIN;
+      case 'refused':
+        throw new SemaphoreError(
+          'WRITE_REFUSED',
+          `the server refused a write to ${writes[0]?.key}: ${attempt.reason}`,
+        );
+      case 'unanswered':
+        if (attempt.kind === 'silent') unsettledSince ??= sentAt;
+        throw attempt.error;
+    }
+  });
+}
+
+/** After a refusal that may be due to our own earlier attempt: finds out whose writes are stored. */
+async function settle(
+  session: Session,
+  writes: readonly Write[],
+  own: { readonly id: string; readonly withdrawId: string; readonly sentAt: number },
+  deadline: Deadline,
+): Promise<CommitResult> {
+  const { link, names } = session;
+  const stored: (StoredWrite | undefined)[] = [];
+  for (const { key } of writes) {
+    const read = (): Promise<StoredWrite | undefined> =>
+      readStored(link, names, key, deadline.clip(ATTEMPT_MS));
+    stored.push(await session.persist('finding out about a write', deadline, read));
+  }
+  const ours = stored.map((found) => (found?.writeId === own.id ? found.revision : undefined));
+  if (ours.every((revision) => revision !== undefined)) {
+    return { committed: true, revisions: ours, sentAt: own.sentAt };
+  }
+  if (stored.every((found) => found?.writeId === own.withdrawId))
+    return { committed: false, withdrawn: true };
+  // Part of a batch has already been superseded: it is of no use as a whole, so the rest is taken back.
+  for (const [i, revision] of ours.entries()) {
+    const key = writes[i]?.key ?? '';
+    if (revision === undefined) continue;
+    await commit(session, [{ key, expected: revision, value: null }], { until: deadline.at });
+  }
+  return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
+}
+
+function conflict(actual: number | undefined): CommitResult {
+  return actual === undefined ? { committed: false } : { committed: false, actual };
+}
+
+function noBatches(bucket: string): UnsupportedServerError {
+  return new UnsupportedServerError(
+    `the bucket "${bucket}" takes no atomic batches, which a permit of several slots needs: nats-server 2.12 or newer, ` +
+      'and, for a bucket made by an older one, allowBucketUpdate: true',
+  );
+}
+
+/** After so long nothing of the writes is left, whatever became of them. */
+function longestTtl(writes: readonly Write[]): number {
+  return Math.max(...writes.map((write) => write.ttl ?? ATTEMPT_MS), MARKER_TTL_MS);
+}

@@ -1,0 +1,35 @@
+import type { Clock } from '../../core/clock';
+import { BackendUnavailableError } from '../../errors';
+
+/** Until when an operation may go on: a time, or, once it is abandoned, as long as its writes could still matter. */
+export class Deadline {
+  private abandonedAt: number | undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly until: number = Infinity,
+    /** Aborted when the outcome is no longer wanted. */
+    readonly abandon?: AbortSignal,
+    private readonly grace: number = 0,
+  ) {}
+
+  get at(): number {
+    if (this.abandon?.aborted !== true) return this.until;
+    this.abandonedAt ??= this.clock.now();
+    return Math.min(this.until, this.abandonedAt + this.grace);
+  }
+
+  /** `ms`, or less if the deadline comes sooner; at least 1. */
+  clip(ms: number): number {
+    return Math.max(1, Math.min(ms, this.at - this.clock.now()));
+  }
+
+  /** @throws BackendUnavailableError once it has passed */
+  check(trouble: unknown): void {
+    if (this.clock.now() < this.at) return;
+    const reason = trouble instanceof Error ? `: ${trouble.message}` : '';
+    throw new BackendUnavailableError(`no answer from the server in the time allowed${reason}`, {
+      cause: trouble,
+    });
+  }
+}

@@ -1,0 +1,148 @@
+import { backoff } from '../../core/backoff';
+import { type Clock, sleep } from '../../core/clock';
+import { BackendUnavailableError, SemaphoreError } from '../../errors';
+import type { BucketOpener, OpenBucket } from './bucket';
+import type { Subscription } from './connection';
+import type { Deadline } from './deadline';
+import { failureKind, toPublicError } from './failure';
+import type { Link } from './link';
+import type { BucketNames } from './wire';
+
+/** Longest a single request may take before it is sent again: long for a network, short for a lease. */
+export const ATTEMPT_MS = 2_000;
+
+/** What an attempt answers that does not count, and may if it is made again. */
+export const AGAIN = Symbol('again');
+
+/** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
+export class Session {
+  private readonly closing = new AbortController();
+  private bucket: OpenBucket | undefined;
+  private opening: Promise<OpenBucket> | undefined;
+  private advisory: Subscription | undefined;
+  private incarnation: string | undefined;
+
+  /** @param onReset called when all entries are gone at once: the bucket was deleted, or replaced */
+  constructor(
+    readonly link: Link,
+    readonly names: BucketNames,
+    readonly opener: BucketOpener,
+    readonly clock: Clock,
+    private readonly onReset: () => void,
+  ) {}
+
+  get closed(): boolean {
+    return this.closing.signal.aborted || this.link.connection.isClosed();
+  }
+
+  /** @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError */
+  open(): Promise<OpenBucket> {
+    if (this.bucket !== undefined) return Promise.resolve(this.bucket);
+    this.opening ??= this.openNow().finally(() => {
+      this.opening = undefined;
+    });
+    return this.opening;
+  }
+
+  close(): void {
+    this.closing.abort();
+    if (!this.link.connection.isClosed()) this.advisory?.unsubscribe();
+  }
+
+  /**
+   * Makes attempts until one counts: the one loop in which anything is tried again. An attempt that fails to reach the
+   * server is made again when the server is back; any other error ends it.
+   * @param attempt given the open bucket, or undefined if `deadline.abandon` aborted before it was open
+   * @throws BackendUnavailableError when the deadline passes or the connection is closed for good; and other errors
+   */
+  async persist<T>(
+    doing: string,
+    deadline: Deadline,
+    attempt: (bucket: OpenBucket | undefined) => Promise<T | typeof AGAIN>,
+  ): Promise<T> {
+    for (const pause of backoff(5, 1_000)) {
+      const interrupt = this.interruptOf(deadline);
+      const bucket = await this.available(deadline, interrupt);
+      try {
+        const answer = await attempt(bucket);
+        if (answer !== AGAIN) return answer;
+      } catch (error) {
+        this.considerFailure(error, doing, deadline);
+      }
+      await sleep(this.clock, deadline.clip(pause), interrupt);
+    }
+    throw new Error('unreachable');
+  }
+
+  /** After a reconnect: the bucket may have been replaced while nobody could tell us. */
+  async checkIncarnation(): Promise<void> {
+    try {
+      const info = await this.opener.find();
+      if (info === undefined) this.reset();
+      else this.adopt(info.created);
+    } catch {
+      // Still out of reach. The next request, or the next reconnect, will tell.
+    }
+  }
+
+  /** Waits for the connection and an open bucket. Returns early when `interrupt` aborts meanwhile. */
+  private async available(
+    deadline: Deadline,
+    interrupt: AbortSignal | undefined,
+  ): Promise<OpenBucket | undefined> {
+    for (const pause of backoff(50, 1_000)) {
+      const trouble = this.link.trouble();
+      if (this.closing.signal.aborted)
+        throw new BackendUnavailableError('the store was closed before it was done');
+      if (this.closed) throw toPublicError(trouble, 'waiting for the server');
+      deadline.check(trouble);
+      if (this.link.isUp) {
+        if (this.bucket !== undefined) return this.bucket;
+        try {
+          return await this.open();
+        } catch (error) {
+          if (!(error instanceof BackendUnavailableError)) throw error;
+        }
+      }
+      await this.link.whenUp(deadline.clip(Infinity), interrupt);
+      if (this.bucket === undefined) await sleep(this.clock, deadline.clip(pause), interrupt);
+      if (interrupt?.aborted === true) return this.bucket;
+    }
+    throw new Error('unreachable');
+  }
+
+  /** Being abandoned cuts a wait short once; what is left to do then is waited for. */
+  private interruptOf({ abandon }: Deadline): AbortSignal | undefined {
+    return abandon?.aborted === true ? undefined : abandon;
+  }
+
+  /** What to do about an attempt that failed: give up, or make what the next one needs. */
+  private considerFailure(error: unknown, doing: string, deadline: Deadline): void {
+    const final = error instanceof SemaphoreError && !(error instanceof BackendUnavailableError);
+    const kind = failureKind(error);
+    if (final || kind === undefined) throw error;
+    if (kind === 'closed' || kind === 'denied') throw toPublicError(error, doing);
+    deadline.check(error);
+    // Nobody serves the bucket: its stream is gone, or has no leader at the moment. Opening it again tells which.
+    if (kind === 'absent') this.bucket = undefined;
+  }
+
+  private async openNow(): Promise<OpenBucket> {
+    this.advisory ??= this.link.subscribe(this.names.deletedAdvisory, () => this.reset());
+    const bucket = await this.opener.open();
+    this.adopt(bucket.created);
+    this.bucket = bucket;
+    return bucket;
+  }
+
+  private adopt(created: string): void {
+    if (this.incarnation !== undefined && this.incarnation !== created) this.reset();
+    this.incarnation = created;
+  }
+
+  private reset(): void {
+    this.bucket = undefined;
+    this.incarnation = undefined;
+    this.onReset();
+  }
+}

@@ -1,0 +1,41 @@
+import { describe, expect, it } from '@jest/globals';
+import { Picture } from '../../src/core/picture';
+
+const entry = (revision: number, value: string | null) => ({ key: 'k', revision, value, writtenAt: 0 });
+
+describe('a picture', () => {
+  it('only moves forward, in whatever order it hears', () => {
+    const picture = new Picture();
+    expect(picture.apply(entry(5, 'new'), 0)).toBe(true);
+    expect(picture.apply(entry(4, 'old'), 1)).toBe(false);
+    expect(picture.apply(entry(5, 'new'), 2)).toBe(false);
+    expect(picture.get('k')?.value).toBe('new');
+  });
+
+  it('does not let an answer that nothing is there undo what was announced after the question', () => {
+    const picture = new Picture();
+    picture.apply(entry(5, null), 0);
+    picture.apply(entry(9, 'held'), 10);
+    expect(picture.learnRevision('k', 0, 9)).toBe(false);
+    expect(picture.get('k')?.value).toBe('held');
+    expect(picture.learnRevision('k', 0, 11)).toBe(true);
+    expect(picture.get('k')).toMatchObject({ revision: 0, value: null });
+  });
+
+  it('expects a removal marker for as long as it stays, and then nothing', () => {
+    const picture = new Picture();
+    picture.apply(entry(5, null), 100);
+    expect([1_099, 1_100].map((now) => picture.expectedIfFree('k', now))).toEqual([5, 0]);
+    expect(picture.learnRevision('k', 5, 1_150)).toBe(true);
+    expect(picture.expectedIfFree('k', 1_200)).toBe(5);
+    expect(picture.learnRevision('k', 7, 1_150)).toBe(false);
+  });
+
+  it('forgets what a read does not find, unless it was heard of since', () => {
+    const picture = new Picture();
+    picture.apply(entry(5, 'held'), 100);
+    expect(picture.retainOnly(new Set(), 100)).toBe(false);
+    expect(picture.retainOnly(new Set(), 101)).toBe(true);
+    expect(picture.get('k')).toBeUndefined();
+  });
+});
