@@ -52,7 +52,9 @@ export function replayGrants(
         excesses.push({ name, revision: change.revision, permit, granted, limit: replay.limit });
     }
   }
-  const torn = [...claims].filter(([, at]) => at.at(-1)! - at[0]! !== at.length - 1).map(([permit]) => permit);
+  const torn = [...claims]
+    .filter(([, at]) => at.at(-1)! - at[0]! !== at.length - 1)
+    .map(([permit]) => permit);
   const left = replays.flatMap(({ name, replay }) => [
     ...[...replay.holds.keys()].map((slot) => `sem.${name}.slot.${slot}`),
     ...[...replay.tickets.keys()].map((id) => `sem.${name}.ticket.${id}`),

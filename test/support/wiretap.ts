@@ -19,7 +19,8 @@ export class Wiretap implements AsyncDisposable {
   ) {
     connection.subscribe(`$KV.${bucket}.>`, { callback: () => void this.writes++ });
     const callback = (): void => void this.reads++;
-    for (const more of ['', '.>']) connection.subscribe(`$JS.API.DIRECT.GET.KV_${bucket}${more}`, { callback });
+    for (const more of ['', '.>'])
+      connection.subscribe(`$JS.API.DIRECT.GET.KV_${bucket}${more}`, { callback });
   }
 
   static async open(url: string, bucket = 'SEMAPHORES'): Promise<Wiretap> {

@@ -20,6 +20,8 @@ export interface ChurnResult {
   readonly granted: number;
   readonly grantedOnBoth: number;
   readonly timedOut: number;
+  /** Out of time with the word that the server did not answer. */
+  readonly unanswered: number;
   readonly aborted: number;
   /** More slots than there were just then. */
   readonly tooMany: number;
@@ -41,7 +43,7 @@ const NOT_NEEDED = new Error('not needed any more');
 
 export async function churn(dispatcher: NatsDispatcher, plan: Churn, say: Say): Promise<ChurnResult> {
   const random = randomFrom(plan.seed);
-  const count = { granted: 0, grantedOnBoth: 0, timedOut: 0, aborted: 0, tooMany: 0, lost: 0 };
+  const count = { granted: 0, grantedOnBoth: 0, timedOut: 0, unanswered: 0, aborted: 0, tooMany: 0, lost: 0 };
   const errors: string[] = [];
   let left = plan.total;
 
@@ -64,8 +66,12 @@ export async function churn(dispatcher: NatsDispatcher, plan: Churn, say: Say): 
       const { code } = error as { code?: string };
       if (error === NOT_NEEDED) count.aborted++;
       else if (code === 'ACQUIRE_TIMEOUT') count.timedOut++;
-      else if (error instanceof RangeError && error.message.includes('the number of slots of')) count.tooMany++;
-      else errors.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      else if (code === 'BACKEND_UNAVAILABLE') count.unanswered++;
+      else if (error instanceof RangeError && error.message.includes('the number of slots of')) {
+        count.tooMany++;
+        // It would be refused again until the limit is raised.
+        await sleep(within(random, 0, 100));
+      } else errors.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
     } finally {
       clearTimeout(timer);
     }
@@ -103,13 +109,13 @@ async function use(permit: Permit, parts: readonly Part[], random: () => number,
   const token = String(permit.fencingToken);
   const log = (type: Step['type'], some: readonly { slot: number; name: string }[]): void => {
     const at = monotonicMs();
-    for (const { slot, name } of some)
-      say({ type, name, slot, permit: permit.id, token, at } satisfies Step);
+    for (const { slot, name } of some) say({ type, name, slot, permit: permit.id, token, at } satisfies Step);
   };
   log('enter', stays);
   await sleep(within(random, 0, 4));
   if (stays.length > 1 && random() < 0.2) {
-    log('leave', stays.splice(-1));
+    // Which of them it gives back is not said: it has to stop using all.
+    log('leave', stays.splice(0));
     await permit.release(1);
     await sleep(1);
   }

@@ -331,8 +331,8 @@ const ops = {
   async nextStatus({ name }: Ask): Promise<PlainStatus | null> {
     const watched = watches.get(name);
     if (watched === undefined) throw new Error(`nobody watches ${name}`);
-    const { done, value } = await watched.iterator.next();
-    return done === true ? null : plain(value);
+    const next = await watched.iterator.next();
+    return next.done === true ? null : plain(next.value);
   },
 
   unwatch({ name }: Ask): void {
