@@ -11,6 +11,7 @@ import { WorkerProcess } from '../support/worker-process';
 
 const PROCESSES = 4;
 const MOST = 3;
+const PATIENCE = [0, 60] as const;
 const LIMITS = [2, 6] as const;
 /** The operator changes a limit each time so many more changes were stored, or none for so long. */
 const CHANGES_PER_RESIZE = 100;

@@ -13,6 +13,8 @@ export interface Churn {
   readonly total: number;
   /** A permit is for so many slots of a semaphore at most. */
   readonly most: number;
+  /** Least and most ms after which some run out of time, or are told to stop. */
+  readonly patience: readonly [number, number];
 }
 
 /** How often each outcome was seen. */
@@ -53,8 +55,8 @@ export async function churn(dispatcher: NatsDispatcher, plan: Churn, say: Say): 
     const options: AcquireOptions = { signal: abort.signal };
     const mood = random();
     let timer: NodeJS.Timeout | undefined;
-    if (mood < 0.15) options.timeout = within(random, 0, 60);
-    else if (mood < 0.3) timer = setTimeout(() => abort.abort(NOT_NEEDED), within(random, 0, 60));
+    if (mood < 0.15) options.timeout = within(random, ...plan.patience);
+    else if (mood < 0.3) timer = setTimeout(() => abort.abort(NOT_NEEDED), within(random, ...plan.patience));
     try {
       const permit = await ask(dispatcher, parts, options);
       count.granted++;
