@@ -75,6 +75,7 @@ describe(`random acquisitions of one or two semaphores in ${PROCESSES} processes
           loops: 10,
           total: total / PROCESSES,
           most: MOST,
+          patience: PATIENCE,
         }),
       );
       const results = await Promise.all(running);
