@@ -96,29 +96,30 @@ describe("a fair waiter's process stopped with SIGSTOP for longer than its ticke
 });
 
 describe(`the server killed and started again while ${WAITERS} fair waiters queue`, () => {
-  /** One process holds the slot; the others queue. Then the server is away, for as long as `away` takes. */
-  async function outage(
-    server: TestServer,
-    history: History,
-    away: (workers: WorkerProcess[]) => Promise<void>,
-  ) {
+  /** One process holds the slot; the others queue. Then the server is away for a restart, and before it as long as `away` takes. */
+  async function outage(server: TestServer, history: History, away?: () => Promise<void>) {
     const name = 'queue';
     const ask = { name, fair: true, ttl: 60_000 };
     const workers = await WorkerProcess.startAll(5, { url: server.url });
     const [gate, ...others] = workers as [WorkerProcess, ...WorkerProcess[]];
-    const { permit } = await gate.request('acquire', ask);
+    const { permit } = await gate.request('acquire', { ...ask, fair: false });
     const share = { ...ask, loops: WAITERS / 4, total: WAITERS / 4, work: 5 };
     const running = others.map((worker) => worker.request('loop', share));
     const before = await queueOf(history, name, WAITERS);
     await server.kill();
-    await away(others);
+    await away?.();
     await server.restart();
     const backAt = monotonicMs();
     await using probe = await BucketProbe.open(server.url);
     // Everybody has a ticket again, and the history hears of what comes.
     const ticketKeys = async (): Promise<string[]> =>
       (await probe.liveKeys()).filter((key) => key.includes('.ticket.'));
-    await eventually(async () => expect(await ticketKeys()).toHaveLength(WAITERS), 20_000);
+    await eventually(async () => {
+      const keys = await ticketKeys();
+      expect(keys).toHaveLength(WAITERS);
+      // The server needs a moment to notice what ran out while it was away.
+      if (away !== undefined) expect(keys.filter((key) => before.some((id) => key.endsWith(id)))).toEqual([]);
+    }, 20_000);
     const queuedAt = monotonicMs();
     const orders = new Map<string, number>();
     for (const key of await ticketKeys()) {
@@ -130,13 +131,12 @@ describe(`the server killed and started again while ${WAITERS} fair waiters queu
     const done = await Promise.all(running);
     const tookMs = monotonicMs() - queuedAt;
 
-    const granted = history.changes.flatMap(({ key, value, revision }) => {
-      const hold = key.includes('.slot.') && value !== null ? (JSON.parse(value) as Claim) : undefined;
-      return hold === undefined || hold.token !== undefined || revision < orders.size
-        ? []
-        : [{ ...hold, revision }];
-    });
-    const served = granted.filter(({ ticket }) => orders.has(ticket ?? '')).map(({ ticket }) => ticket ?? '');
+    // What was announced while nobody could hear it concerns tickets alone: the slot was held.
+    const served = history.changes
+      .filter(({ key, value }) => key.includes('.slot.') && value !== null)
+      .map(({ value }) => JSON.parse(value!) as { ticket?: string; token?: number })
+      .filter(({ ticket, token }) => token === undefined && orders.has(ticket ?? ''))
+      .map(({ ticket }) => ticket);
     const survivors = before.filter((ticket) => orders.has(ticket));
     console.log(
       `${survivors.length} of ${WAITERS} tickets survived; all had one ${(queuedAt - backAt).toFixed(0)} ms after the ` +
@@ -151,15 +151,10 @@ describe(`the server killed and started again while ${WAITERS} fair waiters queu
     return { before, survivors, served };
   }
 
-  interface Claim {
-    readonly ticket?: string;
-    readonly token?: number;
-  }
-
   it('soon: all keep their places', async () => {
     await using server = await TestServer.start();
     await using history = await History.open(server.url);
-    const { before, survivors, served } = await outage(server, history, () => Promise.resolve());
+    const { before, survivors, served } = await outage(server, history);
     expect(survivors).toEqual(before);
     expect(served).toEqual(before);
   });
@@ -193,6 +188,9 @@ describe(`the server killed and started again while ${WAITERS} fair waiters queu
     expect(seen).toMatchObject({ overlaps: [], tokenFaults: [], stays: 600 });
     expect(seen.peak).toEqual({ busy: 3 });
     await using probe = await BucketProbe.open(server.url);
-    await eventually(async () => expect(await probe.liveKeys()).toEqual(['sem.busy.limit']), 15_000);
+    // A server that is killed just when the marker of a removal runs out has the removed entry again after its restart,
+    // until that runs out, too.
+    const everything = async (): Promise<void> => expect(await probe.liveKeys()).toEqual(['sem.busy.limit']);
+    await eventually(everything, STALL_MS + 5_000);
   });
 });
