@@ -42,6 +42,9 @@ export interface LeaseOwner {
   ended(lease: Lease): void;
 }
 
+/** Nobody reads it; without a reason an abort makes an error with a stack each time. */
+const OVER = 'over';
+
 type State = 'held' | 'releasing' | 'released' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
@@ -212,7 +215,7 @@ export class Lease {
     this.state = state;
     this.cancelRenewal?.();
     this.cancelDeadline?.();
-    this.over.abort();
+    this.over.abort(OVER);
     this.owner.ended(this);
   }
 
@@ -339,7 +342,7 @@ export class Lease {
       const first = await Promise.race([freeing, late]);
       if (first !== 'late') return first;
     } finally {
-      done.abort();
+      done.abort(OVER);
     }
     throw new BackendUnavailableError(
       `the release of permit ${this.id} was not acknowledged within ${RELEASE_WAIT_MS} ms; ` +
