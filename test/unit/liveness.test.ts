@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Permit } from '../../src/permit';
 import type { CommitResult } from '../../src/store/store';
+import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
 
 let lab: Lab;
@@ -84,6 +85,57 @@ describe('whoever waits is served', () => {
     const waiting = outcome(a.semaphore.lock());
     await lab.clock.advance(100);
     expect(waiting.value?.isHeld).toBe(true);
+  });
+});
+
+describe('a permit', () => {
+  it('is over when two partial releases during a renewal leave nothing of it', async () => {
+    const a = lab.client('s', 2, 30_000);
+    const permit = await a.semaphore.lock({ count: 2 });
+    a.wire.delayAnswers();
+    const ends = [permit.renew().catch(() => undefined), permit.release(1), permit.release(1)];
+    await settle();
+    a.wire.deliverAnswers();
+    await Promise.all(ends);
+    expect([permit.isHeld, permit.remaining]).toEqual([false, 0]);
+    await lab.clock.advance(2_000);
+    expect(lab.clock.pending).toBe(0);
+  });
+
+  it('is kept when a slot it gave back is gone before the answer comes', async () => {
+    const a = lab.client('s', 2, 30_000);
+    const permit = await a.semaphore.lock({ count: 2 });
+    await lab.clock.advance(500);
+    a.wire.cut();
+    const [given] = permit.slots;
+    const releasing = permit.release(1);
+    await lab.wipe(`sem.s.slot.${given}`);
+    await lab.clock.advance(1_500);
+    a.wire.mend();
+    await lab.clock.advance(100);
+    await releasing;
+    expect([permit.isHeld, permit.count]).toEqual([true, 1]);
+  });
+
+  it('is not lost with another one, older than it', async () => {
+    const a = lab.client('s', 2, 30_000);
+    const [older, younger] = [await a.semaphore.lock(), await a.semaphore.lock()];
+    await lab.wipe(`sem.s.slot.${older.slots[0]}`);
+    await lab.clock.advance(500);
+    expect([older.isHeld, younger.isHeld]).toEqual([false, true]);
+  });
+
+  it('says so when it is refused a renewal', async () => {
+    const a = lab.client('s', 1, 30_000);
+    const permit = await a.semaphore.lock({ autoRenew: false });
+    await lab.clock.advance(1_000);
+    const commit = a.wire.commit.bind(a.wire);
+    a.wire.commit = () => Promise.reject(new Error('the bucket is full'));
+    await expect(permit.renew()).rejects.toThrow('the bucket is full');
+    expect(permit.isHeld).toBe(true);
+    a.wire.commit = commit;
+    await permit.renew();
+    expect(permit.remaining).toBeGreaterThan(28_000);
   });
 });
 
