@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Permit } from '../../src/permit';
+import { acquireTogether } from '../../src/semaphore';
 import type { CommitResult } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
@@ -88,6 +89,102 @@ describe('whoever waits is served', () => {
   });
 });
 
+describe('who waits for several together', () => {
+  const together = (client: LabClient, count = 1) =>
+    outcome(
+      acquireTogether(
+        client.context,
+        [{ semaphore: client.semaphore, count }],
+        undefined,
+        client.engines,
+        30_000,
+      ),
+    );
+
+  it('is served after a reconnect', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    const held = await b.semaphore.lock();
+    const waiting = together(a);
+    await lab.clock.advance(10);
+    a.wire.cut();
+    await lab.clock.advance(10);
+    a.wire.mend();
+    await held.release();
+    await lab.clock.advance(100);
+    expect(waiting.value?.isHeld).toBe(true);
+  });
+
+  it('is served after the limit was removed', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    const held = await b.semaphore.lock();
+    const waiting = together(a);
+    await lab.clock.advance(10);
+    await lab.wipe('sem.s.limit');
+    await held.release();
+    await lab.clock.advance(100);
+    expect(waiting.value?.isHeld).toBe(true);
+  });
+
+  it('is refused when the limit is lowered below what it wants', async () => {
+    const [a, b] = [lab.client('s', 3, 30_000), lab.client('s', 3, 30_000)];
+    await b.semaphore.lock();
+    const waiting = together(a, 3);
+    await lab.clock.advance(10);
+    await b.semaphore.setPermits(2);
+    await lab.clock.advance(100);
+    expect(waiting.error).toBeInstanceOf(RangeError);
+  });
+
+  it('leaves the others what its failed claim had reserved', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    const held = await b.semaphore.lock();
+    const waiting = together(a);
+    const other = outcome(a.semaphore.lock());
+    await lab.clock.advance(10);
+    const commit = a.wire.commit.bind(a.wire);
+    a.wire.commit = async () => {
+      a.wire.commit = commit;
+      await settle();
+      throw new Error('no batches');
+    };
+    await held.release();
+    await lab.clock.advance(100);
+    expect(waiting.error).toMatchObject({ message: 'no batches' });
+    expect(other.value?.isHeld).toBe(true);
+  });
+
+  it('keeps nothing that it wins while the dispatcher is closing', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    const held = await b.semaphore.lock();
+    const waiting = together(a);
+    await lab.clock.advance(10);
+    const answer = delayNextCommit(a);
+    await held.release();
+    await lab.clock.advance(10);
+    const closed = a.engines.close();
+    await settle();
+    answer();
+    await closed;
+    await a.context.background.settled();
+    expect(waiting.error).toMatchObject({ code: 'DISPATCHER_CLOSED' });
+    expect(await b.semaphore.isLocked()).toBe(false);
+  });
+
+  it('and who watches, is told when the bucket can not be read any more', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    await b.semaphore.lock();
+    const watching = outcome(lastOf(a.semaphore.watch()));
+    const waiting = together(a);
+    await lab.clock.advance(10);
+    a.wire.read = () => Promise.reject(new TypeError('not to be read'));
+    a.wire.cut();
+    a.wire.mend();
+    await lab.clock.advance(100);
+    expect(waiting.error).toBeInstanceOf(TypeError);
+    expect(watching.error).toBeInstanceOf(TypeError);
+  });
+});
+
 describe('a permit', () => {
   it('is over when two partial releases during a renewal leave nothing of it', async () => {
     const a = lab.client('s', 2, 30_000);
@@ -151,6 +248,12 @@ function outcome<T>(promise: Promise<T>): Outcome<T> {
     (error: unknown) => (known.error = error),
   );
   return known;
+}
+
+async function lastOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
+  let last: T | undefined;
+  for await (const item of items) last = item;
+  return last;
 }
 
 /** The next commit of a client is carried out, and answered when the returned function is called. */
