@@ -30,6 +30,9 @@ export interface Reservation {
   limitLoweredBefore(revision: number): Promise<boolean>;
 }
 
+/** Told that the board has changed, or, with a reason, that it can not be kept up to date. */
+type Observer = (failure?: Error) => void;
+
 /** A forced release races the holder's renewals: it may need a second look. */
 const FORCE_TRIES = 20;
 const FORCE_WAIT_MS = 10_000;
@@ -60,7 +63,7 @@ export class Engine implements LeaseOwner, Host {
   /** Those whose wish has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
   /** Those who need the board kept up to date for a reason of their own. */
-  private readonly observers = new Set<() => void>();
+  private readonly observers = new Set<Observer>();
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
@@ -219,8 +222,8 @@ export class Engine implements LeaseOwner, Host {
     return seen;
   }
 
-  /** Keeps the board up to date, and calls back whenever it changes. Returns how to stop that. */
-  observe(callback: () => void): () => void {
+  /** Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  observe(callback: Observer): () => void {
     this.observers.add(callback);
     this.feed.watch(true);
     this.feed.start();
@@ -270,8 +273,9 @@ export class Engine implements LeaseOwner, Host {
   async close(): Promise<void> {
     this.closed = true;
     this.refuseAll(dispatcherClosed(this.name));
-    await this.holdings.releaseAll();
+    // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
+    await this.holdings.releaseAll();
     this.observers.clear();
     this.feed.stop();
   }
@@ -304,6 +308,7 @@ export class Engine implements LeaseOwner, Host {
   failed(error: Error): void {
     this.refuseAll(error);
     this.feed.stop();
+    this.tellObservers(error);
   }
 
   // ---- of leases
@@ -341,8 +346,8 @@ export class Engine implements LeaseOwner, Host {
     for (const waiter of this.everybody) waiter.settle(error);
   }
 
-  private tellObservers(): void {
-    for (const observer of [...this.observers]) observer();
+  private tellObservers(failure?: Error): void {
+    for (const observer of [...this.observers]) observer(failure);
   }
 
   /** Refuses those whose wish can not be met under the limit. Returns false if the limit has to be set first. */

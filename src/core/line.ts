@@ -69,6 +69,8 @@ export class Line {
     else this.shapes.delete(waiter.shape);
     if (waiter.immediate) this.impatient--;
     this.abandonSpareClaims();
+    // It may have been what kept the others waiting. Not at once: it may be leaving while they are being served.
+    if (index === 0 && this.queue.length > 0) queueMicrotask(this.host.pump);
   }
 
   /** Claims what is free for those at the front. */
@@ -107,12 +109,12 @@ export class Line {
     try {
       const lease = await this.host.grab(slots, want, claim.abandon.signal);
       this.claims.delete(claim);
-      const first = this.firstOf(shape);
+      const first = this.firstIfOf(shape);
       if (lease !== undefined && first !== undefined) first.settle(lease);
       else if (lease !== undefined) this.host.context.background.add(lease.release());
     } catch (error) {
       this.claims.delete(claim);
-      this.firstOf(shape)?.settle(error as Error);
+      this.firstIfOf(shape)?.settle(error as Error);
     }
     this.host.pump();
   }
@@ -158,8 +160,10 @@ export class Line {
     });
   }
 
-  private firstOf(shape: string): Waiter | undefined {
-    return this.queue.find((waiter) => waiter.shape === shape);
+  /** The first of all, if it is of that shape: others of it may stand behind somebody who came before them. */
+  private firstIfOf(shape: string): Waiter | undefined {
+    const [first] = this.queue;
+    return first?.shape === shape ? first : undefined;
   }
 
   /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */

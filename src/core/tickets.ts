@@ -125,6 +125,9 @@ export class TicketLine {
       } else {
         this.add(waiter);
       }
+    } else if (!waiter.settled) {
+      // It was stored and had run out before its answer came.
+      this.add(waiter);
     }
     pump();
   }
