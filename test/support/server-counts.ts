@@ -31,12 +31,39 @@ export async function serverCounts(server: TestServer, others = 0): Promise<Serv
     connections(server),
   ]);
   if (clients.length !== others + 1) throw new Error(`there are ${clients.length} connections`);
-  const streams = jsz.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [];
   return {
-    stored: streams[0]?.state.last_seq ?? 0,
+    stored: lastSequence(jsz),
     api: varz.jetstream.stats.api.total,
     sent: clients.at(-1)!.in_msgs,
   };
+}
+
+/** What a server has counted of one bucket and of all clients together. */
+export interface Totals {
+  /** Last sequence of the bucket's stream. */
+  readonly stored: number;
+  /** Requests to the JetStream API. */
+  readonly api: number;
+  /** Messages that clients have sent. */
+  readonly sent: number;
+}
+
+export async function totals(server: TestServer): Promise<Totals> {
+  const [jsz, varz, clients] = await Promise.all([
+    server.monitor<Jsz>('jsz?accounts=true&streams=true'),
+    server.monitor<Varz>('varz'),
+    connections(server),
+  ]);
+  return {
+    stored: lastSequence(jsz),
+    api: varz.jetstream.stats.api.total,
+    sent: clients.reduce((sum, client) => sum + client.in_msgs, 0),
+  };
+}
+
+function lastSequence(jsz: Jsz): number {
+  const streams = jsz.account_details?.flatMap((account) => account.stream_detail ?? []) ?? [];
+  return streams[0]?.state.last_seq ?? 0;
 }
 
 export async function connections(server: TestServer): Promise<Connz['connections']> {

@@ -9,12 +9,17 @@ import { connect as connect2 } from 'nats';
 import {
   type AcquireOptions,
   type DispatcherOptions,
+  type LimitPolicy,
   NatsDispatcher,
   type NatsConnection,
   type Permit,
+  type PrimitiveSummary,
+  type Semaphore,
+  type SemaphoreStatus,
 } from '../../src';
 import { monotonicMs } from './monotonic';
 import type { Step } from './occupancy';
+import { type Churn, type ChurnResult, churn } from './worker-churn';
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -29,6 +34,8 @@ export interface Ask {
   readonly name: string;
   readonly slots?: number;
   readonly ttl?: number;
+  readonly fair?: boolean;
+  readonly limitPolicy?: LimitPolicy;
   readonly options?: Omit<AcquireOptions, 'signal'>;
   /** Ms after which the wait is ended by a signal. */
   readonly abortAfter?: number;
@@ -66,9 +73,30 @@ export interface Observation {
   readonly signalAfter: boolean;
 }
 
+/** A status as it looks after a journey through JSON. */
+export type PlainStatus = Omit<SemaphoreStatus, 'holders' | 'waiters'> & {
+  readonly holders: readonly {
+    readonly permitId: string;
+    readonly holder: string;
+    readonly slots: readonly number[];
+    readonly since: string;
+    readonly expiresAt: string;
+    readonly fencingToken: string;
+    readonly metadata: Readonly<Record<string, string>>;
+  }[];
+  readonly waiters: readonly {
+    readonly holder: string;
+    readonly count: number;
+    readonly since: string;
+    readonly expiresAt: string;
+    readonly metadata: Readonly<Record<string, string>>;
+  }[];
+};
+
 /** What a worker says unasked. */
 export type WorkerEvent =
   | Step
+  | { readonly type: 'status'; readonly name: string; readonly status: PlainStatus; readonly at: number }
   | { readonly type: 'ready'; readonly at: number }
   | {
       readonly type: 'lost';
@@ -89,7 +117,7 @@ export type WorkerEvent =
 interface Stay {
   readonly name: string;
   readonly permit: Permit;
-  readonly slots: readonly number[];
+  readonly places: readonly { readonly name: string; readonly slot: number }[];
   readonly signal: AbortSignal;
   inside: boolean;
 }
@@ -99,6 +127,8 @@ const SEEN_AFTER_GAP = 20;
 
 const stays = new Map<string, Stay>();
 const unwatch = new Map<string, () => void>();
+const watches = new Map<string, { iterator: AsyncIterator<SemaphoreStatus>; abort: AbortController }>();
+let ending = false;
 let dispatcher: NatsDispatcher;
 let connection: NatsConnection | undefined;
 
@@ -106,13 +136,32 @@ function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-function semaphore({ name, slots, ttl }: Ask) {
-  return dispatcher.semaphore(name, slots, ttl === undefined ? {} : { ttl });
+function semaphore({ name, slots, ttl, fair, limitPolicy }: Ask): Semaphore {
+  return dispatcher.semaphore(name, slots, { ttl, fair, limitPolicy });
 }
 
-function enter(name: string, permit: Permit, askedAt: number): Granted {
+function plain(status: SemaphoreStatus): PlainStatus {
+  return {
+    ...status,
+    holders: status.holders.map((holder) => ({
+      ...holder,
+      since: holder.since.toISOString(),
+      expiresAt: holder.expiresAt.toISOString(),
+      fencingToken: String(holder.fencingToken),
+    })),
+    waiters: status.waiters.map((waiter) => ({
+      ...waiter,
+      since: waiter.since.toISOString(),
+      expiresAt: waiter.expiresAt.toISOString(),
+    })),
+  };
+}
+
+/** @param names of the semaphore of each slot, where the permit is for several */
+function enter(name: string, permit: Permit, askedAt: number, names?: readonly string[]): Granted {
   const at = monotonicMs();
-  const stay: Stay = { name, permit, slots: [...permit.slots], signal: permit.signal, inside: true };
+  const places = permit.slots.map((slot, i) => ({ name: names?.[i] ?? name, slot }));
+  const stay: Stay = { name, permit, places, signal: permit.signal, inside: true };
   stays.set(permit.id, stay);
   log('enter', stay, at);
   stay.signal.addEventListener('abort', () => {
@@ -132,9 +181,9 @@ function leave(stay: Stay, at: number): void {
   log('leave', stay, at);
 }
 
-function log(type: 'enter' | 'leave', { name, permit, slots }: Stay, at: number): void {
+function log(type: 'enter' | 'leave', { permit, places }: Stay, at: number): void {
   const token = String(permit.fencingToken);
-  for (const slot of slots) say({ type, name, slot, permit: permit.id, token, at } satisfies Step);
+  for (const { name, slot } of places) say({ type, name, slot, permit: permit.id, token, at } satisfies Step);
 }
 
 function stayOf(id: string): Stay {
@@ -143,14 +192,14 @@ function stayOf(id: string): Stay {
   return stay;
 }
 
-function stateOf({ name, permit, slots }: Stay): PermitState {
+function stateOf({ name, permit, places }: Stay): PermitState {
   const { isHeld, remaining, signal } = permit;
   const { aborted } = signal;
   const code = aborted ? codeOf(signal.reason) : undefined;
   return {
     permit: permit.id,
     name,
-    slot: slots[0] ?? -1,
+    slot: places[0]?.slot ?? -1,
     isHeld,
     aborted,
     code,
@@ -223,6 +272,84 @@ const ops = {
     return semaphore(ask).availablePermits();
   },
 
+  /** Slots of several semaphores in one permit. */
+  async acquireAll({
+    wants,
+    options,
+  }: {
+    wants: (Ask & { count?: number })[];
+    options?: Omit<AcquireOptions, 'signal' | 'count'>;
+  }): Promise<Granted> {
+    const askedAt = monotonicMs();
+    const all = wants.map((want) => ({ semaphore: semaphore(want), count: want.count }));
+    const permit = await dispatcher.acquireAll(all, options);
+    const names = wants.flatMap(({ name, count = 1 }) => Array.from({ length: count }, () => name));
+    return enter(names.join('+'), permit, askedAt, names);
+  },
+
+  async setPermits({ name, slots }: { name: string; slots: number }): Promise<void> {
+    await dispatcher.semaphore(name).setPermits(slots);
+  },
+
+  async status(ask: Ask): Promise<PlainStatus> {
+    return plain(await semaphore(ask).status());
+  },
+
+  async list(): Promise<PrimitiveSummary[]> {
+    return dispatcher.list();
+  },
+
+  async forceRelease({ name, permit }: { name: string; permit: string }): Promise<{
+    released: boolean;
+    startedAt: number;
+    at: number;
+  }> {
+    const startedAt = monotonicMs();
+    const released = await dispatcher.semaphore(name).forceRelease(permit);
+    return { released, startedAt, at: monotonicMs() };
+  },
+
+  /** Watches, and says every status. */
+  watch(ask: Ask): void {
+    const abort = new AbortController();
+    const iterator = semaphore(ask).watch({ signal: abort.signal })[Symbol.asyncIterator]();
+    watches.set(ask.name, { iterator, abort });
+    void (async () => {
+      for await (const status of { [Symbol.asyncIterator]: () => iterator })
+        say({ type: 'status', name: ask.name, status: plain(status), at: monotonicMs() });
+    })().catch(fault);
+  },
+
+  /** Watches, and takes a status only when it is told to. */
+  watchSlowly(ask: Ask): void {
+    const abort = new AbortController();
+    const iterator = semaphore(ask).watch({ signal: abort.signal })[Symbol.asyncIterator]();
+    watches.set(ask.name, { iterator, abort });
+  },
+
+  /** The next status; null at the end. */
+  async nextStatus({ name }: Ask): Promise<PlainStatus | null> {
+    const watched = watches.get(name);
+    if (watched === undefined) throw new Error(`nobody watches ${name}`);
+    const next = await watched.iterator.next();
+    return next.done === true ? null : plain(next.value);
+  },
+
+  unwatch({ name }: Ask): void {
+    watches.get(name)?.abort.abort();
+    watches.delete(name);
+  },
+
+  /** Random acquisitions of every kind. */
+  async churn(plan: Churn): Promise<ChurnResult> {
+    return churn(dispatcher, plan, say);
+  },
+
+  /** Loops that are under way end after the permit they hold. */
+  endLoops(): void {
+    ending = true;
+  },
+
   /** `loops` at once, `total` acquisitions together, each `work` ms long. */
   async loop(
     ask: Ask & { loops: number; total: number; work: number },
@@ -233,7 +360,7 @@ const ops = {
     let done = 0;
     let lost = 0;
     const one = async (): Promise<void> => {
-      while (left-- > 0) {
+      while (!ending && left-- > 0) {
         const askedAt = monotonicMs();
         const permit = await shared.acquire(options);
         enter(name, permit, askedAt);
