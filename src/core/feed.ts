@@ -138,17 +138,19 @@ export class Feed {
   }
 
   private scheduleSafetyRead(): void {
+    this.cancelSafetyRead?.();
     this.cancelSafetyRead = this.clock.after(jittered(SAFETY_READ_MS, 0.33), () => void this.safetyRead());
   }
 
   private async safetyRead(): Promise<void> {
     if (this.upToDate) {
       this.counts.safetyReads++;
+      const stopped = this.stopping.signal;
       try {
-        if (await this.readOnce(this.stopping.signal)) {
+        if (await this.readOnce(stopped)) {
           this.counts.safetyFinds++;
           this.owner.changed();
-        } else {
+        } else if (!stopped.aborted) {
           this.owner.confirmed();
         }
       } catch {

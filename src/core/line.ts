@@ -132,9 +132,9 @@ export class Line {
 
   /** Ends waiters that will not wait, and those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
-    const unreadable = this.unreadableSlots(limit);
+    const { board, feed, keys, name } = this.host;
+    const unreadable = unreadableSlots(board, keys, limit);
     if (unreadable.length === 0 && this.impatient === 0) return;
-    const { board, feed, name } = this.host;
     const underway = new Map<string, number>();
     for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
     for (const waiter of [...this.queue]) {
@@ -152,14 +152,6 @@ export class Line {
     }
   }
 
-  private unreadableSlots(limit: number): (readonly [key: string, reason: string])[] {
-    const { board, keys } = this.host;
-    return [...board.corrupt].filter(([key]) => {
-      const part = keys.parse(key);
-      return part?.part === 'slot' && part.slot < limit;
-    });
-  }
-
   /** The first of all, if it is of that shape: others of it may stand behind somebody who came before them. */
   private firstIfOf(shape: string): Waiter | undefined {
     const [first] = this.queue;
@@ -175,4 +167,16 @@ export class Line {
       left.set(claim.shape, Math.max(0, waiting - 1));
     }
   }
+}
+
+/** Slots below the limit that nobody can have until somebody removes what can not be read there. */
+export function unreadableSlots(
+  board: Board,
+  keys: Keys,
+  limit: number,
+): (readonly [key: string, reason: string])[] {
+  return [...board.corrupt].filter(([key]) => {
+    const part = keys.parse(key);
+    return part?.part === 'slot' && part.slot < limit;
+  });
 }

@@ -89,6 +89,35 @@ describe('whoever waits is served', () => {
   });
 });
 
+describe('whoever waits', () => {
+  it.each([false, true])('is told that what it waits for can not be read (fair: %s)', async (fair) => {
+    const a = lab.client('s', 1, 30_000, fair);
+    await lab.store.commit([{ key: 'sem.s.slot.0', expected: 0, value: 'not ours' }]);
+    const waiting = outcome(a.semaphore.lock());
+    await lab.clock.advance(100);
+    expect(waiting.error).toMatchObject({ code: 'CORRUPT_ENTRY' });
+  });
+
+  it('costs one safety read at a time, though others left during one', async () => {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    await b.semaphore.lock();
+    const leaving = new AbortController();
+    const left = outcome(a.semaphore.lock({ signal: leaving.signal }));
+    await lab.clock.advance(1_000);
+    a.wire.delayAnswers();
+    const { counts } = a.context;
+    while (counts.safetyReads === 0) await lab.clock.advance(100);
+    leaving.abort();
+    await settle();
+    const waiting = outcome(a.semaphore.lock());
+    a.wire.deliverAnswers();
+    const before = counts.safetyReads;
+    await lab.clock.advance(75_000);
+    expect(counts.safetyReads - before).toBeLessThan(16);
+    expect([left.error === undefined, waiting]).toEqual([false, {}]);
+  });
+});
+
 describe('who waits for several together', () => {
   const together = (client: LabClient, count = 1) =>
     outcome(
