@@ -1,9 +1,7 @@
-import { BackendUnavailableError } from '../errors';
-import { backoff } from './backoff';
-import { sleep } from './clock';
 import type { Context } from './context';
 import type { Engine } from './engine';
 import { grab } from './grab';
+import { insist } from './insist';
 import type { FreeSlot } from './plan';
 import type { Lease } from './lease';
 import { nothingFree, outOfTime, tooMany, unavailable } from './refusals';
@@ -33,6 +31,8 @@ export async function acquireAll(
   const stops: (() => void)[] = [];
   /** Whether a claim is under way, or the limits are being found out. */
   let busy = false;
+  /** Whether the server has shown us everything since we began. */
+  let answered = false;
 
   const waiter = new Waiter(
     context.clock,
@@ -40,8 +40,7 @@ export async function acquireAll(
     patience,
     (_, ms) => {
       const trouble = context.store.trouble();
-      if (trouble !== undefined || !wanted.every(({ engine }) => engine.live))
-        return unavailable(name, ms, trouble);
+      if (trouble !== undefined || !answered) return unavailable(name, ms, trouble);
       return outOfTime(name, ms);
     },
     () => {
@@ -60,6 +59,7 @@ export async function acquireAll(
     if (busy) return;
     // It may also become unknown while we wait: after a reconnect, or when somebody removes it.
     if (wanted.some(({ engine }) => engine.limit.known === undefined)) return agree();
+    answered ||= wanted.every(({ engine }) => engine.live);
     const parts: { engine: Engine; slots: FreeSlot[] }[] = [];
     for (const { engine, count, want: own } of wanted) {
       const slots = engine.offer(count, own.fair);
@@ -86,16 +86,12 @@ export async function acquireAll(
   /** Has the limits found out, and stored where none are. */
   async function agree(): Promise<void> {
     busy = true;
-    for (const pause of backoff(50, 1_000)) {
-      try {
-        await Promise.all(wanted.map(({ engine, want: own, count }) => engine.agree(own, count)));
-        break;
-      } catch (error) {
-        const passing = error instanceof BackendUnavailableError && !context.store.isClosed();
-        if (!passing) waiter.settle(error as Error);
-      }
-      if (waiter.settled) break;
-      await sleep(context.clock, pause, abandon.signal);
+    const settle = (): Promise<unknown> =>
+      Promise.all(wanted.map(({ engine, want: own, count }) => engine.agree(own, count)));
+    try {
+      await insist(context, settle, abandon.signal);
+    } catch (error) {
+      waiter.settle(error as Error);
     }
     await goOn();
   }

@@ -1,13 +1,11 @@
-import { BackendUnavailableError } from '../errors';
 import type { Entry } from '../store/store';
-import { backoff } from './backoff';
 import { Board } from './board';
-import { sleep } from './clock';
 import type { Context } from './context';
 import { Feed } from './feed';
 import { FreeSlots } from './free-slots';
 import { grab } from './grab';
 import { Holdings } from './holdings';
+import { insist } from './insist';
 import type { Keys } from './keys';
 import type { Lease, LeaseOwner } from './lease';
 import { StoredLimit } from './limit';
@@ -67,7 +65,7 @@ export class Engine implements LeaseOwner, Host {
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
-  private closed = false;
+  private readonly ending = new AbortController();
 
   constructor(
     readonly context: Context,
@@ -271,7 +269,7 @@ export class Engine implements LeaseOwner, Host {
 
   /** Refuses all who wait and releases all that is held. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.ending.abort();
     this.refuseAll(dispatcherClosed(this.name));
     // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
@@ -331,6 +329,10 @@ export class Engine implements LeaseOwner, Host {
 
   // ---- within
 
+  private get closed(): boolean {
+    return this.ending.signal.aborted;
+  }
+
   private get everybody(): Waiter[] {
     return [...this.line.waiters, ...this.tickets.waiters];
   }
@@ -369,20 +371,14 @@ export class Engine implements LeaseOwner, Host {
   private async learn(): Promise<void> {
     if (this.learning) return;
     this.learning = true;
-    const pauses = backoff(50, 1_000);
+    const settle = async (): Promise<void> => {
+      const [first] = [...this.unchecked, ...this.everybody];
+      if (first !== undefined) await this.limit.settle(first.want);
+    };
     try {
-      for (;;) {
-        const [first] = [...this.unchecked, ...this.everybody];
-        if (first === undefined || this.closed) return;
-        try {
-          await this.limit.settle(first.want);
-          break;
-        } catch (error) {
-          const passing = error instanceof BackendUnavailableError && !this.context.store.isClosed();
-          if (!passing) return this.refuseAll(error as Error);
-        }
-        await sleep(this.context.clock, pauses.next().value);
-      }
+      await insist(this.context, settle, this.ending.signal);
+    } catch (error) {
+      return this.refuseAll(error as Error);
     } finally {
       this.learning = false;
     }
