@@ -23,7 +23,7 @@ interface Fields {
   ticket?: string;
   token?: number;
   slots?: number;
-  meta?: Record<string, string>;
+  since?: string;
 }
 
 /**
@@ -37,8 +37,8 @@ export class Replay {
   readonly tickets = new Map<string, number>();
   /** Of every ticket there ever was. */
   readonly created = new Map<string, number>();
-  /** Of every ticket there ever was. */
-  readonly metadata = new Map<string, Record<string, string>>();
+  /** When each ticket says that its waiter came. */
+  readonly since = new Map<string, string>();
   private readonly prefix: string;
 
   constructor(name: string) {
@@ -102,6 +102,7 @@ export class Replay {
       this.tickets.delete(id);
       return 'ticket gone';
     }
+    this.since.set(id, fields.since ?? '');
     if (fields.token !== undefined) {
       // Its beginning may have been missed while the server was away.
       this.tickets.set(id, fields.token);
@@ -110,7 +111,6 @@ export class Replay {
     }
     this.tickets.set(id, revision);
     this.created.set(id, revision);
-    if (fields.meta !== undefined) this.metadata.set(id, fields.meta);
     return 'ticket made';
   }
 }
