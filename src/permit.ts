@@ -27,7 +27,8 @@ export interface Permit extends AsyncDisposable {
   /**
    * Prolongs the hold to `ttl` ms from now; default: its ttl. Only needed with `autoRenew: false`, or to change the ttl,
    * which later renewals keep. While the server is out of reach it waits, at most until the hold is lost.
-   * @throws PermitLostError if the permit is not held any more
+   * @throws PermitLostError if the permit is not held any more; BackendUnavailableError if the connection was closed, and
+   *   what else the server refuses it for: the permit is then held as long as it was
    */
   renew(ttl?: number): Promise<void>;
   /**

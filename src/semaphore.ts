@@ -79,7 +79,7 @@ export interface Semaphore {
   status(): Promise<SemaphoreStatus>;
   /**
    * The status now, and again after every change. Who reads slowly is given the latest, not all those between: it is never
-   * behind by more than one. Ends when `signal` aborts or the loop is left; throws when the dispatcher is closed.
+   * behind by more than one. Ends when `signal` aborts or the loop is left; throws when the dispatcher or its connection is closed.
    */
   watch(options?: { signal?: AbortSignal }): AsyncIterable<SemaphoreStatus>;
   /**
@@ -297,16 +297,21 @@ async function* changes<T>(
   read: () => T,
 ): AsyncGenerator<T> {
   let fresh = engine.live;
+  let failure: Error | undefined;
   let wake = (): void => undefined;
   const note = (): void => {
     fresh = true;
     wake();
   };
-  const stop = engine.observe(note);
+  const stop = engine.observe((error) => {
+    failure = error;
+    note();
+  });
   signal?.addEventListener('abort', note, { once: true });
   try {
     while (signal?.aborted !== true) {
       engine.checkOpen();
+      if (failure !== undefined) throw failure;
       if (fresh && engine.live) {
         fresh = false;
         yield read();

@@ -1,9 +1,10 @@
 import type { Context } from './context';
 import type { Engine } from './engine';
 import { grab } from './grab';
+import { insist } from './insist';
 import type { FreeSlot } from './plan';
 import type { Lease } from './lease';
-import { nothingFree, outOfTime, unavailable } from './refusals';
+import { nothingFree, outOfTime, tooMany, unavailable } from './refusals';
 import { type Patience, Waiter, type Want } from './waiter';
 
 /** So many slots of one primitive, as part of a permit on several. */
@@ -28,7 +29,10 @@ export async function acquireAll(
   const name = wanted.map(({ engine }) => engine.name).join(' + ');
   const abandon = new AbortController();
   const stops: (() => void)[] = [];
-  let claiming = false;
+  /** Whether a claim is under way, or the limits are being found out. */
+  let busy = false;
+  /** Whether the server has shown us everything since we began. */
+  let answered = false;
 
   const waiter = new Waiter(
     context.clock,
@@ -36,8 +40,7 @@ export async function acquireAll(
     patience,
     (_, ms) => {
       const trouble = context.store.trouble();
-      if (trouble !== undefined || !wanted.every(({ engine }) => engine.live))
-        return unavailable(name, ms, trouble);
+      if (trouble !== undefined || !answered) return unavailable(name, ms, trouble);
       return outOfTime(name, ms);
     },
     () => {
@@ -47,12 +50,16 @@ export async function acquireAll(
   );
 
   async function tryNow(): Promise<void> {
-    if (waiter.settled || claiming) return;
+    if (waiter.settled) return;
     try {
-      for (const { engine } of wanted) engine.checkOpen();
+      for (const { engine, count } of wanted) checkPossible(engine, count);
     } catch (error) {
       return waiter.settle(error as Error);
     }
+    if (busy) return;
+    // It may also become unknown while we wait: after a reconnect, or when somebody removes it.
+    if (wanted.some(({ engine }) => engine.limit.known === undefined)) return agree();
+    answered ||= wanted.every(({ engine }) => engine.live);
     const parts: { engine: Engine; slots: FreeSlot[] }[] = [];
     for (const { engine, count, want: own } of wanted) {
       const slots = engine.offer(count, own.fair);
@@ -65,7 +72,7 @@ export async function acquireAll(
       if (behind.length > 0) return;
       return waiter.settle(nothingFree(name));
     }
-    claiming = true;
+    busy = true;
     try {
       const lease = await grab(context, name, parts, want, abandon.signal);
       if (lease !== undefined && waiter.settled) context.background.add(lease.release());
@@ -73,21 +80,47 @@ export async function acquireAll(
     } catch (error) {
       waiter.settle(error as Error);
     }
-    claiming = false;
-    await tryNow();
+    await goOn();
   }
 
-  async function begin(): Promise<void> {
+  /** Has the limits found out, and stored where none are. */
+  async function agree(): Promise<void> {
+    busy = true;
+    const settle = (): Promise<unknown> =>
+      Promise.all(wanted.map(({ engine, want: own, count }) => engine.agree(own, count)));
     try {
-      await Promise.all(wanted.map(({ engine, want: own, count }) => engine.agree(own, count)));
+      await insist(context, settle, abandon.signal);
     } catch (error) {
       waiter.settle(error as Error);
     }
+    await goOn();
+  }
+
+  /** Others may have been kept waiting by slots that were spoken for: they come after us. */
+  function goOn(): Promise<void> {
+    busy = false;
+    const next = tryNow();
+    for (const { engine } of wanted) engine.pump();
+    return next;
+  }
+
+  async function begin(): Promise<void> {
     if (waiter.settled) return;
-    for (const { engine } of wanted) stops.push(engine.observe(() => void tryNow()));
-    await tryNow();
+    const heard = (failure?: Error): void => {
+      if (failure === undefined) void tryNow();
+      else waiter.settle(failure);
+    };
+    for (const { engine } of wanted) stops.push(engine.observe(heard));
+    await agree();
   }
 
   context.background.add(begin());
   return waiter.result;
+}
+
+/** @throws DispatcherClosedError, RangeError for more slots than there are */
+function checkPossible(engine: Engine, count: number): void {
+  engine.checkOpen();
+  const limit = engine.limit.known;
+  if (limit !== undefined && count > limit) throw tooMany(engine.name, count, limit);
 }

@@ -137,7 +137,7 @@ export class Board {
     const ticket = this.tickets.get(id);
     if (ticket === undefined) return;
     this.tickets.delete(id);
-    this.line.splice(this.placeOf(ticket.order), 1);
+    this.line.splice(this.line.indexOf(ticket, this.placeOf(ticket.order)), 1);
   }
 
   /** Index of the first in line with that order or a later one. */

@@ -1,13 +1,11 @@
-import { BackendUnavailableError } from '../errors';
 import type { Entry } from '../store/store';
-import { backoff } from './backoff';
 import { Board } from './board';
-import { sleep } from './clock';
 import type { Context } from './context';
 import { Feed } from './feed';
 import { FreeSlots } from './free-slots';
 import { grab } from './grab';
 import { Holdings } from './holdings';
+import { insist } from './insist';
 import type { Keys } from './keys';
 import type { Lease, LeaseOwner } from './lease';
 import { StoredLimit } from './limit';
@@ -29,6 +27,9 @@ export interface Reservation {
    */
   limitLoweredBefore(revision: number): Promise<boolean>;
 }
+
+/** Told that the board has changed, or, with a reason, that it can not be kept up to date. */
+type Observer = (failure?: Error) => void;
 
 /** A forced release races the holder's renewals: it may need a second look. */
 const FORCE_TRIES = 20;
@@ -60,11 +61,11 @@ export class Engine implements LeaseOwner, Host {
   /** Those whose wish has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
   /** Those who need the board kept up to date for a reason of their own. */
-  private readonly observers = new Set<() => void>();
+  private readonly observers = new Set<Observer>();
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
-  private closed = false;
+  private readonly ending = new AbortController();
 
   constructor(
     readonly context: Context,
@@ -219,8 +220,8 @@ export class Engine implements LeaseOwner, Host {
     return seen;
   }
 
-  /** Keeps the board up to date, and calls back whenever it changes. Returns how to stop that. */
-  observe(callback: () => void): () => void {
+  /** Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  observe(callback: Observer): () => void {
     this.observers.add(callback);
     this.feed.watch(true);
     this.feed.start();
@@ -268,10 +269,11 @@ export class Engine implements LeaseOwner, Host {
 
   /** Refuses all who wait and releases all that is held. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.ending.abort();
     this.refuseAll(dispatcherClosed(this.name));
-    await this.holdings.releaseAll();
+    // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
+    await this.holdings.releaseAll();
     this.observers.clear();
     this.feed.stop();
   }
@@ -304,6 +306,7 @@ export class Engine implements LeaseOwner, Host {
   failed(error: Error): void {
     this.refuseAll(error);
     this.feed.stop();
+    this.tellObservers(error);
   }
 
   // ---- of leases
@@ -326,6 +329,10 @@ export class Engine implements LeaseOwner, Host {
 
   // ---- within
 
+  private get closed(): boolean {
+    return this.ending.signal.aborted;
+  }
+
   private get everybody(): Waiter[] {
     return [...this.line.waiters, ...this.tickets.waiters];
   }
@@ -341,8 +348,8 @@ export class Engine implements LeaseOwner, Host {
     for (const waiter of this.everybody) waiter.settle(error);
   }
 
-  private tellObservers(): void {
-    for (const observer of [...this.observers]) observer();
+  private tellObservers(failure?: Error): void {
+    for (const observer of [...this.observers]) observer(failure);
   }
 
   /** Refuses those whose wish can not be met under the limit. Returns false if the limit has to be set first. */
@@ -364,20 +371,14 @@ export class Engine implements LeaseOwner, Host {
   private async learn(): Promise<void> {
     if (this.learning) return;
     this.learning = true;
-    const pauses = backoff(50, 1_000);
+    const settle = async (): Promise<void> => {
+      const [first] = [...this.unchecked, ...this.everybody];
+      if (first !== undefined) await this.limit.settle(first.want);
+    };
     try {
-      for (;;) {
-        const [first] = [...this.unchecked, ...this.everybody];
-        if (first === undefined || this.closed) return;
-        try {
-          await this.limit.settle(first.want);
-          break;
-        } catch (error) {
-          const passing = error instanceof BackendUnavailableError && !this.context.store.isClosed();
-          if (!passing) return this.refuseAll(error as Error);
-        }
-        await sleep(this.context.clock, pauses.next().value);
-      }
+      await insist(this.context, settle, this.ending.signal);
+    } catch (error) {
+      return this.refuseAll(error as Error);
     } finally {
       this.learning = false;
     }

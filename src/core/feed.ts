@@ -1,7 +1,7 @@
-import { BackendUnavailableError } from '../errors';
 import type { Entry, Store } from '../store/store';
-import { backoff, jittered } from './backoff';
-import { type Clock, sleep } from './clock';
+import { jittered } from './backoff';
+import type { Clock } from './clock';
+import { insist } from './insist';
 import type { Picture } from './picture';
 
 /** How often the safety net looked, and how often it found what no announcement had told. */
@@ -39,8 +39,8 @@ export class Feed {
   private readAskedAt = -Infinity;
 
   constructor(
-    private readonly store: Store,
-    private readonly clock: Clock,
+    readonly store: Store,
+    readonly clock: Clock,
     private readonly picture: Picture,
     private readonly patterns: readonly string[],
     private readonly owner: FeedOwner,
@@ -101,16 +101,9 @@ export class Feed {
   private async readUntilCurrent(stopped: AbortSignal): Promise<void> {
     this.reading = true;
     try {
-      const pauses = backoff(50, 1_000);
       while (this.readAgain && !stopped.aborted) {
         this.readAgain = false;
-        try {
-          await this.readOnce(stopped);
-        } catch (error) {
-          if (!(error instanceof BackendUnavailableError) || this.store.isClosed()) throw error;
-          this.readAgain = true;
-          await sleep(this.clock, pauses.next().value, stopped);
-        }
+        await insist(this, () => this.readOnce(stopped), stopped);
       }
       if (stopped.aborted) return;
       this.upToDate = true;
@@ -138,17 +131,19 @@ export class Feed {
   }
 
   private scheduleSafetyRead(): void {
+    this.cancelSafetyRead?.();
     this.cancelSafetyRead = this.clock.after(jittered(SAFETY_READ_MS, 0.33), () => void this.safetyRead());
   }
 
   private async safetyRead(): Promise<void> {
     if (this.upToDate) {
       this.counts.safetyReads++;
+      const stopped = this.stopping.signal;
       try {
-        if (await this.readOnce(this.stopping.signal)) {
+        if (await this.readOnce(stopped)) {
           this.counts.safetyFinds++;
           this.owner.changed();
-        } else {
+        } else if (!stopped.aborted) {
           this.owner.confirmed();
         }
       } catch {

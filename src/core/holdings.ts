@@ -52,13 +52,16 @@ export class Holdings {
   /** Tells the lease concerned what was heard of one of its slots; undefined: that nothing is there. */
   inform(key: string, entry: Entry | undefined): void {
     const lease = this.leaseOfKey.get(key);
-    if (entry === undefined) lease?.lose('its entry is gone from the bucket');
-    else lease?.observe(entry);
+    if (entry !== undefined) lease?.observe(entry);
+    // One that was given back may be gone before the answer to that comes.
+    else if (lease?.held.some((slot) => slot.key === key)) lease.lose('its entry is gone from the bucket');
   }
 
   /** Everything was read: compares all with it. */
   informAll(): void {
-    for (const key of [...this.leaseOfKey.keys()]) this.inform(key, this.board.picture.get(key));
+    // All is looked up first: when one is lost, what is known of the others may be forgotten.
+    const seen = [...this.leaseOfKey.keys()].map((key) => [key, this.board.picture.get(key)] as const);
+    for (const [key, entry] of seen) this.inform(key, entry);
   }
 
   loseAll(reason: string): void {

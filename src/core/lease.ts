@@ -42,6 +42,9 @@ export interface LeaseOwner {
   ended(lease: Lease): void;
 }
 
+/** Nobody reads it; without a reason an abort makes an error with a stack each time. */
+const OVER = 'over';
+
 type State = 'held' | 'releasing' | 'released' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
@@ -83,6 +86,8 @@ export class Lease {
   private cancelRenewal: (() => void) | undefined;
   private cancelDeadline: (() => void) | undefined;
   private renewing: Promise<void> | undefined;
+  /** Why the last renewal did not prolong the hold. */
+  private refusal: Error | undefined;
 
   constructor(
     private readonly context: Context,
@@ -137,13 +142,14 @@ export class Lease {
 
   /**
    * Prolongs the hold to `ttl` from now.
-   * @throws PermitLostError if it was lost, before or by this; BackendUnavailableError never before that.
+   * @throws PermitLostError if it was lost, before or by this; what the store throws if it refuses a renewal for good
    */
   async renew(ttl?: number): Promise<void> {
     while (this.renewing !== undefined) await this.renewing;
     if (!this.isHeld) throw this.lossError();
     await this.startRenewal(ttl ?? this.ttl);
     if (!this.isHeld) throw this.lossError();
+    if (this.refusal !== undefined) throw this.refusal;
   }
 
   /**
@@ -212,7 +218,7 @@ export class Lease {
     this.state = state;
     this.cancelRenewal?.();
     this.cancelDeadline?.();
-    this.over.abort();
+    this.over.abort(OVER);
     this.owner.ended(this);
   }
 
@@ -266,11 +272,11 @@ export class Lease {
     );
     let sentAt = Infinity;
     let failure: string | undefined;
-    let unanswered = false;
+    this.refusal = undefined;
     for (const [i, settled] of results.entries()) {
       const slot = slots[i] as HeldSlot;
       if (settled.status === 'rejected') {
-        unanswered = true;
+        this.refusal ??= settled.reason as Error;
       } else if (settled.value.committed) {
         slot.revision = settled.value.revisions[0] as number;
         sentAt = Math.min(sentAt, settled.value.sentAt);
@@ -282,7 +288,7 @@ export class Lease {
     if (!this.isHeld) return;
     if (failure !== undefined) return this.lose(failure);
     // The hold is good until its deadline; until then a later try may succeed.
-    if (unanswered) return this.scheduleRenewal();
+    if (this.refusal !== undefined) return this.scheduleRenewal();
     this.ttl = ttl;
     this.sentAt = sentAt;
     this.earlierEnd = Infinity;
@@ -292,6 +298,8 @@ export class Lease {
   private async releaseSome(count: number): Promise<boolean> {
     while (this.renewing !== undefined) await this.renewing;
     if (!this.isHeld) return false;
+    // Another partial release may have come first.
+    if (count >= this.slots.length) return this.release();
     // The slots with the highest revisions come last: as long as any is held, the token is the same for all who look.
     const given = this.slots.slice(0, count);
     this.slots = this.slots.slice(count);
@@ -339,7 +347,7 @@ export class Lease {
       const first = await Promise.race([freeing, late]);
       if (first !== 'late') return first;
     } finally {
-      done.abort();
+      done.abort(OVER);
     }
     throw new BackendUnavailableError(
       `the release of permit ${this.id} was not acknowledged within ${RELEASE_WAIT_MS} ms; ` +

@@ -69,6 +69,8 @@ export class Line {
     else this.shapes.delete(waiter.shape);
     if (waiter.immediate) this.impatient--;
     this.abandonSpareClaims();
+    // It may have been what kept the others waiting. Not at once: it may be leaving while they are being served.
+    if (index === 0 && this.queue.length > 0) queueMicrotask(this.host.pump);
   }
 
   /** Claims what is free for those at the front. */
@@ -107,12 +109,12 @@ export class Line {
     try {
       const lease = await this.host.grab(slots, want, claim.abandon.signal);
       this.claims.delete(claim);
-      const first = this.firstOf(shape);
+      const first = this.firstIfOf(shape);
       if (lease !== undefined && first !== undefined) first.settle(lease);
       else if (lease !== undefined) this.host.context.background.add(lease.release());
     } catch (error) {
       this.claims.delete(claim);
-      this.firstOf(shape)?.settle(error as Error);
+      this.firstIfOf(shape)?.settle(error as Error);
     }
     this.host.pump();
   }
@@ -130,9 +132,9 @@ export class Line {
 
   /** Ends waiters that will not wait, and those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
-    const unreadable = this.unreadableSlots(limit);
+    const { board, feed, keys, name } = this.host;
+    const unreadable = unreadableSlots(board, keys, limit);
     if (unreadable.length === 0 && this.impatient === 0) return;
-    const { board, feed, name } = this.host;
     const underway = new Map<string, number>();
     for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
     for (const waiter of [...this.queue]) {
@@ -150,16 +152,10 @@ export class Line {
     }
   }
 
-  private unreadableSlots(limit: number): (readonly [key: string, reason: string])[] {
-    const { board, keys } = this.host;
-    return [...board.corrupt].filter(([key]) => {
-      const part = keys.parse(key);
-      return part?.part === 'slot' && part.slot < limit;
-    });
-  }
-
-  private firstOf(shape: string): Waiter | undefined {
-    return this.queue.find((waiter) => waiter.shape === shape);
+  /** The first of all, if it is of that shape: others of it may stand behind somebody who came before them. */
+  private firstIfOf(shape: string): Waiter | undefined {
+    const [first] = this.queue;
+    return first?.shape === shape ? first : undefined;
   }
 
   /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */
@@ -171,4 +167,16 @@ export class Line {
       left.set(claim.shape, Math.max(0, waiting - 1));
     }
   }
+}
+
+/** Slots below the limit that nobody can have until somebody removes what can not be read there. */
+export function unreadableSlots(
+  board: Board,
+  keys: Keys,
+  limit: number,
+): (readonly [key: string, reason: string])[] {
+  return [...board.corrupt].filter(([key]) => {
+    const part = keys.parse(key);
+    return part?.part === 'slot' && part.slot < limit;
+  });
 }

@@ -26,7 +26,12 @@ export class Picture {
   /** Takes in an entry unless something newer is known of the key. Returns whether it was news. */
   apply(entry: Entry, heardAt: number): boolean {
     const before = this.known.get(entry.key);
-    if (before !== undefined && before.revision >= entry.revision) return false;
+    if (before !== undefined && before.revision >= entry.revision) {
+      // A marker that is still there is one that stays longer than ours do: to be expected from now on.
+      if (before.revision === entry.revision && entry.value === null && before.heardAt < heardAt)
+        this.known.set(entry.key, { ...before, heardAt });
+      return false;
+    }
     this.put({ ...entry, heardAt });
     return true;
   }

@@ -2,9 +2,10 @@ import type { Entry } from '../store/store';
 import { isoTime } from './clock';
 import { newId } from './id';
 import { Lease } from './lease';
-import type { Host } from './line';
+import { type Host, unreadableSlots } from './line';
 import type { FreeSlot } from './plan';
 import { type Ticket, encodeRecord } from './record';
+import { corrupt } from './refusals';
 import type { Waiter } from './waiter';
 
 /**
@@ -64,6 +65,7 @@ export class TicketLine {
     feed.start();
     // A place is certain only when everything older is known: ask for one when the board shows everything.
     if (!feed.live) return;
+    this.refuseHopeless(limit);
     this.askForTickets();
     if (this.claim !== undefined) return;
     const head = board.head(limit);
@@ -96,6 +98,18 @@ export class TicketLine {
     for (const { ticket } of [...this.placed.values()]) ticket.lose(reason);
   }
 
+  /** Ends those for whom waiting is no use. */
+  private refuseHopeless(limit: number): void {
+    const { board, keys, name } = this.host;
+    const unreadable = unreadableSlots(board, keys, limit);
+    const [first] = unreadable;
+    if (first === undefined) return;
+    for (const waiter of this.waiters) {
+      const { count } = waiter.want;
+      if (count !== 'all free' && limit - unreadable.length < count) waiter.settle(corrupt(name, ...first));
+    }
+  }
+
   private askForTickets(): void {
     for (const [waiter, asked] of this.joining) {
       if (asked !== undefined) continue;
@@ -125,6 +139,9 @@ export class TicketLine {
       } else {
         this.add(waiter);
       }
+    } else if (!waiter.settled) {
+      // It was stored and had run out before its answer came.
+      this.add(waiter);
     }
     pump();
   }

@@ -16,6 +16,8 @@ export interface LabClient {
   readonly semaphore: Semaphore;
   readonly wire: Wire;
   readonly clock: PausableClock;
+  readonly context: Context;
+  readonly engines: Engines;
 }
 
 /** Several clients of one store, in one process, on a clock that only moves when told to. */
@@ -58,7 +60,7 @@ export class Lab {
       safetyMargin: undefined,
       engine: () => engines.get(keys, name),
     });
-    return { semaphore, wire, clock };
+    return { semaphore, wire, clock, context, engines };
   }
 
   /** Removes a key as the server's expiry does it: without looking what is there. */

@@ -383,9 +383,10 @@ const ops = {
     let seen: Observation[] | undefined;
     let last = monotonicMs();
     const look = (source: Observation['source']): void => {
+      // The time first: should the process be stopped between the two, what is seen is later than it says, not earlier.
+      const at = monotonicMs();
       const signalBefore = signal.aborted;
       const { isHeld } = permit;
-      const at = monotonicMs();
       const gap = at - last;
       last = at;
       if (gap >= GAP_MS) seen ??= [];

@@ -14,6 +14,8 @@ interface RequestSettings {
 export class Link {
   private readonly reconnected = new Set<() => void>();
   private readonly disconnected = new Set<() => void>();
+  /** Those who wait for a live connection. */
+  private readonly waiting = new Set<() => void>();
   private up = true;
   private failure: Error | undefined;
   private stopStatus: (() => void) | undefined;
@@ -100,20 +102,21 @@ export class Link {
     return new Promise((resolve) => {
       const done = (): void => {
         cancel();
-        this.reconnected.delete(done);
+        this.waiting.delete(done);
         signal?.removeEventListener('abort', done);
         resolve();
       };
       const cancel = this.clock.after(ms, done, { keepAlive: true });
-      this.reconnected.add(done);
+      this.waiting.add(done);
       signal?.addEventListener('abort', done, { once: true });
     });
   }
 
-  /** Stops following the connection. Does not close it. */
+  /** Stops following the connection, and waiting for it. Does not close it. */
   detach(): void {
     this.stopStatus?.();
     this.reconnected.clear();
+    for (const done of [...this.waiting]) done();
   }
 
   private async followStatus(): Promise<void> {
@@ -126,7 +129,7 @@ export class Link {
       } else if (type === 'reconnect') {
         this.up = true;
         this.failure = undefined;
-        for (const callback of [...this.reconnected]) callback();
+        for (const callback of [...this.reconnected, ...this.waiting]) callback();
       } else if (type === 'slowConsumer') {
         for (const callback of [...this.reconnected]) callback();
       }
@@ -137,7 +140,7 @@ export class Link {
   private ended(): void {
     this.up = false;
     for (const cut of [...this.disconnected]) cut();
-    for (const callback of [...this.reconnected]) callback();
+    for (const callback of [...this.reconnected, ...this.waiting]) callback();
   }
 }
 

@@ -1,0 +1,45 @@
+import { type NatsConnection, headers } from '@nats-io/transport-node';
+
+/** What the library's own writes look like, so that the floor carries the same bytes. */
+const HOLD = JSON.stringify({
+  v: 1,
+  permit: 'abcdefghijklmnop',
+  holder: 'some-host:12345',
+  since: '2026-01-01T00:00:00.000Z',
+  ttl: 30_000,
+});
+
+/** One slot, claimed and released by plain conditional publishes: the least that any client must do. */
+export class RawSlot {
+  private sequence = 0;
+  private readonly subject: string;
+
+  constructor(
+    private readonly connection: NatsConnection,
+    bucket: string,
+    name: string,
+  ) {
+    this.subject = `$KV.${bucket}.sem.${name}.slot.0`;
+  }
+
+  /** @param expected last sequence of the slot, where somebody else wrote it */
+  async claim(expected = this.sequence): Promise<void> {
+    await this.write(HOLD, expected, '30s');
+  }
+
+  async release(): Promise<void> {
+    await this.write('', this.sequence, '1s');
+  }
+
+  private async write(value: string, expected: number, ttl: string): Promise<void> {
+    const h = headers();
+    h.set('Nats-Expected-Last-Subject-Sequence', String(expected));
+    h.set('Semaphore-Write', 'abcdefghijklmnop');
+    h.set('Nats-TTL', ttl);
+    if (value === '') h.set('KV-Operation', 'PURGE');
+    const ack = await this.connection.request(this.subject, value, { headers: h, timeout: 5_000 });
+    const { seq, error } = ack.json<{ seq?: number; error?: { description: string } }>();
+    if (seq === undefined) throw new Error(`the server refused a raw write: ${error?.description}`);
+    this.sequence = seq;
+  }
+}

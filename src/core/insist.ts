@@ -1,0 +1,25 @@
+import { BackendUnavailableError } from '../errors';
+import type { Store } from '../store/store';
+import { backoff } from './backoff';
+import { type Clock, sleep } from './clock';
+
+/**
+ * Tries until it works, pausing while the store is out of reach; any other failure, and a store that can never be reached
+ * again, ends it. Resolves with undefined once `signal` has aborted.
+ */
+export async function insist<T>(
+  { clock, store }: { readonly clock: Clock; readonly store: Store },
+  attempt: () => Promise<T>,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  for (const pause of backoff(50, 1_000)) {
+    if (signal.aborted) return undefined;
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof BackendUnavailableError) || store.isClosed()) throw error;
+    }
+    await sleep(clock, pause, signal);
+  }
+  throw new Error('unreachable');
+}
