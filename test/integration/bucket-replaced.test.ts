@@ -21,7 +21,7 @@ describe('a bucket deleted and made again under live holders', () => {
     ];
     const held = await Promise.all(NAMES.map((name) => holder.request('acquire', { name, ttl: TTL })));
     const waiting = NAMES.map((name) => other.request('acquire', { name, ttl: TTL }));
-    const asked = { name: NAMES[0]!, ttl: TTL, options: { timeout: 50 } };
+    const asked = { name: NAMES[0]!, ttl: TTL, options: { timeout: 500 } };
     expect(await other.request('tryAcquire', asked)).toBeNull();
 
     const deletedAt = monotonicMs();

@@ -162,8 +162,8 @@ describe(`the server killed and started again while ${WAITERS} fair waiters queu
   it('after longer than a ticket lives: all join again', async () => {
     await using server = await TestServer.start();
     await using history = await History.open(server.url);
-    const killedAt = monotonicMs();
     const { survivors } = await outage(server, history, async () => {
+      const killedAt = monotonicMs();
       // Nothing happens that could be waited for, but time.
       await eventually(() => expect(monotonicMs() - killedAt).toBeGreaterThan(STALL_MS + 3_000), 30_000);
     });
