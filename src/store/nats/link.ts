@@ -18,6 +18,7 @@ export class Link {
   private readonly waiting = new Set<() => void>();
   private up = true;
   private failure: Error | undefined;
+  private refusal: Error | undefined;
   private stopStatus: (() => void) | undefined;
 
   constructor(
@@ -92,8 +93,20 @@ export class Link {
     return this.connection.subscribe(subject, {
       callback: (error: Error | null, message: Message) => {
         if (error === null || error === undefined) callback(message);
+        else if (failureKind(error) === 'denied') {
+          this.refusal = new RequestFailure('denied', messageOf(error), error);
+        }
       },
     });
+  }
+
+  /**
+   * Fails if the server refused this user a subscription: nothing that must be heard would be. It tells so before it answers
+   * any request made after subscribing.
+   * @throws RequestFailure
+   */
+  checkSubscriptions(): void {
+    if (this.refusal !== undefined) throw this.refusal;
   }
 
   /** Waits for a live connection, at most `ms`, or until `signal` aborts. */
