@@ -118,7 +118,7 @@ describe('the size of what is stored', () => {
     holder: '\0'.repeat(1_024),
     // {"k":"..."}: 4,096 bytes as JSON.
     metadata: { k: 'x'.repeat(4_096 - '{"k":""}'.length) },
-    name: '*'.repeat(256),
+    name: '>'.repeat(256),
   };
 
   it('the longest that is allowed fits, 1,000 slots at once too', async () => {
@@ -144,7 +144,7 @@ describe('the size of what is stored', () => {
     const { holder, metadata, name } = { ...longest, ...more };
     const attempt = async (): Promise<unknown> => {
       await using dispatcher = await NatsDispatcher.connect({ servers: server.url, holder });
-      return dispatcher.semaphore(name, 1).tryAcquire({ metadata });
+      return await dispatcher.semaphore(name, 1).tryAcquire({ metadata });
     };
     await expect(attempt()).rejects.toThrow(new RegExp(`^${what} must be at most`));
   });
