@@ -165,12 +165,20 @@ describe('the size of what is stored', () => {
   });
 
   it('a bucket that is changed in place keeps its own bound', async () => {
-    const config = { name: 'KV_SHARED', subjects: ['$KV.SHARED.>'], max_msgs_per_subject: 1, max_msg_size: 50_000 };
+    const config = {
+      name: 'KV_SHARED',
+      subjects: ['$KV.SHARED.>'],
+      max_msgs_per_subject: 1,
+      max_msg_size: 50_000,
+    };
     await tap.request('$JS.API.STREAM.CREATE.KV_SHARED', JSON.stringify({ ...config, discard: 'new' }));
     const options = { servers: server.url, bucket: 'SHARED', allowBucketUpdate: true };
     await using dispatcher = await NatsDispatcher.connect(options);
     await dispatcher.ready();
     const info = await tap.request('$JS.API.STREAM.INFO.KV_SHARED');
-    expect(info.json<{ config: object }>().config).toMatchObject({ max_msg_size: 50_000, allow_msg_ttl: true });
+    expect(info.json<{ config: object }>().config).toMatchObject({
+      max_msg_size: 50_000,
+      allow_msg_ttl: true,
+    });
   });
 });

@@ -310,7 +310,10 @@ describe('a permission that is missing', () => {
     const lines = worker.split('\n').filter((line) => !subjects.some((subject) => line.includes(subject)));
     expect(lines.length).toBe(worker.split('\n').length - subjects.length);
     const single = relative(dir.path, join(DOCKER, 'single.conf'));
-    const config = dir.write('lacking.conf', `include "${single}"\n${text.replace(worker, lines.join('\n'))}`);
+    const config = dir.write(
+      'lacking.conf',
+      `include "${single}"\n${text.replace(worker, lines.join('\n'))}`,
+    );
     return TestServer.start({ config, env: PASSWORDS });
   }
 
@@ -324,8 +327,7 @@ describe('a permission that is missing', () => {
     ['sem.*.slot', /Publish to "\$KV\.SEMAPHORES\.sem\.reports\.slot/],
   ])(`%s: an acquire names it, at once (${lacking})`, async (subject, message) => {
     await using server = await without(subject);
-    const login: Login = (servers, role) =>
-      openConnection({ ...common(servers, role), ...password(role) });
+    const login: Login = (servers, role) => openConnection({ ...common(servers, role), ...password(role) });
     for (const client of [login, loginOf2]) {
       await using crew = new Crew(server.url, client);
       await (await crew.dispatcher('operator')).semaphore('reports').setPermits(2);

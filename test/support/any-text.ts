@@ -4,7 +4,17 @@ import fc from 'fast-check';
 const NASTY = [
   ...['.', '*', '>', '$', '=', '=2E', '/', ' ', '\t', '\r\n', '\n', '\0', '"', '\\', '{', '}', '%', '\u007f'],
   ...['a.b', '$KV.SEMAPHORES.sem.a.slot.0', '$JS.API.>', '.slot.0', '.limit', 'PUB x 0\r\n', 'NATS/1.0\r\n'],
-  ...['\r\nKV-Operation: PURGE\r\n', '__proto__', 'constructor', '用户', 'é', 'e\u0301', '🚀', '\u202e', '\ufeff'],
+  ...[
+    '\r\nKV-Operation: PURGE\r\n',
+    '__proto__',
+    'constructor',
+    '用户',
+    'é',
+    'e\u0301',
+    '🚀',
+    '\u202e',
+    '\ufeff',
+  ],
 ];
 
 /** Any text that is well-formed Unicode, ordinary and not. */
@@ -17,7 +27,10 @@ export const anyText = (bytes: number): fc.Arbitrary<string> =>
 export const anyName: fc.Arbitrary<string> = fc.oneof(
   { weight: 8, arbitrary: anyText(256).filter((name) => name !== '') },
   // The longest there are, of characters that stand for themselves and of others.
-  { weight: 1, arbitrary: fc.constantFrom('x'.repeat(256), '*'.repeat(256), '用'.repeat(85), '\0'.repeat(256)) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('x'.repeat(256), '*'.repeat(256), '用'.repeat(85), '\0'.repeat(256)),
+  },
 );
 
 /** As much of the beginning as fits. */

@@ -24,13 +24,21 @@ export class Credentials implements Disposable {
     const jwts = {
       operator: await encodeOperator('test', operator, { system_account: system.getPublicKey() }),
       system: await encodeAccount('SYS', system, {}, { signer: operator }),
-      account: await encodeAccount('APP', account, { limits: { ...limits, ...jetstream } }, { signer: operator }),
+      account: await encodeAccount(
+        'APP',
+        account,
+        { limits: { ...limits, ...jetstream } },
+        { signer: operator },
+      ),
     };
     const creds = new Map<Role, Uint8Array>();
     for (const role of ROLES) {
       const { publish, subscribe } = permissionsOf(role);
       const user = nkeys.createUser();
-      const permissions = { pub: { allow: [...publish], deny: [] }, sub: { allow: [...subscribe], deny: [] } };
+      const permissions = {
+        pub: { allow: [...publish], deny: [] },
+        sub: { allow: [...subscribe], deny: [] },
+      };
       creds.set(role, fmtCreds(await encodeUser(role, user, account, permissions), user));
     }
     const made = new Credentials(mkdtempSync(join(tmpdir(), 'nats-semaphore-creds-')), creds);
