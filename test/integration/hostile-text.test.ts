@@ -155,7 +155,7 @@ describe('the size of what is stored', () => {
     await using probe = await BucketProbe.open(server.url);
     const put = (bytes: number): Promise<{ error?: { err_code: number } }> =>
       tap
-        .request('$KV.SEMAPHORES.sem.foreign.slot.0', new Uint8Array(bytes))
+        .request('$KV.SEMAPHORES.sem.foreign.slot.0', JSON.stringify('x'.repeat(bytes - 2)))
         .then((answer) => answer.json<{ error?: { err_code: number } }>());
     expect((await put(MOST_BYTES + 1)).error).toMatchObject({ err_code: 10054 });
     expect(await probe.entry('sem.foreign.slot.0')).toBeUndefined();
