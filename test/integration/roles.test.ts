@@ -101,6 +101,11 @@ class Crew implements AsyncDisposable {
     return dispatcher;
   }
 
+  /** Resolves when the server has dealt with everything that was sent, its log included. */
+  async flush(): Promise<void> {
+    for (const { connection } of this.opened) await connection.flush();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { dispatcher, connection } of this.opened) {
       await dispatcher.close();
@@ -203,8 +208,10 @@ describe.each(WAYS)('with %s', (_, start, login) => {
       }
       // Nobody waited for a timeout: one request of the client takes 2 s to run into it.
       expect(performance.now() - startedAt).toBeLessThan(2_000);
+      await crew.flush();
       const refused = violations(server).length;
       await dispatcher.ready().catch(() => undefined);
+      await crew.flush();
       // One attempt is one refusal, and nothing goes on behind it.
       expect(violations(server).length).toBe(refused + 1);
     }
@@ -214,6 +221,7 @@ describe.each(WAYS)('with %s', (_, start, login) => {
     const before = violations(server);
     await using crew = new Crew(server.url, login);
     await doTheirWork(crew);
+    await crew.flush();
     expect(violations(server).slice(before.length)).toEqual([]);
   });
 
@@ -343,6 +351,42 @@ describe('a permission that is missing', () => {
     }
   });
 
+  it('a worker confined to one semaphore has that one, and is refused others, also as part of a batch', async () => {
+    const dir = scratchDirectory();
+    const own = (part: string) => `"$KV.SEMAPHORES.sem.reports.${part}.*"`;
+    const [worker, ...parts] = [roleBlock('worker', readFileSync(ROLES_FILE, 'utf8')), 'slot', 'ticket'];
+    const confined = parts.reduce(
+      (text, part) => text.split(`"$KV.SEMAPHORES.sem.*.${part}.*"`).join(own(part)),
+      worker,
+    );
+    expect(confined).not.toBe(worker);
+    const text = readFileSync(ROLES_FILE, 'utf8').replace(
+      /^ {2}WORKER = \{[\s\S]*?\n {2}\}$/m,
+      () => confined,
+    );
+    const single = relative(dir.path, join(DOCKER, 'single.conf'));
+    const config = dir.write('confined.conf', `include "${single}"\n${text}`);
+    await using server = await TestServer.start({ config, env: PASSWORDS });
+    const loginOf3: Login = (servers, role) =>
+      openConnection({ ...common(servers, role), ...password(role) });
+    for (const client of [loginOf3, loginOf2]) {
+      await using crew = new Crew(server.url, client);
+      const operator = await crew.dispatcher('operator');
+      for (const name of ['reports', 'other']) await operator.semaphore(name).setPermits(2);
+      const dispatcher = await crew.dispatcher('worker');
+      const [reports, other] = [dispatcher.semaphore('reports'), dispatcher.semaphore('other')];
+      expect(await (await reports.acquire({ timeout: 5_000 })).release()).toBe(true);
+      await expect(other.acquire()).rejects.toMatchObject(DENIED);
+      for (const wants of [
+        [other, reports],
+        [reports, other],
+      ]) {
+        const together = dispatcher.acquireAll(wants.map((semaphore) => ({ semaphore })));
+        await expect(together).rejects.toMatchObject(DENIED);
+      }
+    }
+  });
+
   const loginOf2: Login = (servers, role) => connect2({ ...common(servers, role), ...password(role) });
 });
 
@@ -370,6 +414,7 @@ it('the roles do their work in a cluster too, in a bucket of three replicas', as
   await using cluster = await TestCluster.start(3, { config, env });
   await using crew = new Crew(cluster.urls, WAYS[0]![2], { replicas: 3 });
   await doTheirWork(crew);
+  await crew.flush();
   expect(cluster.servers.flatMap(violations)).toEqual([]);
 });
 

@@ -19,6 +19,7 @@ export class Link {
   private up = true;
   private failure: Error | undefined;
   private refusal: Error | undefined;
+  private readonly denied = new Set<(subject: string) => void>();
   private stopStatus: (() => void) | undefined;
 
   constructor(
@@ -53,6 +54,12 @@ export class Link {
   onReconnect(callback: () => void): () => void {
     this.reconnected.add(callback);
     return () => this.reconnected.delete(callback);
+  }
+
+  /** Calls back with each subject that the server refuses this user to publish to. Returns how to stop that. */
+  onDenied(callback: (subject: string) => void): () => void {
+    this.denied.add(callback);
+    return () => this.denied.delete(callback);
   }
 
   /** @throws RequestFailure; other errors as the client throws them */
@@ -135,7 +142,8 @@ export class Link {
   private async followStatus(): Promise<void> {
     const events = this.connection.status();
     this.stopStatus = () => (events as { stop?: () => void }).stop?.();
-    for await (const { type } of events) {
+    for await (const event of events) {
+      const { type } = event;
       if (type === 'disconnect') {
         this.up = false;
         for (const cut of [...this.disconnected]) cut();
@@ -145,6 +153,9 @@ export class Link {
         for (const callback of [...this.reconnected, ...this.waiting]) callback();
       } else if (type === 'slowConsumer') {
         for (const callback of [...this.reconnected]) callback();
+      } else if (type === 'error') {
+        const subject = deniedSubject(event);
+        if (subject !== undefined) for (const callback of [...this.denied]) callback(subject);
       }
     }
   }
@@ -155,6 +166,18 @@ export class Link {
     for (const cut of [...this.disconnected]) cut();
     for (const callback of [...this.reconnected, ...this.waiting]) callback();
   }
+}
+
+interface Refused {
+  readonly operation?: string;
+  readonly subject?: string;
+}
+
+/** The subject that may not be published to, if that is what an error is about: 3.x says so in one way, 2.x in another. */
+function deniedSubject(event: object): string | undefined {
+  const { error, permissionContext } = event as { error?: Refused; permissionContext?: Refused };
+  const { operation, subject } = error ?? permissionContext ?? {};
+  return operation === 'publish' ? subject : undefined;
 }
 
 function messageOf(error: unknown): string {

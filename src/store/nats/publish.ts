@@ -38,12 +38,23 @@ export async function publishOnce(
   id: string,
   timeout: number,
 ): Promise<Attempt> {
+  // Of a batch only the last message is answered: that another was refused is told apart from the answer.
+  const subjects = new Set(writes.map(({ key }) => names.subject(key)));
+  let denied: string | undefined;
+  const stop = link.onDenied((subject) => {
+    if (subjects.has(subject)) denied = subject;
+  });
   try {
-    return readAck(await link.exchange(() => send(link, names, writes, id, timeout)), writes.length);
+    const attempt = readAck(await link.exchange(() => send(link, names, writes, id, timeout)), writes.length);
+    if (attempt.outcome !== 'busy' || denied === undefined) return attempt;
+    const error = new RequestFailure('denied', `Permissions Violation for Publish to "${denied}"`);
+    return { outcome: 'unanswered', kind: 'denied', error };
   } catch (error) {
     const kind = failureKind(error);
     if (kind !== undefined) return { outcome: 'unanswered', kind, error };
     return { outcome: 'refused', code: 0, reason: error instanceof Error ? error.message : String(error) };
+  } finally {
+    stop();
   }
 }
 
