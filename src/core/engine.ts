@@ -21,6 +21,8 @@ import { type Patience, Waiter, type Want } from './waiter';
 export interface Reservation {
   /** The claim was answered. */
   end(): void;
+  /** Whether nothing happened since the claim was decided that could forbid it. */
+  undisturbed(): boolean;
   bucketReplaced(): boolean;
   /**
    * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
@@ -155,6 +157,8 @@ export class Engine implements LeaseOwner, Host {
         end();
         this.lastAnswerAt = this.context.clock.now();
       },
+      undisturbed: () =>
+        generation === this.generation && doubted === this.limit.doubted && decidedBy === this.limit.revision,
       bucketReplaced: () => generation !== this.generation,
       limitLoweredBefore: async (claimed) => {
         if (doubted === this.limit.doubted) return this.limit.loweredBetween(decidedBy, claimed);

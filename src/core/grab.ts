@@ -84,6 +84,8 @@ export async function grab(
     const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
     engine.adopt(lease, own);
   }
+  // Almost always nothing happened meanwhile, and nothing has to be asked.
+  if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
 }
 

@@ -44,7 +44,7 @@ export interface LeaseOwner {
   ended(lease: Lease): void;
 }
 
-type State = 'held' | 'releasing' | 'released' | 'lost';
+type State = 'held' | 'releasing' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
 const RENEW_AT = 1 / 3;
@@ -169,12 +169,7 @@ export class Lease {
   async release(count = this.slots.length): Promise<boolean> {
     if (!this.isHeld) return false;
     if (count < this.slots.length) return this.releaseSome(count);
-    this.finish('releasing');
-    const freeing = this.free(this.slots).finally(() => {
-      this.state = 'released';
-    });
-    this.context.background.add(freeing);
-    return this.inTime(freeing);
+    return this.inTime(this.finish('releasing'));
   }
 
   /** A key of ours changed: tells whether by somebody else. */
@@ -190,11 +185,10 @@ export class Lease {
   /** Declares the hold lost and gives back what is left of it. */
   lose(reason: string): void {
     if (this.state !== 'held') return;
-    this.finish('lost');
     const { primitive } = this.terms;
     this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    void this.finish('lost');
     this.lossSignal?.abort(this.loss);
-    this.context.background.add(this.free(this.slots));
   }
 
   private valueOf(key: string, ttl: number): string {
@@ -221,11 +215,15 @@ export class Lease {
     return new PermitLostError(`permit ${this.id} of "${primitive}" was released`, { primitive });
   }
 
-  private finish(state: State): void {
+  /** Ends it. What others wait for comes first: the slots are given back before the books are closed. */
+  private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
-    this.cancelTimer?.();
     this.over.abort();
+    const freeing = this.free(this.slots);
+    this.context.background.add(freeing);
+    this.cancelTimer?.();
     this.owner.ended(this);
+    return freeing;
   }
 
   private begin(): void {
@@ -330,28 +328,23 @@ export class Lease {
    */
   private async free(slots: readonly HeldSlot[]): Promise<boolean> {
     // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
-    await this.renewing?.catch(() => undefined);
+    if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
-    const results = await Promise.allSettled(
-      slots
-        .filter((slot) => slot.withdrawn !== true)
-        .map(async ({ key, revision }) => ({
-          key,
-          result: await this.context.store.commit([{ key, expected: revision, value: null }], { until }),
-        })),
+    const ours = slots.filter((slot) => slot.withdrawn !== true);
+    const removing = ours.map(({ key, revision }) =>
+      this.context.store.commit([{ key, expected: revision, value: null }], { until }),
     );
     const freed: { key: string; revision: number }[] = [];
     let all = true;
-    for (const settled of results) {
-      if (settled.status === 'rejected') continue;
-      const { key, result } = settled.value;
-      if (result.committed) freed.push({ key, revision: result.revisions[0] as number });
-      else all = false;
+    let failure: Error | undefined;
+    for (const [i, settled] of (await Promise.allSettled(removing)).entries()) {
+      if (settled.status === 'rejected') failure ??= settled.reason as Error;
+      else if (!settled.value.committed) all = false;
+      else freed.push({ key: (ours[i] as HeldSlot).key, revision: settled.value.revisions[0] as number });
     }
     if (freed.length > 0) this.owner.freed(freed);
-    const failed = results.find((settled) => settled.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failure !== undefined) throw failure;
     return all;
   }
 
