@@ -29,6 +29,7 @@ describe('the tarball', () => {
       'docker/cluster.conf',
       'docker/single.conf',
       'package.json',
+      'scripts/fetch.bash',
       'scripts/nats-server',
     ]);
     const kinds = new Set(packed.files.map((path) => /(\.d)?\.[a-z]+$/.exec(path)?.[0]));
