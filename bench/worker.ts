@@ -194,7 +194,7 @@ function rawSlot(url: string, bucket: string, name: string): Promise<RawSlot> {
 }
 
 process.on('message', ({ id, op, args }: { id: number; op: keyof Ops; args: unknown[] }) => {
-  const run = ops[op] as (...args: unknown[]) => unknown;
+  const run = ops[op] as (this: void, ...args: unknown[]) => unknown;
   void Promise.resolve()
     .then(() => run(...args))
     .then(

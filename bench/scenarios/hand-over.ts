@@ -64,7 +64,7 @@ async function between(
   name: string,
   fair: boolean,
   worker: WorkerProcess,
-): Promise<{ measure(): Promise<number>; close(): Promise<void> }> {
+): Promise<{ readonly measure: () => Promise<number>; readonly close: () => Promise<void> }> {
   const spec = { name, slots: 1, fair };
   const client = await open(contender);
   await worker.call('connect', contender);

@@ -1,6 +1,6 @@
 /** A mutex that nobody else wants, locked and unlocked: the library, redis-semaphore's Mutex and redlock take turns. */
 import { pairs } from '../pairs';
-import { type Row, judge } from '../result';
+import { judge } from '../result';
 import type { Scenario } from './scenario';
 
 const ROUNDS = 30;
