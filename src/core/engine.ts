@@ -1,3 +1,4 @@
+import { Abort } from './abort';
 import type { Entry } from '../store/store';
 import { Board } from './board';
 import type { Context } from './context';
@@ -66,7 +67,7 @@ export class Engine implements LeaseOwner, Host {
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
-  private readonly ending = new AbortController();
+  private readonly ending = new Abort();
 
   constructor(
     readonly context: Context,
@@ -324,6 +325,10 @@ export class Engine implements LeaseOwner, Host {
     }
     this.tellObservers();
     this.pump();
+  }
+
+  lasts(lease: Lease): void {
+    this.holdings.lasts(lease);
   }
 
   ended(lease: Lease): void {

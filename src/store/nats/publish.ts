@@ -39,7 +39,7 @@ export async function publishOnce(
   timeout: number,
 ): Promise<Attempt> {
   try {
-    return readAck(await link.exchange(() => send(link, names, writes, id, timeout)), writes.length);
+    return readAck(await send(link, names, writes, id, timeout), writes.length);
   } catch (error) {
     const kind = failureKind(error);
     if (kind !== undefined) return { outcome: 'unanswered', kind, error };
@@ -65,7 +65,7 @@ function send(
     }
     const payload = write.value === null ? NO_DATA : encode(write.value);
     const subject = names.subject(write.key);
-    if (i === last) return link.connection.request(subject, payload, { timeout, headers: headers as never });
+    if (i === last) return link.request(subject, payload, { timeout, headers });
     link.connection.publish(subject, payload, { headers });
   }
   throw new RangeError('there must be at least one write');

@@ -1,3 +1,4 @@
+import { Abort, type Aborting } from '../../core/abort';
 import { backoff } from '../../core/backoff';
 import { type Clock, sleep } from '../../core/clock';
 import { BackendUnavailableError, SemaphoreError } from '../../errors';
@@ -16,7 +17,7 @@ export const AGAIN = Symbol('again');
 
 /** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
 export class Session {
-  private readonly closing = new AbortController();
+  private readonly closing = new Abort();
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;
   private advisory: Subscription | undefined;
@@ -32,7 +33,7 @@ export class Session {
   ) {}
 
   get closed(): boolean {
-    return this.closing.signal.aborted || this.link.connection.isClosed();
+    return this.closing.aborted || this.link.connection.isClosed();
   }
 
   /** @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError */
@@ -60,18 +61,19 @@ export class Session {
     deadline: Deadline,
     attempt: (bucket: OpenBucket | undefined) => Promise<T | typeof AGAIN>,
   ): Promise<T> {
-    for (const pause of backoff(5, 1_000)) {
+    let pauses: Iterator<number, never> | undefined;
+    for (;;) {
       const interrupt = this.interruptOf(deadline);
-      const bucket = await this.available(deadline, interrupt);
+      const bucket = this.readyFor(deadline) ?? (await this.available(deadline, interrupt));
       try {
         const answer = await attempt(bucket);
         if (answer !== AGAIN) return answer;
       } catch (error) {
         this.considerFailure(error, doing, deadline);
       }
-      await sleep(this.clock, deadline.clip(pause), interrupt);
+      pauses ??= backoff(5, 1_000);
+      await sleep(this.clock, deadline.clip(pauses.next().value), interrupt);
     }
-    throw new Error('unreachable');
   }
 
   /** After a reconnect: the bucket may have been replaced while nobody could tell us. */
@@ -85,15 +87,19 @@ export class Session {
     }
   }
 
+  /** The open bucket, where nothing has to be waited for; almost always. */
+  private readyFor(deadline: Deadline): OpenBucket | undefined {
+    return this.link.isUp && !this.closing.aborted && !deadline.passed ? this.bucket : undefined;
+  }
+
   /** Waits for the connection and an open bucket. Returns early when `interrupt` aborts meanwhile. */
   private async available(
     deadline: Deadline,
-    interrupt: AbortSignal | undefined,
+    interrupt: Aborting | undefined,
   ): Promise<OpenBucket | undefined> {
     for (const pause of backoff(50, 1_000)) {
       const trouble = this.link.trouble();
-      if (this.closing.signal.aborted)
-        throw new BackendUnavailableError('the store was closed before it was done');
+      if (this.closing.aborted) throw new BackendUnavailableError('the store was closed before it was done');
       if (this.closed) throw toPublicError(trouble, 'waiting for the server');
       deadline.check(trouble);
       if (this.link.isUp) {
@@ -112,7 +118,7 @@ export class Session {
   }
 
   /** Being abandoned cuts a wait short once; what is left to do then is waited for. */
-  private interruptOf({ abandon }: Deadline): AbortSignal | undefined {
+  private interruptOf({ abandon }: Deadline): Aborting | undefined {
     return abandon?.aborted === true ? undefined : abandon;
   }
 
