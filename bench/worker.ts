@@ -193,8 +193,8 @@ function rawSlot(url: string, bucket: string, name: string): Promise<RawSlot> {
   return slot;
 }
 
-process.on('message', ({ id, op, args }: { id: number; op: keyof Ops; args: unknown[] }) => {
-  const run = ops[op] as (this: void, ...args: unknown[]) => unknown;
+process.on('message', ({ id, op, args }: { id: number; op: string; args: unknown[] }) => {
+  const run = (ops as unknown as Record<string, (...args: unknown[]) => unknown>)[op]!;
   void Promise.resolve()
     .then(() => run(...args))
     .then(
