@@ -2,8 +2,9 @@ import { connect } from '@nats-io/transport-node';
 import { Redis } from 'ioredis';
 import { Mutex, Semaphore } from 'redis-semaphore';
 import Redlock from 'redlock';
-import { type ConnectOptions, NatsDispatcher } from '../src';
+import type { ConnectOptions } from '../src';
 import { RawSlot } from './floor';
+import { NatsDispatcher } from './library';
 
 /** Longer than any crowd lasts: redis-semaphore gives up after 10 s by default, which says nothing about its speed. */
 const PATIENCE_MS = 120_000;

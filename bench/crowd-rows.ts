@@ -9,6 +9,7 @@ import type { World } from './world';
 export const WAITERS = 500;
 export const SLOTS = 5;
 export const WORK_MS = 1;
+const WARM_UPS = 3;
 const RAW_LAPS = 150;
 
 /** One contender's crowd, repeated. */
@@ -33,8 +34,8 @@ export async function crowdRows(
 ): Promise<Row[]> {
   const runs = new Map<string, Crowd[]>();
   const most = Math.max(...Object.values(entrants).map(({ repeats }) => repeats));
-  // The first warms up: connections, compiled code, the stored limit.
-  for (let repeat = -1; repeat < most; repeat++) {
+  // The first ones warm up: connections, compiled code, the stored limit.
+  for (let repeat = -WARM_UPS; repeat < most; repeat++) {
     for (const [name, { contender, spec, repeats }] of Object.entries(entrants)) {
       if (repeat >= repeats) continue;
       const one = await crowd(workers, contender, spec, WAITERS, WORK_MS);

@@ -10,6 +10,8 @@ export interface Figures {
 /** At which a distribution is kept for the picture. */
 export const CURVE = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1];
 
+const WARM_UP_ROUNDS = 3;
+
 export function figures(values: readonly number[]): Figures {
   const all = [...values];
   return { n: all.length, p50: quantile(all, 0.5), p99: quantile(all, 0.99) };
@@ -26,7 +28,7 @@ export function single(value: number): Figures {
 
 /**
  * Times several things in turn, a few at a time, so that all of them see the same noise of the machine; absolute figures
- * differ from run to run, their ratio hardly. The first round warms up and is not counted.
+ * differ from run to run, their ratio hardly. The first rounds warm up and are not counted.
  */
 export async function sideBySide<K extends string>(
   things: Record<K, () => Promise<number>>,
@@ -35,7 +37,7 @@ export async function sideBySide<K extends string>(
 ): Promise<Record<K, Figures>> {
   const names = Object.keys(things) as K[];
   const taken = new Map<K, number[]>(names.map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++) {
+  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     for (const name of names) {
       for (let i = 0; i < perRound; i++) {
         const measured = await things[name]();

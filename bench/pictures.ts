@@ -66,7 +66,7 @@ export function barsPicture(sections: readonly Section[]): string {
   );
   const option: EChartsOption = {
     ...heading('Times the floor', 'plain publishes doing the same = 1; shorter is better; logarithmic'),
-    grid: { left: 150, right: 60, top: 84, bottom: 40 },
+    grid: { left: 150, right: 60, top: 64, bottom: 60 },
     xAxis: { type: 'log', min: 0.1, ...axis() },
     yAxis: { type: 'category', inverse: true, data: bars.map(({ label }) => label), ...axis() },
     series: names.map((name) => ({
@@ -108,7 +108,7 @@ export function latencyPicture(sections: readonly Section[]): string | undefined
       'Waiting in a crowd',
       '500 waiters in all, 5 slots, 1 ms of work; lower is better; logarithmic',
     ),
-    grid: { left: 70, right: 30, top: 84, bottom: 56 },
+    grid: { left: 70, right: 30, top: 84, bottom: 84 },
     xAxis: {
       type: 'value',
       min: 0,
@@ -142,12 +142,13 @@ function heading(text: string, subtext: string): EChartsOption {
   return {
     animation: false,
     title: {
+      left: 0,
       text,
       subtext,
       textStyle: { color: INK.light, fontSize: 16 },
       subtextStyle: { color: INK.light },
     },
-    legend: { top: 50, left: 0, textStyle: { color: INK.light } },
+    legend: { bottom: 0, left: 'center', icon: 'roundRect', itemGap: 24, textStyle: { color: INK.light } },
   };
 }
 

@@ -15,7 +15,10 @@ export async function rawHandOver(
   world: World,
   bucket: string,
   worker: WorkerProcess,
-): Promise<{ readonly measure: (quiet: () => Promise<void>) => Promise<number>; readonly close: () => Promise<void> }> {
+): Promise<{
+  readonly measure: (quiet: () => Promise<void>) => Promise<number>;
+  readonly close: () => Promise<void>;
+}> {
   const { url } = await world.server();
   const connection = await connect({ servers: url });
   let lap = 0;

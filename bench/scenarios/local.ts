@@ -1,6 +1,6 @@
 /** Lock and release within one process, without a server: `LocalDispatcher` and `async-mutex`, 1,000 at a time in turn. */
 import { Semaphore as AsyncSemaphore } from 'async-mutex';
-import { LocalDispatcher } from '../../src';
+import { LocalDispatcher } from '../library';
 import { sideBySide, timed } from '../measure';
 import { judge } from '../result';
 import type { Scenario } from './scenario';

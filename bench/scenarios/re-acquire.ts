@@ -2,7 +2,8 @@
  * Acquire and release of the same semaphore by the same process again and again, where the slot is kept for a while after
  * a release (`retain`), so that nobody needs to ask the server. 1,000 at a time.
  */
-import { NatsDispatcher, type SemaphoreOptions } from '../../src';
+import type { SemaphoreOptions } from '../../src';
+import { NatsDispatcher } from '../library';
 import { sideBySide, timed } from '../measure';
 import { judge } from '../result';
 import type { Scenario } from './scenario';
