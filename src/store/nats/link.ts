@@ -15,6 +15,8 @@ export class Link {
   private readonly waiting = new Set<() => void>();
   private up = true;
   private failure: Error | undefined;
+  private refusal: Error | undefined;
+  private readonly denials = new Set<(denial: Denial) => void>();
   private stopStatus: (() => void) | undefined;
   private readonly replies: Replies;
 
@@ -51,6 +53,12 @@ export class Link {
   onReconnect(callback: () => void): () => void {
     this.reconnected.add(callback);
     return () => this.reconnected.delete(callback);
+  }
+
+  /** Calls back when the server refuses this user something. Returns how to stop that. */
+  onDenied(callback: (denial: Denial) => void): () => void {
+    this.denials.add(callback);
+    return () => this.denials.delete(callback);
   }
 
   /** @throws RequestFailure; other errors as the client throws them */
@@ -95,8 +103,20 @@ export class Link {
     return this.connection.subscribe(subject, {
       callback: (error: Error | null, message: Message) => {
         if (error === null || error === undefined) callback(message);
+        else if (failureKind(error) === 'denied') {
+          this.refusal = new RequestFailure('denied', messageOf(error), error);
+        }
       },
     });
+  }
+
+  /**
+   * Fails if the server refused this user a subscription: nothing that must be heard would be. It tells so before it answers
+   * any request made after subscribing.
+   * @throws RequestFailure
+   */
+  checkSubscriptions(): void {
+    if (this.refusal !== undefined) throw this.refusal;
   }
 
   /** Waits for a live connection, at most `ms`, or until `signal` aborts. */
@@ -139,7 +159,9 @@ export class Link {
         for (const callback of [...this.reconnected]) callback();
       } else if (type === 'error') {
         const denial = denialOf(event);
-        if (denial !== undefined) this.replies.denied(denial);
+        if (denial === undefined) continue;
+        this.replies.denied(denial);
+        for (const callback of [...this.denials]) callback(denial);
       }
     }
   }

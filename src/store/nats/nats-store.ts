@@ -76,6 +76,7 @@ export class NatsStore implements Store {
       const replicated = (bucket?.replicas ?? 1) > 1;
       const floor = replicated ? await this.opener.lastSequence() : 0;
       const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
+      this.link.checkSubscriptions();
       if (!replicated || (upTo ?? 0) >= floor) return entries;
       if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;
       return AGAIN;

@@ -39,11 +39,34 @@ export async function publishOnce(
   timeout: number,
 ): Promise<Attempt> {
   try {
+    if (writes.length > 1) return await publishBatch(link, names, writes, id, timeout);
     return readAck(await send(link, names, writes, id, timeout), writes.length);
   } catch (error) {
     const kind = failureKind(error);
     if (kind !== undefined) return { outcome: 'unanswered', kind, error };
     return { outcome: 'refused', code: 0, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Only the last message of a batch is answered: that this user may not send another is told apart from the answer. */
+async function publishBatch(
+  link: Link,
+  names: BucketNames,
+  writes: readonly Write[],
+  id: string,
+  timeout: number,
+): Promise<Attempt> {
+  const subjects = new Set(writes.map(({ key }) => names.subject(key)));
+  let denial: string | undefined;
+  const stop = link.onDenied(({ operation, subject, message }) => {
+    if (operation === 'publish' && subjects.has(subject)) denial = message;
+  });
+  try {
+    const attempt = readAck(await send(link, names, writes, id, timeout), writes.length);
+    if (attempt.outcome === 'busy' && denial !== undefined) throw new RequestFailure('denied', denial);
+    return attempt;
+  } finally {
+    stop();
   }
 }
 

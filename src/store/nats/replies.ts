@@ -48,7 +48,7 @@ export class Replies {
         this.connection.publish(subject, payload, { reply: this.inbox + id, headers });
       } catch (error) {
         this.take(id);
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
   }

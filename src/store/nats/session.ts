@@ -136,6 +136,11 @@ export class Session {
   private async openNow(): Promise<OpenBucket> {
     this.advisory ??= this.link.subscribe(this.names.deletedAdvisory, () => this.reset());
     const bucket = await this.opener.open();
+    try {
+      this.link.checkSubscriptions();
+    } catch (error) {
+      throw toPublicError(error, `listening to the bucket "${this.names.bucket}"`);
+    }
     this.adopt(bucket.created);
     this.bucket = bucket;
     return bucket;
