@@ -56,7 +56,8 @@ export class RawSlot {
     if (value === '') h.set('KV-Operation', 'PURGE');
     const ack = await this.connection.request(this.subject, value, { headers: h, timeout: 5_000 });
     const { seq, error } = ack.json<{ seq?: number; error?: { description: string } }>();
-    if (seq === undefined) throw new Error(`the server refused a raw write: ${error?.description}`);
+    if (seq === undefined || error !== undefined)
+      throw new Error(`the server refused a raw write: ${error?.description}`);
     this.sequence = seq;
   }
 }

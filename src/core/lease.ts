@@ -24,6 +24,15 @@ export interface LeaseRecord {
   owns(value: string): boolean;
 }
 
+/** A write over the slot of a lease that has just ended, by which another of this process takes it over. */
+export interface Succession {
+  /** End of the lease that held the slot: an answer that comes later does not count. */
+  readonly deadline: number;
+  /** The write was answered. @param ours whether the slot was still the lease's until then */
+  answered(ours: boolean): void;
+  failed(error: Error): void;
+}
+
 export interface LeaseTerms {
   readonly primitive: string;
   readonly record: LeaseRecord;
@@ -31,6 +40,8 @@ export interface LeaseTerms {
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
   readonly sentAt: number;
+  /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
+  readonly turnSince?: number | undefined;
   readonly autoRenew: boolean;
 }
 
@@ -40,6 +51,11 @@ export interface LeaseOwner {
   freed(slots: readonly { key: string; revision: number }[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
+  /**
+   * The lease is being released: whether somebody of ours takes its slot over with one write, instead of its being given
+   * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
+   */
+  passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
@@ -74,6 +90,7 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
  * - The end, by release or loss, comes once, and leaves no timer behind.
  */
 export class Lease {
+  readonly turnSince: number;
   private readonly firstRevision: number;
   /** Made when somebody asks for the signal: most holders never do. */
   private lossSignal: AbortController | undefined;
@@ -101,6 +118,7 @@ export class Lease {
     this.slots = terms.slots;
     this.sentAt = terms.sentAt;
     this.ttl = terms.ttl;
+    this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
     this.planRenewal();
     this.begin();
@@ -195,7 +213,8 @@ export class Lease {
     return this.terms.record.encode(key, ttl, this.firstRevision);
   }
 
-  private get deadline(): number {
+  /** When it ends unless it is renewed. */
+  get deadline(): number {
     return Math.min(this.endOf(this.sentAt, this.ttl), this.earlierEnd);
   }
 
@@ -219,7 +238,7 @@ export class Lease {
   private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
     this.over.abort();
-    const freeing = this.free(this.slots);
+    const freeing = (state === 'releasing' ? this.passOn() : undefined) ?? this.free(this.slots);
     this.context.background.add(freeing);
     this.cancelTimer?.();
     this.owner.ended(this);
@@ -320,6 +339,13 @@ export class Lease {
     const freeing = this.free(given);
     this.context.background.add(freeing);
     return this.inTime(freeing);
+  }
+
+  /** Only what is at rest: while a renewal is under way nobody knows which revision to write over. */
+  private passOn(): Promise<boolean> | undefined {
+    const [slot] = this.slots;
+    if (slot === undefined || this.slots.length > 1 || this.renewing !== undefined) return undefined;
+    return this.owner.passOn?.(this, slot);
   }
 
   /**
