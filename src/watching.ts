@@ -2,10 +2,11 @@ import type { Engine } from './core/engine';
 
 /** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
 export async function* changes<T>(
-  engine: Engine,
+  engineOf: () => Engine,
   signal: AbortSignal | undefined,
-  read: () => T,
+  read: (engine: Engine) => T,
 ): AsyncGenerator<T> {
+  const engine = engineOf();
   let fresh = engine.live;
   let failure: Error | undefined;
   let wake = (): void => undefined;
@@ -24,7 +25,7 @@ export async function* changes<T>(
       if (failure !== undefined) throw failure;
       if (fresh && engine.live) {
         fresh = false;
-        yield read();
+        yield read(engine);
       } else {
         fresh = false;
         await new Promise<void>((resolve) => (wake = resolve));

@@ -14,6 +14,7 @@ import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
+import type { Memo } from './memo';
 import { TicketLine } from './tickets';
 import { type Patience, Waiter, type Want } from './waiter';
 
@@ -77,6 +78,7 @@ export class Engine implements LeaseOwner, Host {
     readonly context: Context,
     readonly name: string,
     readonly keys: Keys,
+    memo?: Memo,
   ) {
     const { clock, store, counts } = context;
     this.board = new Board(keys);
@@ -84,11 +86,24 @@ export class Engine implements LeaseOwner, Host {
     this.limit =
       keys.kind === 'mutex'
         ? new FixedLimit(1, clock, keys, this.board)
-        : new StoredLimit(context, name, keys, this.board);
+        : new StoredLimit(context, name, keys, this.board, memo?.limit);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
     this.tickets = new TicketLine(this);
+    if (memo?.free === undefined) return;
+    const { slot, revision, heardAt } = memo.free;
+    this.board.apply({ key: keys.slot(slot), revision, value: null, writtenAt: 0 }, heardAt);
+  }
+
+  /** What to remember of it while nobody uses it. */
+  remember(): Memo {
+    const [free] = this.free.remembered();
+    const known = free && this.board.picture.get(this.keys.slot(free.slot));
+    return {
+      limit: this.limit.remember(),
+      free: free && known && { slot: free.slot, revision: known.revision, heardAt: known.heardAt },
+    };
   }
 
   /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
@@ -338,7 +353,7 @@ export class Engine implements LeaseOwner, Host {
    * else is woken for nothing. Those in the queue are served in its order, whoever's they are; without a queue this process
    * keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is always busy.
    */
-  passOn({ deadline, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
+  passOn({ deadline, id, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
     if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
@@ -347,7 +362,7 @@ export class Engine implements LeaseOwner, Host {
     const over = { slot, expected: revision };
     let passed = false;
     const written = new Promise<boolean>((answered, failed) => {
-      const after = { deadline, answered, failed, turnSince };
+      const after = { permit: id, deadline, answered, failed, turnSince };
       const queued = this.feed.live && this.board.head(limit) !== undefined;
       const turnEnds = turnSince + TURN_MS;
       passed = queued

@@ -47,7 +47,8 @@ export async function grab(
       const key = engine.keys.slot(slot);
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
-      return { key, expected, value: encodeRecord(own), ttl: want.ttl };
+      const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
+      return { key, expected, value, ttl: want.ttl };
     }),
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));

@@ -26,6 +26,8 @@ export interface LeaseRecord {
 
 /** A write over the slot of a lease that has just ended, by which another of this process takes it over. */
 export interface Succession {
+  /** The permit that held the slot. */
+  readonly permit: string;
   /** End of the lease that held the slot: an answer that comes later does not count. */
   readonly deadline: number;
   /** The write was answered. @param ours whether the slot was still the lease's until then */
