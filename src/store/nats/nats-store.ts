@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../../core/clock';
-import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../store';
+import type { CommitOptions, CommitResult, Entry, Listener, Store, Write, WriteCounts } from '../store';
 import { BucketOpener, type BucketOptions } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
@@ -43,6 +43,10 @@ export class NatsStore implements Store {
       this.interrupt();
       void this.session.checkIncarnation();
     });
+  }
+
+  get counts(): Readonly<WriteCounts> {
+    return this.session.counts;
   }
 
   async ready(): Promise<void> {
