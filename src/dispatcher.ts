@@ -4,12 +4,15 @@ import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
 import type { FeedCounts } from './core/feed';
 import { Board } from './core/board';
-import { Keys, allOf, primitiveOf } from './core/keys';
+import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
+import { type AcquireAllWant, acquireTogether } from './acquire-together';
+import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
 import {
   type AcquireOptions,
   type ConnectOptions,
   DEFAULT_TTL_MS,
+  type MutexOptions,
   type DispatcherOptions,
   type SemaphoreOptions,
   checkBoolean,
@@ -21,8 +24,9 @@ import {
   checkTtl,
 } from './options';
 import type { Permit } from './permit';
-import { type AcquireAllWant, type Semaphore, acquireTogether, createSemaphore } from './semaphore';
-import { type PrimitiveSummary, summaryOf } from './status';
+import { type Semaphore, createSemaphore } from './semaphore';
+import type { SlotSettings } from './slot-lock';
+import { type PrimitiveSummary, type SlotKind, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -30,6 +34,9 @@ import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
+/** What the keys of each kind of primitive begin with, and the other way round. */
+const KEYS_OF: Record<SlotKind, Kind> = { semaphore: 'sem', mutex: 'mutex' };
+const KIND_OF: Record<Kind, SlotKind> = { sem: 'semaphore', mutex: 'mutex' };
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
 
@@ -49,12 +56,19 @@ export interface Dispatcher extends AsyncDisposable {
    */
   semaphore(name: string, slots?: number, options?: SemaphoreOptions): Semaphore;
   /**
-   * One permit on slots of several semaphores: all or nothing, at every instant. Nothing is held while it waits, so there
+   * A mutex of that name. Needs no server: nothing happens before it is used. A mutex and a semaphore of the same name are
+   * different things.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @throws RangeError, TypeError for bad arguments
+   */
+  mutex(name: string, options?: MutexOptions): Mutex;
+  /**
+   * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. Nothing is held while it waits, so there
    * is no order to follow and no deadlock. Needs nats-server 2.12.
-   * @throws as {@link Semaphore.lock}; TypeError for semaphores of another dispatcher
+   * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
    */
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
-  /** What exists in the bucket: every semaphore with a stored limit, a holder or somebody who queues. */
+  /** What exists in the bucket: every primitive with a stored limit, a holder or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
   /**
    * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
@@ -107,23 +121,13 @@ export abstract class StoreDispatcher implements Dispatcher {
   }
 
   semaphore(name: string, slots?: number, options: SemaphoreOptions = {}): Semaphore {
-    const keys = new Keys('sem', name);
     if (slots !== undefined) checkSlots(slots);
-    const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
-    const { safetyMargin } = this.#context;
-    checkSafetyMargin(safetyMargin, ttl);
-    return createSemaphore({
-      name,
-      slots,
-      ttl,
-      fair: checkBoolean('fair', options.fair, this.#fair),
-      limitPolicy: checkLimitPolicy(options.limitPolicy),
-      safetyMargin,
-      engine: () => {
-        this.#checkOpen();
-        return this.#engines.get(keys, name);
-      },
-    });
+    const limitPolicy = checkLimitPolicy(options.limitPolicy);
+    return createSemaphore({ ...this.#settings('semaphore', name, options), slots, limitPolicy });
+  }
+
+  mutex(name: string, options: MutexOptions = {}): Mutex {
+    return createMutex(this.#settings('mutex', name, options));
   }
 
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
@@ -134,18 +138,22 @@ export abstract class StoreDispatcher implements Dispatcher {
   async list(): Promise<PrimitiveSummary[]> {
     this.#checkOpen();
     const { clock, store } = this.#context;
-    const boards = new Map<string, { name: string; board: Board }>();
+    const boards = new Map<string, { kind: SlotKind; name: string; board: Board }>();
     const askedAt = clock.now();
-    for (const entry of await store.read([allOf('sem')])) {
-      const { prefix, name } = primitiveOf(entry.key);
-      const known = boards.get(prefix) ?? { name, board: new Board(new Keys('sem', name)) };
+    for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
+      const { kind, prefix, name } = primitiveOf(entry.key);
+      const known = boards.get(prefix) ?? {
+        kind: KIND_OF[kind],
+        name,
+        board: new Board(new Keys(kind, name)),
+      };
       boards.set(prefix, known);
       known.board.apply(entry, askedAt);
     }
     return [...boards.values()]
-      .map(({ name, board }) => summaryOf(name, board))
-      .filter(({ slots, held, waiting }) => slots !== undefined || held + waiting > 0)
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+      .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
+      .map(({ kind, name, board }) => summaryOf(kind, name, board))
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1));
   }
 
   close(): Promise<void> {
@@ -159,6 +167,26 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
+
+  #settings(kind: SlotKind, name: string, options: MutexOptions): SlotSettings {
+    const keys = new Keys(KEYS_OF[kind], name);
+    const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
+    const { safetyMargin } = this.#context;
+    checkSafetyMargin(safetyMargin, ttl);
+    return {
+      name,
+      kind,
+      slots: undefined,
+      ttl,
+      fair: checkBoolean('fair', options.fair, this.#fair),
+      limitPolicy: 'error',
+      safetyMargin,
+      engine: () => {
+        this.#checkOpen();
+        return this.#engines.get(keys, name);
+      },
+    };
+  }
 
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new DispatcherClosedError('the dispatcher is closed');

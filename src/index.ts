@@ -1,3 +1,4 @@
+export type { AcquireAllWant } from './acquire-together';
 export { type Dispatcher, LocalDispatcher, NatsDispatcher } from './dispatcher';
 export {
   AcquireTimeoutError,
@@ -11,14 +12,26 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
+export type { Lock } from './lock';
+export type { Mutex } from './mutex';
 export type {
   AcquireOptions,
   ConnectOptions,
   DispatcherOptions,
   LimitPolicy,
+  LockOptions,
+  MutexOptions,
   SemaphoreOptions,
 } from './options';
 export type { Permit } from './permit';
-export type { AcquireAllWant, Semaphore } from './semaphore';
-export type { HolderStatus, PrimitiveSummary, SemaphoreStatus, WaiterStatus } from './status';
+export type { Semaphore } from './semaphore';
+export type { Watchable } from './slot-lock';
+export type {
+  HolderStatus,
+  MutexStatus,
+  PrimitiveSummary,
+  SemaphoreStatus,
+  SlotStatus,
+  WaiterStatus,
+} from './status';
 export type { NatsConnection } from './store/nats/connection';

@@ -65,20 +65,27 @@ export interface SemaphoreOptions {
   limitPolicy?: LimitPolicy;
 }
 
+/** Settings of a mutex. */
+export type MutexOptions = Pick<SemaphoreOptions, 'ttl' | 'fair'>;
+
 /** Settings of one acquire. */
-export interface AcquireOptions {
+export interface LockOptions {
   /** How long to wait, in ms. 0: take what is free now, do not wait. Default: for ever. */
   timeout?: number;
   /** Ends the wait: the acquire rejects with the signal's reason. A permit won in the same instant is given back. */
   signal?: AbortSignal;
-  /** How many slots to take together, all or none: 1 to 1,000. Default 1. More than one needs nats-server 2.12. */
-  count?: number;
-  /** Default: that of the semaphore. */
+  /** Default: that of the primitive. */
   ttl?: number;
   /** Whether the permit is renewed by itself until it is released. Default true. */
   autoRenew?: boolean;
   /** Shown in status views. At most 4,096 bytes as JSON. */
   metadata?: Record<string, string>;
+}
+
+/** Settings of one acquire of a semaphore. */
+export interface AcquireOptions extends LockOptions {
+  /** How many slots to take together, all or none: 1 to 1,000. Default 1. More than one needs nats-server 2.12. */
+  count?: number;
 }
 
 export const DEFAULT_TTL_MS = 30_000;
@@ -87,9 +94,11 @@ const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
 
 /** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */
-export function toAcquireOptions(options: number | AcquireOptions | undefined): AcquireOptions {
-  if (typeof options === 'number') return { timeout: options };
-  if (options === undefined) return {};
+export function toAcquireOptions<Options extends LockOptions>(
+  options: number | Options | undefined,
+): Options {
+  if (typeof options === 'number') return { timeout: options } as Options;
+  if (options === undefined) return {} as Options;
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`options must be a number of ms or an object, got ${show(options)}`);
   }

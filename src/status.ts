@@ -28,10 +28,18 @@ export interface WaiterStatus {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** Primitives that are made of slots. */
+export type SlotKind = 'semaphore' | 'mutex';
+
 /** A semaphore at one moment. */
-export interface SemaphoreStatus {
+export type SemaphoreStatus = SlotStatus<'semaphore'>;
+/** A mutex at one moment. */
+export type MutexStatus = SlotStatus<'mutex'>;
+
+/** A primitive made of slots, at one moment. */
+export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   readonly name: string;
-  readonly kind: 'semaphore';
+  readonly kind: Kind;
   /** The limit: how many slots there are. */
   readonly slots: number;
   /** How many of them could be had now. */
@@ -43,10 +51,10 @@ export interface SemaphoreStatus {
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
-/** A semaphore in a list. */
+/** A primitive in a list. */
 export interface PrimitiveSummary {
   readonly name: string;
-  readonly kind: 'semaphore';
+  readonly kind: SlotKind;
   /** The limit; undefined if none is stored. */
   readonly slots: number | undefined;
   /** How many slots are taken. */
@@ -56,11 +64,11 @@ export interface PrimitiveSummary {
 }
 
 /** @param limit to show where none is stored */
-export function statusOf(name: string, board: Board, limit: number): SemaphoreStatus {
+export function statusOf(kind: SlotKind, name: string, board: Board, limit: number): SlotStatus {
   const slots = limitOf(board) ?? limit;
   return {
     name,
-    kind: 'semaphore',
+    kind,
     slots,
     available: available(board, slots),
     holders: holdersOf(board),
@@ -75,11 +83,11 @@ export function statusOf(name: string, board: Board, limit: number): SemaphoreSt
   };
 }
 
-export function summaryOf(name: string, board: Board): PrimitiveSummary {
+export function summaryOf(kind: SlotKind, name: string, board: Board): PrimitiveSummary {
   return {
     name,
-    kind: 'semaphore',
-    slots: limitOf(board),
+    kind,
+    slots: kind === 'mutex' ? 1 : limitOf(board),
     held: board.taken.size,
     waiting: board.queue.length,
   };

@@ -8,7 +8,8 @@ import { Holdings } from './holdings';
 import { insist } from './insist';
 import type { Keys } from './keys';
 import type { Lease, LeaseOwner } from './lease';
-import { StoredLimit } from './limit';
+import { FixedLimit } from './fixed-limit';
+import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
@@ -53,7 +54,7 @@ const REMEMBERED_SLOTS = 16;
 export class Engine implements LeaseOwner, Host {
   readonly board: Board;
   readonly feed: Feed;
-  readonly limit: StoredLimit;
+  readonly limit: SlotLimit;
   readonly free: FreeSlots;
   private readonly holdings: Holdings;
   private readonly line: Line;
@@ -75,7 +76,10 @@ export class Engine implements LeaseOwner, Host {
     const { clock, store, counts } = context;
     this.board = new Board(keys);
     this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
-    this.limit = new StoredLimit(context, name, keys, this.board);
+    this.limit =
+      keys.kind === 'mutex'
+        ? new FixedLimit(1, clock, keys, this.board)
+        : new StoredLimit(context, name, keys, this.board);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);

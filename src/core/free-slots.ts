@@ -1,7 +1,7 @@
 import type { Board } from './board';
 import type { Clock } from './clock';
 import type { Keys } from './keys';
-import type { StoredLimit } from './limit';
+import type { SlotLimit } from './limit';
 import { type FreeSlot, freeSlots } from './plan';
 
 /** Which slots of one primitive this process may try to claim now. */
@@ -15,7 +15,7 @@ export class FreeSlots {
     private readonly clock: Clock,
     private readonly keys: Keys,
     private readonly board: Board,
-    private readonly limit: StoredLimit,
+    private readonly limit: SlotLimit,
   ) {}
 
   get claiming(): boolean {

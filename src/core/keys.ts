@@ -1,7 +1,7 @@
 import { decodeName, encodeName } from './name';
 
 /** Kinds of primitive, as the first token of their keys. */
-export type Kind = 'sem';
+export type Kind = 'sem' | 'mutex';
 
 /** What a key of a primitive stands for. */
 export type Part =
@@ -13,7 +13,10 @@ export type Part =
 export class Keys {
   readonly prefix: string;
 
-  constructor(kind: Kind, name: string) {
+  constructor(
+    readonly kind: Kind,
+    name: string,
+  ) {
     this.prefix = `${kind}.${encodeName(name)}`;
   }
 
@@ -52,7 +55,7 @@ export const allOf = (kind: Kind): string => `${kind}.*.>`;
 export const limitsOf = (kind: Kind): string => `${kind}.*.limit`;
 
 /** The prefix of the primitive that a key belongs to, and its name. */
-export function primitiveOf(key: string): { prefix: string; name: string } {
+export function primitiveOf(key: string): { kind: Kind; prefix: string; name: string } {
   const [kind, token] = key.split('.');
-  return { prefix: `${kind}.${token}`, name: decodeName(token ?? '') };
+  return { kind: kind as Kind, prefix: `${kind}.${token}`, name: decodeName(token ?? '') };
 }

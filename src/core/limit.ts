@@ -15,14 +15,53 @@ const MOST_NOTED = 16;
 /** How many past lowerings to remember: as many as may happen while one claim is under way. */
 const REMEMBERED_LOWERINGS = 10;
 
+/** How many slots a primitive has, for an engine. */
+export interface SlotLimit {
+  /** The limit in force; undefined while that is not known, or none is stored. */
+  readonly known: number | undefined;
+  /** Revision of the limit that is known. */
+  readonly revision: number;
+  /** How often announcements of changes may have been missed so far. */
+  readonly doubted: number;
+  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  readonly mayOverhang: boolean;
+  /** Whether it was lowered after one revision and before another. */
+  loweredBetween(revision: number, later: number): boolean;
+  doubt(): void;
+  /** Reads it again. */
+  refresh(): Promise<void>;
+  /** The board shows another limit, or none. Returns whether it is a different number than before. */
+  noteChange(): boolean;
+  /** The board shows everything at this moment. */
+  noteComplete(): void;
+  /**
+   * Compares the number in the code with the limit in force.
+   * @returns false if the limit has to be set first
+   * @throws LimitConflictError
+   */
+  agrees(want: Want, limit: number): boolean;
+  /**
+   * Reads the limit, and all else; stores or sets it, if somebody who wants a permit needs that to go on.
+   * @throws CorruptEntryError, BackendUnavailableError
+   */
+  settle(want: Want): Promise<void>;
+  /**
+   * Stores what `change` makes of the stored limit (undefined: none), unless it makes undefined of it.
+   * @throws CorruptEntryError, BackendUnavailableError
+   */
+  change(
+    change: (stored: number | undefined) => number | undefined,
+  ): Promise<{ slots: number | undefined; changed: boolean }>;
+}
+
 /**
- * The limit of one primitive: a key of its own, written on first use, followed by every process.
+ * The limit of a semaphore: a key of its own, written on first use, followed by every process.
  *
  * A process that has used a primitive hears of every change of its limit, by a subscription of the dispatcher's. The
  * announcement of a change comes before the answer to any claim written after it, over the same connection: so a claim
  * that raced a lowering is always found out when its answer comes ({@link StoredLimit.loweredBetween}).
  */
-export class StoredLimit {
+export class StoredLimit implements SlotLimit {
   /** Whether the board's limit is the one in force, as far as anybody told. */
   private current = false;
   private doubts = 0;
@@ -41,7 +80,6 @@ export class StoredLimit {
     private readonly board: Board,
   ) {}
 
-  /** The limit in force; undefined while that is not known, or none is stored. */
   get known(): number | undefined {
     const stored = this.board.limit?.limit;
     return this.current && stored?.ok === true ? stored.record.slots : undefined;
@@ -59,23 +97,19 @@ export class StoredLimit {
     return this.lowerings.some((lowered) => revision < lowered && lowered < later);
   }
 
-  /** Announcements may have been missed. */
   doubt(): void {
     this.current = false;
     this.doubts++;
   }
 
-  /** How often announcements may have been missed so far. */
   get doubted(): number {
     return this.doubts;
   }
 
-  /** Reads the limit again. */
   async refresh(): Promise<void> {
     await this.change(() => undefined);
   }
 
-  /** The board shows another limit, or none. Returns whether it is a different number than before. */
   noteChange(): boolean {
     const stored = this.board.limit;
     if (stored === undefined || !stored.limit.ok) {
@@ -92,17 +126,11 @@ export class StoredLimit {
     return different;
   }
 
-  /** The board shows everything at this moment. */
   noteComplete(): void {
     const limit = this.known;
     if (limit !== undefined) this.overhang = !this.board.fits(limit);
   }
 
-  /**
-   * Compares the number in the code with the limit in force.
-   * @returns false if the limit has to be set first
-   * @throws LimitConflictError
-   */
   agrees({ slots, limitPolicy }: Want, limit: number): boolean {
     if (slots === undefined) return true;
     if (slots === limit || limitPolicy === 'adopt') this.accepted.add(slots);
@@ -111,10 +139,6 @@ export class StoredLimit {
     return false;
   }
 
-  /**
-   * Reads the limit, and all else; stores or sets it, if somebody who wants a permit needs that to go on.
-   * @throws CorruptEntryError, BackendUnavailableError
-   */
   async settle({ slots, limitPolicy }: Want): Promise<void> {
     await this.readAll();
     const stored = this.readable();
@@ -134,10 +158,6 @@ export class StoredLimit {
     this.noteComplete();
   }
 
-  /**
-   * Stores what `change` makes of the stored limit (undefined: none), unless it makes undefined of it.
-   * @throws CorruptEntryError, BackendUnavailableError
-   */
   async change(
     change: (stored: number | undefined) => number | undefined,
   ): Promise<{ slots: number | undefined; changed: boolean }> {

@@ -3,7 +3,7 @@ import type { Context } from './context';
 import type { Feed } from './feed';
 import type { FreeSlots } from './free-slots';
 import type { Keys } from './keys';
-import type { StoredLimit } from './limit';
+import type { SlotLimit } from './limit';
 import { type FreeSlot, planClaims } from './plan';
 import type { Lease } from './lease';
 import { corrupt, nothingFree } from './refusals';
@@ -18,7 +18,7 @@ export interface Host {
   readonly board: Board;
   readonly feed: Feed;
   readonly free: FreeSlots;
-  readonly limit: StoredLimit;
+  readonly limit: SlotLimit;
   /** Tries once to take slots. @param ticket that it serves */
   readonly grab: (
     slots: readonly FreeSlot[],

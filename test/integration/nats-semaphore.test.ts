@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { TestServer } from '../../src/testing';
+import { mutexSuites } from '../suites/mutex-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
@@ -11,3 +12,4 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
+mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));

@@ -52,6 +52,11 @@ describe('the tarball', () => {
        "LimitConflictError",
        "LimitPolicy",
        "LocalDispatcher",
+       "Lock",
+       "LockOptions",
+       "Mutex",
+       "MutexOptions",
+       "MutexStatus",
        "NatsConnection",
        "NatsDispatcher",
        "PermissionDeniedError",
@@ -62,8 +67,10 @@ describe('the tarball', () => {
        "SemaphoreError",
        "SemaphoreOptions",
        "SemaphoreStatus",
+       "SlotStatus",
        "UnsupportedServerError",
        "WaiterStatus",
+       "Watchable",
      ]
     `);
     expect(exportedNames(join(packed.installed, 'dist/esm/testing.d.mts'))).toMatchInlineSnapshot(`

@@ -53,6 +53,7 @@ export class Lab {
     this.clients++;
     const semaphore = createSemaphore({
       name,
+      kind: 'semaphore',
       slots,
       ttl,
       fair,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Permit } from '../../src/permit';
-import { acquireTogether } from '../../src/semaphore';
+import { acquireTogether } from '../../src/acquire-together';
 import type { CommitResult } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';

@@ -1,39 +1,6 @@
-import { systemClock } from '../../src/core/clock';
-import { StoreDispatcher } from '../../src/dispatcher';
-import type { DispatcherOptions } from '../../src/options';
-import { MemoryStore } from '../../src/store/memory';
+import { mutexSuites } from '../suites/mutex-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
+import { memoryWorld } from '../support/memory-world';
 
-/** One of several dispatchers over one store in memory. Closing it leaves the store to the others. */
-class SharingDispatcher extends StoreDispatcher {
-  constructor(store: MemoryStore, options: DispatcherOptions = {}) {
-    super(
-      new Proxy(store, {
-        get: (target, name) => {
-          if (name === 'close') return () => Promise.resolve();
-          const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-        },
-      }),
-      systemClock,
-      options,
-    );
-  }
-
-  protected closeBackend(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-semaphoreSuite('in memory', async () => {
-  const store = new MemoryStore();
-  return {
-    open: async (options) => new SharingDispatcher(store, options),
-    put: async (key, value) => {
-      const [entry] = await store.read([key]);
-      await store.commit([{ key, expected: entry?.revision ?? 0, value }]);
-    },
-    keys: async () => (await store.read(['>'])).filter(({ value }) => value !== null).map(({ key }) => key),
-    close: () => store.close(),
-  };
-});
+semaphoreSuite('in memory', memoryWorld);
+mutexSuites('in memory', memoryWorld);

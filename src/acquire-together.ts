@@ -1,0 +1,50 @@
+import { acquireAll } from './core/acquire-all';
+import type { Context } from './core/context';
+import type { Engine } from './core/engine';
+import type { Engines } from './core/engines';
+import type { Want } from './core/waiter';
+import type { Mutex } from './mutex';
+import { type AcquireOptions, checkCount, toAcquireOptions } from './options';
+import type { Permit } from './permit';
+import type { Semaphore } from './semaphore';
+import { patienceOf, permitOf, settingsOf, wantOf } from './slot-lock';
+
+/** One of several things to be acquired together. */
+export interface AcquireAllWant {
+  semaphore: Semaphore | Mutex;
+  /** How many slots of it. Default 1. */
+  count?: number;
+}
+
+/**
+ * Acquires slots of several primitives together.
+ * @param engines of the dispatcher that is asked
+ */
+export async function acquireTogether(
+  context: Context,
+  wants: readonly AcquireAllWant[],
+  options: AcquireOptions | undefined,
+  engines: Engines,
+  ttl: number,
+): Promise<Permit> {
+  if (!Array.isArray(wants) || wants.length === 0) {
+    throw new TypeError('wants must be a non-empty array of { semaphore, count }');
+  }
+  const { count: none, ...given } = toAcquireOptions(options);
+  if (none !== undefined) throw new TypeError('count belongs to each of the wants, not to the options');
+  const { safetyMargin } = context;
+  const wanted = new Map<Engine, { engine: Engine; count: number; want: Want }>();
+  for (const { semaphore, count = 1 } of wants as readonly AcquireAllWant[]) {
+    const settings = settingsOf(semaphore);
+    if (settings === undefined)
+      throw new TypeError('wants: each must name a semaphore or mutex of this dispatcher');
+    const engine = settings.engine();
+    if (!engines.has(engine)) throw new TypeError(`wants: "${engine.name}" belongs to another dispatcher`);
+    const total = (wanted.get(engine)?.count ?? 0) + checkCount(count);
+    const want = wantOf(settings, { ...given, ttl: given.ttl ?? ttl, count: total });
+    wanted.set(engine, { engine, count: total, want });
+  }
+  const all = [...wanted.values()];
+  const first = all[0] as { want: Want };
+  return permitOf(await acquireAll(context, all, first.want, patienceOf(given)), safetyMargin);
+}

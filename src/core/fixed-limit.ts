@@ -1,0 +1,55 @@
+import type { Board } from './board';
+import type { Clock } from './clock';
+import type { Keys } from './keys';
+import type { SlotLimit } from './limit';
+
+/**
+ * The limit of a primitive whose kind says it all, as that of a mutex does: never stored, never changed. What nobody has
+ * used yet is taken for free, which costs a refused write at most.
+ */
+export class FixedLimit implements SlotLimit {
+  readonly revision = 0;
+  readonly doubted = 0;
+  readonly mayOverhang = false;
+
+  constructor(
+    readonly known: number,
+    clock: Clock,
+    keys: Keys,
+    board: Board,
+  ) {
+    for (let slot = 0; slot < known; slot++) board.picture.learnRevision(keys.slot(slot), 0, clock.now());
+  }
+
+  loweredBetween(): boolean {
+    return false;
+  }
+
+  doubt(): void {
+    // There is nothing to be unsure of.
+  }
+
+  noteChange(): boolean {
+    return false;
+  }
+
+  noteComplete(): void {
+    // Nothing can be held above it.
+  }
+
+  agrees(): boolean {
+    return true;
+  }
+
+  async refresh(): Promise<void> {
+    // It is what it was.
+  }
+
+  async settle(): Promise<void> {
+    // It is settled.
+  }
+
+  change(): Promise<{ slots: number; changed: boolean }> {
+    return Promise.resolve({ slots: this.known, changed: false });
+  }
+}

@@ -1,0 +1,92 @@
+import { AcquireTimeoutError } from './errors';
+import { type LockOptions, toAcquireOptions } from './options';
+import type { Permit } from './permit';
+
+/** Whatever can be locked: a semaphore, a mutex, either side of a read-write lock. */
+export interface Lock<Options extends LockOptions = LockOptions> {
+  readonly name: string;
+  /**
+   * Waits for a permit. `await using permit = await lock.lock(5_000)` releases it at the end of the block.
+   * @param timeout how long to wait, in ms, or {@link LockOptions}; default: for ever
+   * @throws AcquireTimeoutError if it did not become free in time
+   * @throws BackendUnavailableError if the server could not be reached in time
+   * @throws LimitConflictError if a semaphore has another number of slots than the code says
+   * @throws CorruptEntryError if it can not be had because the bucket holds something unreadable in its place
+   * @throws UnsupportedServerError for several slots at once on a server without atomic batches
+   * @throws DispatcherClosedError; the signal's reason; RangeError, TypeError for bad arguments
+   */
+  lock(timeout?: number | Options): Promise<Permit>;
+  /**
+   * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does. If
+   * the release fails too, its error is attached to that of `work` as `releaseError`.
+   * @example
+   * await lock.lock(5_000, async (permit) => {
+   *   await makeReport({ signal: permit.signal });
+   * });
+   */
+  lock<T>(timeout: number | Options, work: (permit: Permit) => T | Promise<T>): Promise<T>;
+  /** Waits for a permit, to be released by hand. Throws like {@link Lock.lock}. */
+  acquire(options?: Options): Promise<Permit>;
+  /**
+   * Takes a permit if one is to be had at once, or within `timeout`; null if not. Otherwise throws like `lock`. Without a
+   * timeout it takes what is free even if others queue for it.
+   */
+  tryAcquire(options?: Options): Promise<Permit | null>;
+  /** Whether no permit could be had at this moment. */
+  isLocked(): Promise<boolean>;
+}
+
+/** The verbs of a lock, over the one way in which it takes a permit. */
+export abstract class LockHandle<Options extends LockOptions> implements Lock<Options> {
+  abstract readonly name: string;
+
+  lock(timeout?: number | Options): Promise<Permit>;
+  lock<T>(timeout: number | Options, work: (permit: Permit) => T | Promise<T>): Promise<T>;
+  async lock<T>(timeout?: number | Options, work?: (permit: Permit) => T | Promise<T>): Promise<Permit | T> {
+    if (work !== undefined && typeof work !== 'function') {
+      throw new TypeError(`work must be a function, got ${typeof work}`);
+    }
+    const permit = await this.take(toAcquireOptions(timeout));
+    return work === undefined ? permit : runAndRelease(permit, work);
+  }
+
+  async acquire(options?: Options): Promise<Permit> {
+    return this.take(toAcquireOptions(options));
+  }
+
+  async tryAcquire(options?: Options): Promise<Permit | null> {
+    const given: Options = toAcquireOptions(options);
+    return orNull(this.take({ ...given, timeout: given.timeout ?? 0 }));
+  }
+
+  abstract isLocked(): Promise<boolean>;
+
+  protected abstract take(options: Options): Promise<Permit>;
+}
+
+export async function orNull(acquiring: Promise<Permit>): Promise<Permit | null> {
+  try {
+    return await acquiring;
+  } catch (error) {
+    if (error instanceof AcquireTimeoutError) return null;
+    throw error;
+  }
+}
+
+/** Runs work under a permit: the work's outcome wins, and its error carries that of a failed release. */
+async function runAndRelease<T>(permit: Permit, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await work(permit);
+  } catch (error) {
+    try {
+      await permit.release();
+    } catch (releaseError) {
+      if (error instanceof Error)
+        Object.defineProperty(error, 'releaseError', { value: releaseError, configurable: true });
+    }
+    throw error;
+  }
+  await permit[Symbol.asyncDispose]();
+  return result;
+}

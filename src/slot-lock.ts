@@ -1,0 +1,140 @@
+import type { Engine } from './core/engine';
+import { available } from './core/plan';
+import type { LimitPolicy, Patience, Want } from './core/waiter';
+import { LockHandle } from './lock';
+import {
+  type AcquireOptions,
+  type LockOptions,
+  checkBoolean,
+  checkCount,
+  checkMetadata,
+  checkPermitId,
+  checkSafetyMargin,
+  checkSignal,
+  checkTimeout,
+  checkTtl,
+} from './options';
+import { type Permit, toPermit } from './permit';
+import { type SlotKind, type SlotStatus, statusOf } from './status';
+import { changes } from './watching';
+
+/** What a primitive made of slots needs of its dispatcher. */
+export interface SlotSettings {
+  readonly name: string;
+  readonly kind: SlotKind;
+  /** As the code has it; undefined: as it is stored. */
+  readonly slots: number | undefined;
+  readonly ttl: number;
+  readonly fair: boolean;
+  readonly limitPolicy: LimitPolicy;
+  readonly safetyMargin: number | undefined;
+  /** The engine for this name, for one operation. */
+  engine(): Engine;
+}
+
+/** What operators do to a primitive, and see of it. */
+export interface Watchable<Status> {
+  /** Who holds what and who waits, at this moment. */
+  status(): Promise<Status>;
+  /**
+   * The status now, and again after every change. Who reads slowly is given the latest, not all those between: it is never
+   * behind by more than one. Ends when `signal` aborts or the loop is left; throws when the dispatcher or its connection is closed.
+   */
+  watch(options?: { signal?: AbortSignal }): AsyncIterable<Status>;
+  /**
+   * Takes a permit away from whoever holds it: its signal aborts, and others may be granted its slots at once, possibly
+   * before the holder has stopped. Resolves with whether it was held. An operator's tool.
+   */
+  forceRelease(permitId: string): Promise<boolean>;
+}
+
+/** What semaphore and mutex have in common: a name, an engine, and slots to take. */
+export abstract class SlotLock<Options extends LockOptions, Status extends SlotStatus>
+  extends LockHandle<Options>
+  implements Watchable<Status>
+{
+  constructor(
+    protected readonly settings: SlotSettings,
+    /** The limit to go by where none is stored. */
+    protected readonly defaultLimit: number,
+  ) {
+    super();
+    settingsOfHandle.set(this, settings);
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  async isLocked(): Promise<boolean> {
+    return (await this.available()) === 0;
+  }
+
+  async status(): Promise<Status> {
+    const { kind, name } = this.settings;
+    return statusOf(kind, name, await this.settings.engine().look(), this.defaultLimit) as Status;
+  }
+
+  watch(options: { signal?: AbortSignal } = {}): AsyncIterable<Status> {
+    const signal = checkSignal(options.signal);
+    const { kind, name } = this.settings;
+    const engine = this.settings.engine();
+    const read = (): Status => statusOf(kind, name, engine.board, this.defaultLimit) as Status;
+    return { [Symbol.asyncIterator]: () => changes(engine, signal, read) };
+  }
+
+  async forceRelease(permitId: string): Promise<boolean> {
+    return this.settings.engine().forceRelease(checkPermitId(permitId));
+  }
+
+  protected async available(): Promise<number> {
+    const board = await this.settings.engine().look();
+    const stored = board.limit?.limit;
+    return available(board, stored?.ok === true ? stored.record.slots : this.defaultLimit);
+  }
+
+  protected async take(options: Options): Promise<Permit> {
+    return this.takeSlots(wantOf(this.settings, options), patienceOf(options));
+  }
+
+  protected async takeSlots(want: Want, patience: Patience): Promise<Permit> {
+    return permitOf(await this.settings.engine().acquire(want, patience), this.settings.safetyMargin);
+  }
+}
+
+/** Settings of the handles we made, for operations on several of them. */
+const settingsOfHandle = new WeakMap<object, SlotSettings>();
+
+export function settingsOf(handle: object): SlotSettings | undefined {
+  return settingsOfHandle.get(handle);
+}
+
+export function wantOf(settings: SlotSettings, options: AcquireOptions): Want {
+  const { slots, fair, limitPolicy, safetyMargin } = settings;
+  const ttl = options.ttl === undefined ? settings.ttl : checkTtl(options.ttl);
+  checkSafetyMargin(safetyMargin, ttl);
+  return {
+    count: options.count === undefined ? 1 : checkCount(options.count),
+    ttl,
+    autoRenew: checkBoolean('autoRenew', options.autoRenew, true),
+    metadata: checkMetadata(options.metadata),
+    fair,
+    slots,
+    limitPolicy,
+  };
+}
+
+export function patienceOf(options: AcquireOptions): Patience {
+  return { timeout: checkTimeout(options.timeout), signal: checkSignal(options.signal) };
+}
+
+export function permitOf(lease: Parameters<typeof toPermit>[0], safetyMargin: number | undefined): Permit {
+  return toPermit(lease, {
+    ttl: (value) => {
+      const ttl = checkTtl(value);
+      checkSafetyMargin(safetyMargin, ttl);
+      return ttl;
+    },
+    count: (count, held) => checkCount(count, held, 'the slots it holds'),
+  });
+}
