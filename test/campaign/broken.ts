@@ -64,7 +64,8 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
 /** Makes a copy of the library without one of its protections, and returns where it is. */
 export function brokenCopy(name: string, folder: string): string {
   const changes = BREAKS[name];
-  if (changes === undefined) throw new Error(`nothing is called "${name}": ${Object.keys(BREAKS).join(', ')}`);
+  if (changes === undefined)
+    throw new Error(`nothing is called "${name}": ${Object.keys(BREAKS).join(', ')}`);
   cpSync(join(__dirname, '..', '..', 'src'), folder, { recursive: true });
   for (const { file, from, to } of changes) {
     const path = join(folder, file);

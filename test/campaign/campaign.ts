@@ -6,7 +6,7 @@ import { monotonicMs } from '../support/monotonic';
 import { randomFrom, within } from '../support/random';
 import { Arena } from './arena';
 import { type Verdict, check } from './checker/check';
-import { Bag, CLIENT_FAULTS, COMMON_FAULTS, SERVER_FAULTS, inflict } from './faults';
+import { Bag, CLIENT_FAULTS, commonFaults, inflict } from './faults';
 import { files, readHistory } from './history';
 import { LOAD, type Range } from './load';
 import { Recorder } from './recorder';
@@ -34,7 +34,7 @@ const CHECK_EVERY_MS = 8_000;
 /** Between two faults of one client; several clients have theirs at once. */
 const CLIENT_GAP: Range = [100, 900];
 const CLIENT_FAULTS_AT_ONCE = 2;
-const SERVER_GAP: Range = [1_500, 4_000];
+const SERVER_GAP: Range = [500, 2_500];
 
 /** Runs clients and faults for a while, and judges what came of it. */
 export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
@@ -97,7 +97,10 @@ async function whileChecking(task: Promise<unknown>, found: () => Promise<boolea
   done.catch(() => undefined);
   while (!over) {
     const abort = new AbortController();
-    await Promise.race([done, sleep(CHECK_EVERY_MS, undefined, { signal: abort.signal }).catch(() => undefined)]);
+    await Promise.race([
+      done,
+      sleep(CHECK_EVERY_MS, undefined, { signal: abort.signal }).catch(() => undefined),
+    ]);
     abort.abort();
     if (await found()) {
       return true;
@@ -117,10 +120,8 @@ class Weather {
     seed: number,
   ) {
     this.random = randomFrom(seed);
-    const single = arena.topology.servers.length === 1;
-    const servers = SERVER_FAULTS.filter(({ kind }) => !single || kind !== 'leader killed');
     this.forClients = new Bag(CLIENT_FAULTS, this.random);
-    this.common = new Bag([...COMMON_FAULTS, ...servers], this.random);
+    this.common = new Bag(commonFaults(arena.topology.name), this.random);
   }
 
   /** Faults for `ms`; resolves when the last of them is over. */

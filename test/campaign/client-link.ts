@@ -48,7 +48,8 @@ export class ClientLink {
   /** Writes go through, their answers are lost. */
   dropAnswers(): void {
     this.dropFrames(
-      (frame) => subjectOf(frame)?.startsWith('_INBOX.') === true && WRITE_ANSWER.test(frame.toString('latin1')),
+      (frame) =>
+        subjectOf(frame)?.startsWith('_INBOX.') === true && WRITE_ANSWER.test(frame.toString('latin1')),
     );
   }
 

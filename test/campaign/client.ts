@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline';
 import type { Permit } from '../../src/permit';
 import type { NatsDispatcher } from '../../src/dispatcher';
-import type { Semaphore } from '../../src/semaphore';
+import type { Lock } from '../../src/lock';
 import { monotonicMs } from '../support/monotonic';
 import { randomFrom, within } from '../support/random';
 import { type ClientLine, LineFile } from './history';
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   const dispatcher = await open(Dispatcher);
   write({ t: 'up', at: monotonicMs(), pid: process.pid });
   const timers = [setInterval(look, LOOK_EVERY_MS), setInterval(() => count(dispatcher), COUNT_EVERY_MS)];
-  const loops = Promise.all(setup.jobs.map((job, i) => work(handleOf(dispatcher, job), job, i)));
+  const loops = Promise.all(setup.jobs.map((job, i) => work(HANDLES[job.kind](dispatcher, job), job, i)));
   await told;
   finishing = true;
   for (const wake of [...resting]) wake();
@@ -86,11 +86,12 @@ async function open(Dispatcher: typeof NatsDispatcher): Promise<NatsDispatcher> 
   }
 }
 
-function handleOf(dispatcher: NatsDispatcher, { name, slots, ttl, fair }: Job): Semaphore {
-  return dispatcher.semaphore(name, slots, { ttl, fair });
-}
+const HANDLES: Record<Job['kind'], (dispatcher: NatsDispatcher, job: Job) => Lock> = {
+  semaphore: (dispatcher, { name, slots, ttl, fair }) => dispatcher.semaphore(name, slots, { ttl, fair }),
+  mutex: (dispatcher, { name, ttl, fair }) => dispatcher.mutex(name, { ttl, fair }),
+};
 
-async function work(handle: Semaphore, job: Job, loop: number): Promise<void> {
+async function work(handle: Lock, job: Job, loop: number): Promise<void> {
   const random = randomFrom(setup.seed * 1_000 + loop);
   await rest(random, [0, 300]);
   while (!finishing) {
@@ -102,7 +103,7 @@ async function work(handle: Semaphore, job: Job, loop: number): Promise<void> {
   }
 }
 
-async function ask(handle: Semaphore, job: Job, count: number): Promise<Permit | undefined> {
+async function ask(handle: Lock, job: Job, count: number): Promise<Permit | undefined> {
   const { name, timeout } = job;
   const id = ++asks;
   write({ t: 'ask', at: monotonicMs(), ask: id, name, count, timeout });

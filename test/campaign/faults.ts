@@ -5,11 +5,12 @@ import type { TestServer } from '../../src/testing';
 import { within } from '../support/random';
 import type { Arena, Participant } from './arena';
 import type { Range } from './load';
+import type { TopologyName } from './topology';
 
 interface Strike {
   readonly detail: string;
   /** Does it, and resolves with how to end it. */
-  begin(): Promise<() => Promise<void> | void> | (() => Promise<void> | void);
+  readonly begin: () => Promise<() => Promise<void> | void> | (() => Promise<void> | void);
 }
 
 /** Something that goes wrong for a while. */
@@ -19,12 +20,12 @@ interface Fault<T> {
   readonly ms: Range;
   /** How often it comes in each round of all of them. Default 1. */
   readonly weight?: number;
-  strike(arena: Arena, target: T, random: () => number): Strike | Promise<Strike>;
+  readonly strike: (arena: Arena, target: T, random: () => number) => Strike | Promise<Strike>;
 }
 
 type LinkFault = Omit<Fault<unknown>, 'strike'> & {
   readonly breaking?: boolean;
-  apply(participant: Participant, random: () => number): string;
+  readonly apply: (participant: Participant, random: () => number) => string;
 };
 
 const LINK_FAULTS: readonly LinkFault[] = [
@@ -70,22 +71,19 @@ export const CLIENT_FAULTS: readonly Fault<Participant>[] = [
       },
     }),
   },
-  ...LINK_FAULTS.map(
-    ({ kind, ms, weight, breaking, apply }): Fault<Participant> => ({
-      kind,
-      ms,
-      weight,
-      strike: (_, target, random) => {
-        const detail = apply(target, random);
-        return { detail, begin: () => () => target.link.mend({ breaking }) };
-      },
-    }),
-  ),
+  ...LINK_FAULTS.map(({ kind, ms, weight, breaking, apply }): Fault<Participant> => ({
+    kind,
+    ms,
+    weight,
+    strike: (_, target, random) => {
+      const detail = apply(target, random);
+      return { detail, begin: () => () => target.link.mend({ breaking }) };
+    },
+  })),
 ];
 
-/** What happens to everybody. */
-export const COMMON_FAULTS: readonly Fault<undefined>[] = [
-  ...LINK_FAULTS.filter(({ kind }) => /cut|half-open|answers|announcements/.test(kind)).map(
+const EVERY_LINK_FAULTS: readonly Fault<undefined>[] = [
+  ...LINK_FAULTS.filter(({ kind }) => /cut|half-open|answers/.test(kind)).map(
     ({ kind, ms, breaking, apply }): Fault<undefined> => ({
       kind: `every ${kind}`,
       ms: [ms[0], Math.min(ms[1], 2_500)],
@@ -105,9 +103,12 @@ export const COMMON_FAULTS: readonly Fault<undefined>[] = [
 /** Runs out a little after the leases that it cuts off, so that renewals wait when the server goes on. */
 const PAUSE: Range = [800, 3_500];
 
-/** What happens to a server. */
-export const SERVER_FAULTS: readonly Fault<undefined>[] = [
-  { kind: 'server killed', ms: [50, 2_500], strike: ({ topology }, _, random) => death(anyOf(topology.servers, random)) },
+const SERVER_FAULTS: readonly Fault<undefined>[] = [
+  {
+    kind: 'server killed',
+    ms: [50, 2_500],
+    strike: ({ topology }, _, random) => death(anyOf(topology.servers, random)),
+  },
   {
     kind: 'leader killed',
     ms: [500, 3_000],
@@ -138,6 +139,16 @@ export const SERVER_FAULTS: readonly Fault<undefined>[] = [
     },
   },
 ];
+
+/** What happens to everybody, by where it does: a single server's death is that of its leader. */
+export function commonFaults(topology: TopologyName): Fault<undefined>[] {
+  const servers = SERVER_FAULTS.filter(({ kind }) => topology !== 'r1' || kind !== 'leader killed');
+  return [...EVERY_LINK_FAULTS, ...servers];
+}
+
+export function kindsOfFaults(topology: TopologyName): string[] {
+  return [...CLIENT_FAULTS, ...commonFaults(topology)].map(({ kind }) => kind);
+}
 
 function death(server: TestServer): Strike {
   return {
@@ -181,7 +192,7 @@ async function deleteConsumers(url: string, stream: string): Promise<number> {
   }
 }
 
-/** Gives faults in random order, each as often as its weight before any comes again. */
+/** Gives faults in random order: in each round first one of every kind, then more of those that have a weight. */
 export class Bag<T> {
   private left: Fault<T>[] = [];
 
@@ -191,9 +202,18 @@ export class Bag<T> {
   ) {}
 
   next(): Fault<T> {
-    if (this.left.length === 0)
-      this.left = this.faults.flatMap((fault) => Array.from({ length: fault.weight ?? 1 }, () => fault));
-    return this.left.splice(within(this.random, 0, this.left.length - 1), 1)[0] as Fault<T>;
+    if (this.left.length === 0) {
+      const more = this.faults.flatMap((fault) =>
+        Array.from({ length: (fault.weight ?? 1) - 1 }, () => fault),
+      );
+      this.left = [...this.shuffled(this.faults), ...this.shuffled(more)];
+    }
+    return this.left.shift() as Fault<T>;
+  }
+
+  private shuffled(faults: readonly Fault<T>[]): Fault<T>[] {
+    const left = [...faults];
+    return faults.map(() => left.splice(within(this.random, 0, left.length - 1), 1)[0] as Fault<T>);
   }
 }
 

@@ -27,8 +27,24 @@ export interface Job {
  */
 export const LOAD: readonly Job[] = [
   job({ name: 'pool', slots: 3, ttl: 1_500, counts: [1, 1, 2], hold: [20, 400], pause: [20, 200] }),
-  job({ name: 'queue', slots: 2, ttl: 2_000, fair: true, counts: [1, 1, 2], hold: [20, 250], pause: [100, 600] }),
-  job({ name: 'door', kind: 'mutex', slots: 1, ttl: 1_000, hold: [20, 200], pause: [100, 500], timeout: 4_000 }),
+  job({
+    name: 'queue',
+    slots: 2,
+    ttl: 2_000,
+    fair: true,
+    counts: [1, 1, 2],
+    hold: [20, 250],
+    pause: [100, 600],
+  }),
+  job({
+    name: 'door',
+    kind: 'mutex',
+    slots: 1,
+    ttl: 1_000,
+    hold: [20, 200],
+    pause: [100, 500],
+    timeout: 4_000,
+  }),
   job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, hold: [20, 200], pause: [200, 800] }),
   job({ name: 'long', slots: 6, ttl: 1_000, hold: [3_000, 9_000], pause: [20, 200] }),
   job({ name: 'longer', slots: 6, ttl: 2_000, counts: [1, 2], hold: [2_000, 9_000], pause: [20, 500] }),

@@ -39,7 +39,14 @@ async function main(): Promise<number> {
   const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
   if (topology === undefined || !Number.isInteger(seed) || !(minutes > 0)) throw new Error(USAGE);
   const name = `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${topology}-${seed}`;
-  const folder = join(__dirname, '..', '..', '.cache', 'faults', values.break ? `${name}-${values.break}` : name);
+  const folder = join(
+    __dirname,
+    '..',
+    '..',
+    '.cache',
+    'faults',
+    values.break ? `${name}-${values.break}` : name,
+  );
   const library = values.break === undefined ? undefined : brokenCopy(values.break, join(folder, 'library'));
   console.log(`seed ${seed}, ${topology}, ${minutes} minutes; history in ${folder}`);
   const startedAt = performance.now();
@@ -56,7 +63,11 @@ async function main(): Promise<number> {
   const clean = verdict.violations.length === 0;
   if (values.break === undefined) return clean ? 0 : 1;
   const took = Math.round((performance.now() - startedAt) / 1_000);
-  console.log(clean ? `"${values.break}" was NOT found out` : `"${values.break}" was found out in a campaign of ${took} s`);
+  console.log(
+    clean
+      ? `"${values.break}" was NOT found out`
+      : `"${values.break}" was found out in a campaign of ${took} s`,
+  );
   return clean ? 1 : 0;
 }
 

@@ -146,7 +146,10 @@ export class Recorder implements AsyncDisposable {
   }
 
   private async lastRevision(): Promise<number> {
-    const info = await this.ask<{ state?: { last_seq: number } }>(`$JS.API.STREAM.INFO.KV_${this.bucket}`, {});
+    const info = await this.ask<{ state?: { last_seq: number } }>(
+      `$JS.API.STREAM.INFO.KV_${this.bucket}`,
+      {},
+    );
     return info.state?.last_seq ?? 0;
   }
 

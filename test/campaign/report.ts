@@ -5,7 +5,10 @@ export function report({ figures, violations, evidence }: Verdict): string {
   const { takeover, recovery, writes } = figures;
   const rows = (some: object): string =>
     Object.entries(some)
-      .map(([key, value]) => `  ${key.padEnd(28)} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`)
+      .map(
+        ([key, value]) =>
+          `  ${key.padEnd(28)} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+      )
       .join('\n');
   const kinds: Record<string, number> = {};
   for (const { kind } of violations) kinds[kind] = (kinds[kind] ?? 0) + 1;

@@ -30,7 +30,9 @@ function checkProcesses({ faults }: History): Violation[] {
   return faults.flatMap((line): Violation[] => {
     const { at } = line;
     if (line.t === 'hung')
-      return [{ kind: 'hung', at, message: `${line.client}.${line.run} did not come to its end`, permits: [] }];
+      return [
+        { kind: 'hung', at, message: `${line.client}.${line.run} did not come to its end`, permits: [] },
+      ];
     if (line.t === 'exit' && !(line.expected && (line.code === 0 || line.signal === 'SIGKILL'))) {
       const { client, run, code, signal, stderr } = line;
       return [

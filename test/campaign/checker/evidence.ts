@@ -17,7 +17,10 @@ export function evidenceOf({ runs, faults, stream }: History, violation: Violati
   const concerns = (text: string): boolean => permits.some((permit) => text.includes(permit));
   const lines: { at: number; text: string }[] = [];
   const add = (at: number, who: string, what: object): void =>
-    void lines.push({ at, text: `${(at - zero).toFixed(1).padStart(9)} ${who.padEnd(7)} ${JSON.stringify(what)}` });
+    void lines.push({
+      at,
+      text: `${(at - zero).toFixed(1).padStart(9)} ${who.padEnd(7)} ${JSON.stringify(what)}`,
+    });
   for (const line of faults) if (near(line)) add(line.at, 'fault', { ...line, stderr: undefined });
   for (const { client, run, lines: all } of runs)
     for (const line of all) {
@@ -29,10 +32,13 @@ export function evidenceOf({ runs, faults, stream }: History, violation: Violati
         add(line.at, `${client}.${run}`, line);
     }
   for (const line of stream) {
-    const own = name === undefined ? false : line.key.startsWith(`sem.${name}.`);
-    if (near(line) && (concerns(line.value ?? '') || own)) add(line.storedAt, 'stream', { ...line, storedAt: undefined });
+    const own = name === undefined ? false : line.key.split('.')[1] === name;
+    if (near(line) && (concerns(line.value ?? '') || own))
+      add(line.storedAt, 'stream', { ...line, storedAt: undefined });
   }
   lines.sort((a, b) => a.at - b.at);
-  const nearest = [...lines].sort((a, b) => Math.abs(a.at - zero) - Math.abs(b.at - zero)).slice(0, MOST_LINES);
+  const nearest = [...lines]
+    .sort((a, b) => Math.abs(a.at - zero) - Math.abs(b.at - zero))
+    .slice(0, MOST_LINES);
   return { violation, lines: lines.filter((line) => nearest.includes(line)).map(({ text }) => text) };
 }

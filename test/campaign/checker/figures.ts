@@ -57,7 +57,9 @@ export function figuresOf(history: History, beliefs: readonly Belief[], story: S
     safetyFinds: total('safetyFinds'),
     takeover: spread(takeovers(beliefs)),
     recovery: recoveries(history, story),
-    peak: Object.fromEntries(facts.jobs.map(({ name, slots }) => [name, `${story.peak[name] ?? 0} of ${slots}`])),
+    peak: Object.fromEntries(
+      facts.jobs.map(({ name, slots }) => [name, `${story.peak[name] ?? 0} of ${slots}`]),
+    ),
   };
 }
 

@@ -90,7 +90,9 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     if (hold !== undefined && hold !== before?.hold) {
       const { permit } = hold;
       if (slot >= job.slots)
-        story.violations.push(above(line, permit, `slot ${slot} of ${name} is beyond its limit of ${job.slots}`));
+        story.violations.push(
+          above(line, permit, `slot ${slot} of ${name} is beyond its limit of ${job.slots}`),
+        );
     }
     last.set(line.key, { line, hold });
   }
@@ -136,7 +138,12 @@ function next(
 }
 
 /** Whether a message came right after the one that was seen before under its key. */
-function follows(line: StreamLine, before: Last, index: number, position: ReadonlyMap<number, number>): boolean {
+function follows(
+  line: StreamLine,
+  before: Last,
+  index: number,
+  position: ReadonlyMap<number, number>,
+): boolean {
   if (line.last === before.line.revision) return true;
   // A marker goes away by itself, and then there is nothing under the key.
   if (line.last === 0 && before.hold === undefined) return true;

@@ -2,7 +2,7 @@ import type { ClientLine, History } from '../history';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { type Disturbance, type Span, disturbedMs, length, undisturbed } from './calm';
-import type { Hold, StreamStory } from './holds';
+import type { StreamStory } from './holds';
 import type { Violation } from './violation';
 
 /**
@@ -65,7 +65,16 @@ function waitsOf({ runs, until }: History, ends: ReadonlyMap<string, number>): W
       .filter((line): line is Extract<ClientLine, { t: 'ask' }> => line.t === 'ask' && line.at < until)
       .map(({ ask, at, name, count, timeout }) => {
         const answer = answered.get(ask) ?? Infinity;
-        return { client, run, name, count, timeout, from: at, to: Math.min(answer, last), over: answer <= last };
+        return {
+          client,
+          run,
+          name,
+          count,
+          timeout,
+          from: at,
+          to: Math.min(answer, last),
+          over: answer <= last,
+        };
       });
   });
 }
@@ -163,9 +172,13 @@ function checkOrphans(
     const about = { at: from, permits: [permit], name, client: holder };
     const what = `slot ${slot} of ${name} stayed taken by ${permit} of ${holder}`;
     if (took > allowed)
-      return [{ ...about, kind: 'never freed', message: `${what} for ${took.toFixed(0)} ms, its ttl being ${ttl}` }];
+      return [
+        { ...about, kind: 'never freed', message: `${what} for ${took.toFixed(0)} ms, its ttl being ${ttl}` },
+      ];
     const alive = { from, to: Math.min(vacant.to, ends.get(holder) ?? Infinity) };
-    const own = troubles.filter(({ target }) => /server|links/.test(target) || holder.startsWith(`${target}.`));
+    const own = troubles.filter(
+      ({ target }) => /server|links/.test(target) || holder.startsWith(`${target}.`),
+    );
     const idle = Math.max(0, ...undisturbed(alive, own).map(length));
     if (idle > RESOLVED_WITHIN_MS)
       return [

@@ -9,7 +9,11 @@ const CLOCK_ERROR_MS = 2;
 const READING_ERROR_MS = 1;
 
 /** Beliefs against each other, and against what was stored. */
-export function checkSafety(beliefs: readonly Belief[], story: StreamStory, jobs: readonly Job[]): Violation[] {
+export function checkSafety(
+  beliefs: readonly Belief[],
+  story: StreamStory,
+  jobs: readonly Job[],
+): Violation[] {
   return [
     ...checkOccupancy(beliefs, jobs),
     ...checkStored(beliefs, story),
