@@ -141,6 +141,13 @@ const innocent: Record<string, () => Tale> = {
     return tale.grant(60, 'b', 'c1').release(70, 'b', 'c1').forget(removal);
   },
 
+  'a claim that ran out unanswered, and was sent and stored again'() {
+    const tale = new Tale();
+    tale.claim(10, 'a');
+    tale.free(1_200, 'MaxAge');
+    return tale.grant(2_500, 'a').release(2_600, 'a');
+  },
+
   'a slot that stays taken while the server is away'() {
     const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
     tale.fault(...server('server killed', 100, 4_000)).free(4_300, 'MaxAge');

@@ -2,6 +2,7 @@ import type { ClientLine, History } from '../history';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { type Disturbance, type Span, disturbedMs, length, undisturbed } from './calm';
+import { believedHolds } from './believed-holds';
 import type { StreamStory } from './holds';
 import type { Violation } from './violation';
 
@@ -161,11 +162,15 @@ function checkOrphans(
   troubles: readonly Disturbance[],
   ends: ReadonlyMap<string, number>,
 ): Violation[] {
-  const believedUntil = new Map(beliefs.map(({ permit, segments }) => [permit, segments.at(-1)?.to ?? 0]));
+  const believedUntil = new Map(
+    [...believedHolds(beliefs, holds)].flatMap(([{ segments }, own]) =>
+      own.map((hold) => [hold, segments.at(-1)?.to ?? 0] as const),
+    ),
+  );
   const outages = troubles.filter(({ target }) => target === 'server');
   return holds.flatMap((hold) => {
     const { name, slot, permit, holder, ttl } = hold;
-    const from = Math.max(hold.from, believedUntil.get(permit) ?? 0);
+    const from = Math.max(hold.from, believedUntil.get(hold) ?? 0);
     const vacant = { from, to: hold.to ?? until };
     const took = length(vacant) - disturbedMs(vacant, outages);
     const allowed = Math.ceil(ttl / 1_000) * 1_000 + FREED_WITHIN_MS + BUSY_MACHINE_MS;

@@ -1,11 +1,10 @@
 import { type Step, occupancy } from '../../support/occupancy';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
-import type { Hold, StreamStory } from './holds';
+import { CLOCK_ERROR_MS, believedHolds } from './believed-holds';
+import type { StreamStory } from './holds';
 import type { Violation } from './violation';
 
-/** Times of the server are whole ms, and so is what puts them on our clock. */
-const CLOCK_ERROR_MS = 2;
 const READING_ERROR_MS = 1;
 
 /** Beliefs against each other, and against what was stored. */
@@ -71,9 +70,7 @@ function stepsOf({ name, slots, permit, token }: Belief, { from, to }: { from: n
 /** Whoever believes in a slot has it in the bucket, under the revision that is the token. */
 function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violation[] {
   const found: Violation[] = [];
-  const byPermit = groupByPermit(holds);
-  for (const belief of beliefs) {
-    const own = byPermit.get(belief.permit) ?? [];
+  for (const [belief, own] of believedHolds(beliefs, holds)) {
     const { permit, name, client } = belief;
     const about = { permits: [permit], name, client };
     const claims = own.map(({ claim }) => claim ?? 0);
@@ -113,14 +110,4 @@ function checkLoss({ ending, endedAt, promised, permit, name, client, reason }: 
       client,
     },
   ];
-}
-
-function groupByPermit(holds: readonly Hold[]): Map<string, Hold[]> {
-  const groups = new Map<string, Hold[]>();
-  for (const hold of holds) {
-    const group = groups.get(hold.permit);
-    if (group === undefined) groups.set(hold.permit, [hold]);
-    else group.push(hold);
-  }
-  return groups;
 }
