@@ -1,3 +1,4 @@
+import { Abort } from './core/abort';
 import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
@@ -195,7 +196,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
     const closed = this.#engines.close();
-    const done = new AbortController();
+    const done = new Abort();
     await Promise.race([
       closed.then(() => background.settled()),
       sleep(clock, CLOSE_WAIT_MS, done.signal, { keepAlive: true }),

@@ -1,3 +1,4 @@
+import { Abort } from './abort';
 import type { Context } from './context';
 import type { Engine } from './engine';
 import { grab } from './grab';
@@ -27,7 +28,7 @@ export async function acquireAll(
   patience: Patience,
 ): Promise<Lease> {
   const name = wanted.map(({ engine }) => engine.name).join(' + ');
-  const abandon = new AbortController();
+  const abandon = new Abort();
   const stops: (() => void)[] = [];
   /** Whether a claim is under way, or the limits are being found out. */
   let busy = false;
@@ -73,6 +74,13 @@ export async function acquireAll(
       return waiter.settle(nothingFree(name));
     }
     busy = true;
+    const claiming = claim(parts);
+    context.background.add(claiming);
+    await claiming;
+    await goOn();
+  }
+
+  async function claim(parts: readonly { engine: Engine; slots: FreeSlot[] }[]): Promise<void> {
     try {
       const lease = await grab(context, name, parts, want, abandon.signal);
       if (lease !== undefined && waiter.settled) context.background.add(lease.release());
@@ -80,7 +88,6 @@ export async function acquireAll(
     } catch (error) {
       waiter.settle(error as Error);
     }
-    await goOn();
   }
 
   /** Has the limits found out, and stored where none are. */

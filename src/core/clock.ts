@@ -1,3 +1,5 @@
+import type { Aborting } from './abort';
+
 /**
  * The only file that reads time or sets timers (lint enforces it). Everything else is handed a {@link Clock}, so that
  * tests can hand it one of their own.
@@ -34,7 +36,7 @@ export const systemClock: Clock = {
 };
 
 /** Resolves after `ms`, or as soon as `signal` aborts; never rejects. */
-export function sleep(clock: Clock, ms: number, signal?: AbortSignal, options?: TimerOptions): Promise<void> {
+export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: TimerOptions): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve();
     const done = (): void => {

@@ -20,11 +20,8 @@ export class Background {
 
   /** Keeps track of a task. Its failure is nobody's business any more: whoever could act on it was told, or is gone. */
   add(task: Promise<unknown>): void {
-    const tracked = task
-      .catch(() => undefined)
-      .finally(() => {
-        this.tasks.delete(tracked);
-      });
+    const done = (): void => void this.tasks.delete(tracked);
+    const tracked = task.then(done, done);
     this.tasks.add(tracked);
   }
 

@@ -1,3 +1,4 @@
+import { Abort } from './abort';
 import type { Entry } from '../store/store';
 import { Board } from './board';
 import type { Context } from './context';
@@ -20,6 +21,8 @@ import { type Patience, Waiter, type Want } from './waiter';
 export interface Reservation {
   /** The claim was answered. */
   end(): void;
+  /** Whether nothing happened since the claim was decided that could forbid it. */
+  undisturbed(): boolean;
   bucketReplaced(): boolean;
   /**
    * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
@@ -66,7 +69,7 @@ export class Engine implements LeaseOwner, Host {
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
-  private readonly ending = new AbortController();
+  private readonly ending = new Abort();
 
   constructor(
     readonly context: Context,
@@ -154,6 +157,8 @@ export class Engine implements LeaseOwner, Host {
         end();
         this.lastAnswerAt = this.context.clock.now();
       },
+      undisturbed: () =>
+        generation === this.generation && doubted === this.limit.doubted && decidedBy === this.limit.revision,
       bucketReplaced: () => generation !== this.generation,
       limitLoweredBefore: async (claimed) => {
         if (doubted === this.limit.doubted) return this.limit.loweredBetween(decidedBy, claimed);
@@ -324,6 +329,10 @@ export class Engine implements LeaseOwner, Host {
     }
     this.tellObservers();
     this.pump();
+  }
+
+  lasts(lease: Lease): void {
+    this.holdings.lasts(lease);
   }
 
   ended(lease: Lease): void {

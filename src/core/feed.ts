@@ -1,3 +1,4 @@
+import { Abort, type Aborting } from './abort';
 import type { Entry, Store } from '../store/store';
 import { jittered } from './backoff';
 import type { Clock } from './clock';
@@ -31,7 +32,7 @@ const SAFETY_READ_MS = 7_500;
 export class Feed {
   private stopListening: (() => void) | undefined;
   private cancelSafetyRead: (() => void) | undefined;
-  private stopping = new AbortController();
+  private stopping = new Abort();
   private reading = false;
   private readAgain = false;
   private upToDate = false;
@@ -63,7 +64,7 @@ export class Feed {
 
   start(): void {
     if (this.running) return;
-    this.stopping = new AbortController();
+    this.stopping = new Abort();
     this.stopListening = this.store.listen(this.patterns, {
       changed: (entry) => {
         if (this.picture.apply(entry, this.clock.now())) this.owner.changed(entry);
@@ -98,7 +99,7 @@ export class Feed {
     if (!this.reading) void this.readUntilCurrent(this.stopping.signal);
   }
 
-  private async readUntilCurrent(stopped: AbortSignal): Promise<void> {
+  private async readUntilCurrent(stopped: Aborting): Promise<void> {
     this.reading = true;
     try {
       while (this.readAgain && !stopped.aborted) {
@@ -118,7 +119,7 @@ export class Feed {
     this.owner.changed();
   }
 
-  private async readOnce(stopped: AbortSignal): Promise<boolean> {
+  private async readOnce(stopped: Aborting): Promise<boolean> {
     const askedAt = this.clock.now();
     const entries = await this.store.read(this.patterns);
     if (stopped.aborted) return false;

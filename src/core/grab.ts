@@ -1,3 +1,4 @@
+import type { Aborting } from './abort';
 import type { CommitResult } from '../store/store';
 import { isoTime } from './clock';
 import type { Context } from './context';
@@ -21,14 +22,15 @@ export interface GrabPart {
  * undefined if somebody was faster; the boards concerned know more then.
  *
  * The claim counts only if nothing happened between deciding and hearing of it that forbids it: the bucket replaced, the
- * limit lowered below what it was decided by. Such a claim is taken back before anyone is told of it.
+ * limit lowered below what it was decided by. Such a claim is taken back before anyone is told of it. The caller has it
+ * waited for on `close`, with whatever it does with the lease.
  */
 export async function grab(
   context: Context,
   primitive: string,
   parts: readonly GrabPart[],
   want: Want,
-  abandon: AbortSignal,
+  abandon: Aborting,
 ): Promise<Lease | undefined> {
   const { clock } = context;
   const hold: Hold = {
@@ -49,11 +51,9 @@ export async function grab(
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
   const askedAt = clock.now();
-  const committing = context.store.commit(writes, { abandon });
-  context.background.add(committing);
   let result: CommitResult;
   try {
-    result = await committing;
+    result = await context.store.commit(writes, { abandon });
   } finally {
     for (const reservation of reservations) reservation.end();
   }
@@ -84,6 +84,8 @@ export async function grab(
     const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
     engine.adopt(lease, own);
   }
+  // Almost always nothing happened meanwhile, and nothing has to be asked.
+  if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
 }
 
@@ -123,6 +125,9 @@ function ownersOf(engines: readonly Engine[]): LeaseOwner {
     freed: (slots) => {
       for (const engine of engines)
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));
+    },
+    lasts: (lease) => {
+      for (const engine of engines) engine.lasts(lease);
     },
     ended: (lease) => {
       for (const engine of engines) engine.ended(lease);

@@ -4,15 +4,12 @@ import type { Clock } from './clock';
 import type { Feed } from './feed';
 import type { Lease } from './lease';
 
-/** A hold that lasts longer than this listens for what others do to its slots. */
-const LISTEN_AFTER_MS = 100;
-
 /** The permits of this process on one primitive, and what each must hear of. */
 export class Holdings {
-  /** Each with how to stop listening on its behalf. */
-  private readonly leases = new Map<Lease, () => void>();
+  private readonly leases = new Set<Lease>();
   private readonly leaseOfKey = new Map<string, Lease>();
-  private listening = 0;
+  /** Those that hear what others do to their slots. */
+  private readonly listening = new Set<Lease>();
 
   constructor(
     private readonly clock: Clock,
@@ -26,12 +23,23 @@ export class Holdings {
 
   /** Whether any of them wants to hear of changes. */
   get listens(): boolean {
-    return this.listening > 0;
+    return this.listening.size > 0;
   }
 
   add(lease: Lease, entries: readonly Entry[]): void {
     for (const { key } of entries) this.leaseOfKey.set(key, lease);
-    this.leases.set(lease, this.listenFor(lease, entries));
+    this.leases.add(lease);
+    if (this.feed.running) this.listening.add(lease);
+  }
+
+  /** A lease has lasted long enough to be listened for. */
+  lasts(lease: Lease): void {
+    if (!this.leases.has(lease) || this.listening.has(lease)) return;
+    this.listening.add(lease);
+    // They were forgotten if nobody looked since the claim.
+    for (const entry of lease.entries)
+      if (this.leaseOfKey.get(entry.key) === lease) this.board.apply(entry, this.clock.now());
+    this.feed.start();
   }
 
   /** Nothing of ours is under the key any more. */
@@ -40,13 +48,11 @@ export class Holdings {
   }
 
   remove(lease: Lease): void {
-    const stopListening = this.leases.get(lease);
-    if (stopListening === undefined) return;
-    this.leases.delete(lease);
+    if (!this.leases.delete(lease)) return;
+    this.listening.delete(lease);
     for (const { key } of lease.held) {
       if (this.leaseOfKey.get(key) === lease) this.leaseOfKey.delete(key);
     }
-    stopListening();
   }
 
   /** Tells the lease concerned what was heard of one of its slots; undefined: that nothing is there. */
@@ -65,26 +71,10 @@ export class Holdings {
   }
 
   loseAll(reason: string): void {
-    for (const lease of [...this.leases.keys()]) lease.lose(reason);
+    for (const lease of [...this.leases]) lease.lose(reason);
   }
 
   async releaseAll(): Promise<void> {
-    await Promise.allSettled([...this.leases.keys()].map((lease) => lease.release()));
-  }
-
-  private listenFor(lease: Lease, entries: readonly Entry[]): () => void {
-    let listening = false;
-    const listen = (): void => {
-      listening = true;
-      this.listening++;
-      const own = new Set(entries.map(({ key }) => key));
-      for (const entry of lease.entries) if (own.has(entry.key)) this.board.apply(entry, this.clock.now());
-      this.feed.start();
-    };
-    const cancel = this.feed.running ? listen() : this.clock.after(LISTEN_AFTER_MS, listen);
-    return () => {
-      cancel?.();
-      if (listening) this.listening--;
-    };
+    await Promise.allSettled([...this.leases].map((lease) => lease.release()));
   }
 }

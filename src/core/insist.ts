@@ -1,3 +1,4 @@
+import type { Aborting } from './abort';
 import { BackendUnavailableError } from '../errors';
 import type { Store } from '../store/store';
 import { backoff } from './backoff';
@@ -10,7 +11,7 @@ import { type Clock, sleep } from './clock';
 export async function insist<T>(
   { clock, store }: { readonly clock: Clock; readonly store: Store },
   attempt: () => Promise<T>,
-  signal: AbortSignal,
+  signal: Aborting,
 ): Promise<T | undefined> {
   for (const pause of backoff(50, 1_000)) {
     if (signal.aborted) return undefined;

@@ -1,7 +1,7 @@
 import { BackendUnavailableError, PermitLostError } from '../errors';
 import type { Entry } from '../store/store';
+import { Abort } from './abort';
 import { jittered } from './backoff';
-import { sleep } from './clock';
 import type { Context } from './context';
 
 /** One slot that a lease holds. */
@@ -38,20 +38,21 @@ export interface LeaseTerms {
 export interface LeaseOwner {
   /** The slots hold nothing any more, by our own write of the given revisions. */
   freed(slots: readonly { key: string; revision: number }[]): void;
+  /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
+  lasts?(lease: Lease): void;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
 
-/** Nobody reads it; without a reason an abort makes an error with a stack each time. */
-const OVER = 'over';
-
-type State = 'held' | 'releasing' | 'released' | 'lost';
+type State = 'held' | 'releasing' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
 const RENEW_AT = 1 / 3;
 const RENEW_SPREAD = 0.1;
 const MARGIN_SHARE = 0.05;
 const LEAST_MARGIN_MS = 100;
+/** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
+export const LASTING_MS = 100;
 /** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
 const RELEASE_WAIT_MS = 5_000;
 
@@ -74,17 +75,20 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
  */
 export class Lease {
   private readonly firstRevision: number;
-  private readonly lossSignal = new AbortController();
+  /** Made when somebody asks for the signal: most holders never do. */
+  private lossSignal: AbortController | undefined;
+  private loss: PermitLostError | undefined;
   /** Aborted at the end: a renewal still without answer is then withdrawn instead of sent again. */
-  private readonly over = new AbortController();
+  private readonly over = new Abort();
   private state: State = 'held';
   private ttl: number;
   private sentAt: number;
   /** Earlier end that a renewal under way may have brought about. */
   private earlierEnd = Infinity;
   private slots: HeldSlot[];
-  private cancelRenewal: (() => void) | undefined;
-  private cancelDeadline: (() => void) | undefined;
+  /** When to renew; undefined while a renewal is under way, or none is wanted. */
+  private renewAt: number | undefined;
+  private cancelTimer: (() => void) | undefined;
   private renewing: Promise<void> | undefined;
   /** Why the last renewal did not prolong the hold. */
   private refusal: Error | undefined;
@@ -98,7 +102,8 @@ export class Lease {
     this.sentAt = terms.sentAt;
     this.ttl = terms.ttl;
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
-    this.schedule();
+    this.planRenewal();
+    this.begin();
   }
 
   get id(): string {
@@ -112,6 +117,10 @@ export class Lease {
 
   get signal(): AbortSignal {
     this.lookAtClock();
+    if (this.lossSignal === undefined) {
+      this.lossSignal = new AbortController();
+      if (this.loss !== undefined) this.lossSignal.abort(this.loss);
+    }
     return this.lossSignal.signal;
   }
 
@@ -160,12 +169,7 @@ export class Lease {
   async release(count = this.slots.length): Promise<boolean> {
     if (!this.isHeld) return false;
     if (count < this.slots.length) return this.releaseSome(count);
-    this.finish('releasing');
-    const freeing = this.free(this.slots).finally(() => {
-      this.state = 'released';
-    });
-    this.context.background.add(freeing);
-    return this.inTime(freeing);
+    return this.inTime(this.finish('releasing'));
   }
 
   /** A key of ours changed: tells whether by somebody else. */
@@ -181,12 +185,10 @@ export class Lease {
   /** Declares the hold lost and gives back what is left of it. */
   lose(reason: string): void {
     if (this.state !== 'held') return;
-    this.finish('lost');
     const { primitive } = this.terms;
-    this.lossSignal.abort(
-      new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive }),
-    );
-    this.context.background.add(this.free(this.slots));
+    this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    void this.finish('lost');
+    this.lossSignal?.abort(this.loss);
   }
 
   private valueOf(key: string, ttl: number): string {
@@ -208,42 +210,52 @@ export class Lease {
   }
 
   private lossError(): PermitLostError {
-    const reason: unknown = this.lossSignal.signal.reason;
-    if (reason instanceof PermitLostError) return reason;
+    if (this.loss !== undefined) return this.loss;
     const { primitive } = this.terms;
     return new PermitLostError(`permit ${this.id} of "${primitive}" was released`, { primitive });
   }
 
-  private finish(state: State): void {
+  /** Ends it. What others wait for comes first: the slots are given back before the books are closed. */
+  private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
-    this.cancelRenewal?.();
-    this.cancelDeadline?.();
-    this.over.abort(OVER);
+    this.over.abort();
+    const freeing = this.free(this.slots);
+    this.context.background.add(freeing);
+    this.cancelTimer?.();
     this.owner.ended(this);
+    return freeing;
   }
 
-  private schedule(): void {
-    this.scheduleDeadline();
-    this.scheduleRenewal();
-  }
-
-  private scheduleDeadline(): void {
+  private begin(): void {
     const { clock } = this.context;
-    this.cancelDeadline?.();
-    this.cancelDeadline = clock.after(Math.max(1, this.deadline - clock.now()), () => {
-      this.lookAtClock();
-      // A timer may also be early by a fraction of a millisecond.
-      if (this.state === 'held') this.scheduleDeadline();
+    this.cancelTimer = clock.after(Math.min(LASTING_MS, this.deadline - clock.now()), () => {
+      if (!this.isHeld) return;
+      this.owner.lasts?.(this);
+      if (this.state === 'held') this.schedule();
     });
   }
 
-  private scheduleRenewal(): void {
-    this.cancelRenewal?.();
-    if (!this.terms.autoRenew) return;
-    this.cancelRenewal = this.context.clock.after(jittered(this.ttl * RENEW_AT, RENEW_SPREAD), () => {
-      if (this.isHeld && this.renewing === undefined)
-        this.context.background.add(this.startRenewal(this.ttl));
+  /** One timer for whatever comes first, the next renewal or the deadline. */
+  private schedule(): void {
+    const { clock } = this.context;
+    this.cancelTimer?.();
+    const next = Math.min(this.deadline, this.renewAt ?? Infinity);
+    this.cancelTimer = clock.after(Math.max(1, next - clock.now()), () => {
+      if (!this.isHeld) return;
+      // A timer may also be early by a fraction of a millisecond.
+      if (clock.now() >= (this.renewAt ?? Infinity)) {
+        this.renewAt = undefined;
+        if (this.renewing === undefined) this.context.background.add(this.startRenewal(this.ttl));
+      }
+      this.schedule();
     });
+  }
+
+  private planRenewal(): void {
+    const { autoRenew } = this.terms;
+    this.renewAt = autoRenew
+      ? this.context.clock.now() + jittered(this.ttl * RENEW_AT, RENEW_SPREAD)
+      : undefined;
   }
 
   private startRenewal(ttl: number): Promise<void> {
@@ -261,7 +273,7 @@ export class Lease {
     const end = this.endOf(this.context.clock.now(), ttl);
     if (end < this.deadline) {
       this.earlierEnd = end;
-      this.scheduleDeadline();
+      this.schedule();
     }
     const results = await Promise.allSettled(
       slots.map(({ key, revision }) =>
@@ -287,11 +299,13 @@ export class Lease {
     }
     if (!this.isHeld) return;
     if (failure !== undefined) return this.lose(failure);
-    // The hold is good until its deadline; until then a later try may succeed.
-    if (this.refusal !== undefined) return this.scheduleRenewal();
-    this.ttl = ttl;
-    this.sentAt = sentAt;
-    this.earlierEnd = Infinity;
+    if (this.refusal === undefined) {
+      this.ttl = ttl;
+      this.sentAt = sentAt;
+      this.earlierEnd = Infinity;
+    }
+    // Also after a refusal: the hold is good until its deadline; until then a later try may succeed.
+    this.planRenewal();
     this.schedule();
   }
 
@@ -314,42 +328,36 @@ export class Lease {
    */
   private async free(slots: readonly HeldSlot[]): Promise<boolean> {
     // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
-    await this.renewing?.catch(() => undefined);
+    if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
-    const results = await Promise.allSettled(
-      slots
-        .filter((slot) => slot.withdrawn !== true)
-        .map(async ({ key, revision }) => ({
-          key,
-          result: await this.context.store.commit([{ key, expected: revision, value: null }], { until }),
-        })),
+    const ours = slots.filter((slot) => slot.withdrawn !== true);
+    const removing = ours.map(({ key, revision }) =>
+      this.context.store.commit([{ key, expected: revision, value: null }], { until }),
     );
     const freed: { key: string; revision: number }[] = [];
     let all = true;
-    for (const settled of results) {
-      if (settled.status === 'rejected') continue;
-      const { key, result } = settled.value;
-      if (result.committed) freed.push({ key, revision: result.revisions[0] as number });
-      else all = false;
+    let failure: Error | undefined;
+    for (const [i, settled] of (await Promise.allSettled(removing)).entries()) {
+      if (settled.status === 'rejected') failure ??= settled.reason as Error;
+      else if (!settled.value.committed) all = false;
+      else freed.push({ key: (ours[i] as HeldSlot).key, revision: settled.value.revisions[0] as number });
     }
     if (freed.length > 0) this.owner.freed(freed);
-    const failed = results.find((settled) => settled.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failure !== undefined) throw failure;
     return all;
   }
 
-  private async inTime(freeing: Promise<boolean>): Promise<boolean> {
-    const done = new AbortController();
-    const { clock } = this.context;
-    const late = sleep(clock, RELEASE_WAIT_MS, done.signal, { keepAlive: true }).then(() => 'late' as const);
-    try {
-      const first = await Promise.race([freeing, late]);
-      if (first !== 'late') return first;
-    } finally {
-      done.abort(OVER);
-    }
-    throw new BackendUnavailableError(
+  private inTime(freeing: Promise<boolean>): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(this.unacknowledged());
+      const cancel = this.context.clock.after(RELEASE_WAIT_MS, late, { keepAlive: true });
+      void freeing.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  private unacknowledged(): BackendUnavailableError {
+    return new BackendUnavailableError(
       `the release of permit ${this.id} was not acknowledged within ${RELEASE_WAIT_MS} ms; ` +
         `it goes on, and the server frees the slot by itself when the ttl of ${this.ttl} ms ends`,
       { primitive: this.terms.primitive, cause: this.context.store.trouble() },

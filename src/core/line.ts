@@ -1,3 +1,4 @@
+import { Abort, type Aborting } from './abort';
 import type { Board } from './board';
 import type { Context } from './context';
 import type { Feed } from './feed';
@@ -23,7 +24,7 @@ export interface Host {
   readonly grab: (
     slots: readonly FreeSlot[],
     want: Want,
-    abandon: AbortSignal,
+    abandon: Aborting,
     ticket?: string,
   ) => Promise<Lease | undefined>;
   /** Something has changed: serve whoever can be. */
@@ -32,7 +33,7 @@ export interface Host {
 
 interface Claim {
   readonly shape: string;
-  readonly abandon: AbortController;
+  readonly abandon: Abort;
 }
 
 /**
@@ -86,7 +87,7 @@ export class Line {
     const slots = live ? free.spread() : free.remembered();
     const wants = this.unclaimed(head.shape, slots.length);
     const plans = planClaims(slots, wants);
-    for (const plan of plans) void this.claim(head, plan);
+    for (const plan of plans) this.host.context.background.add(this.claim(head, plan));
     if (live) this.refuseHopeless(limit);
     else if (plans.length < wants.length || this.claims.size === 0) feed.start();
   }
@@ -104,7 +105,7 @@ export class Line {
   }
 
   private async claim({ shape, want }: Waiter, slots: readonly FreeSlot[]): Promise<void> {
-    const claim: Claim = { shape, abandon: new AbortController() };
+    const claim: Claim = { shape, abandon: new Abort() };
     this.claims.add(claim);
     try {
       const lease = await this.host.grab(slots, want, claim.abandon.signal);
@@ -121,11 +122,11 @@ export class Line {
 
   /** Takes all that is free for a waiter that will not wait. */
   private drain(waiter: Waiter): void {
-    const { board, feed, free, name } = this.host;
+    const { board, context, feed, free, name } = this.host;
     if (!feed.live) return feed.start();
     if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
     const slots = free.now();
-    if (slots.length > 0) void this.claim(waiter, slots.slice(0, MOST_AT_ONCE));
+    if (slots.length > 0) context.background.add(this.claim(waiter, slots.slice(0, MOST_AT_ONCE)));
     else if (!feed.covers(waiter.joinedAt)) feed.refresh();
     else if (!free.claiming) waiter.settle(nothingFree(name, board));
   }

@@ -1,3 +1,4 @@
+import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
 import { isoTime } from './clock';
 import { newId } from './id';
@@ -32,8 +33,8 @@ export class TicketLine {
   private readonly placed = new Map<string, Place>();
   private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
-  private readonly joining = new Map<Waiter, AbortController | undefined>();
-  private claim: { readonly waiter: Waiter; readonly abandon: AbortController } | undefined;
+  private readonly joining = new Map<Waiter, Abort | undefined>();
+  private claim: { readonly waiter: Waiter; readonly abandon: Abort } | undefined;
 
   constructor(private readonly host: Host) {}
 
@@ -60,7 +61,7 @@ export class TicketLine {
 
   serve(limit: number): void {
     if (this.size === 0) return;
-    const { board, feed, free } = this.host;
+    const { board, context, feed, free } = this.host;
     feed.watch(true);
     feed.start();
     // A place is certain only when everything older is known: ask for one when the board shows everything.
@@ -74,7 +75,7 @@ export class TicketLine {
     const { count } = own.waiter.want;
     const slots = free.now();
     const needed = count === 'all free' ? 1 : count;
-    if (slots.length >= needed) void this.claimFor(own, slots.slice(0, needed));
+    if (slots.length >= needed) context.background.add(this.claimFor(own, slots.slice(0, needed)));
   }
 
   /** One of our tickets changed. */
@@ -113,13 +114,13 @@ export class TicketLine {
   private askForTickets(): void {
     for (const [waiter, asked] of this.joining) {
       if (asked !== undefined) continue;
-      const abandon = new AbortController();
+      const abandon = new Abort();
       this.joining.set(waiter, abandon);
-      void this.join(waiter, abandon.signal);
+      this.host.context.background.add(this.join(waiter, abandon.signal));
     }
   }
 
-  private async join(waiter: Waiter, abandon: AbortSignal): Promise<void> {
+  private async join(waiter: Waiter, abandon: Aborting): Promise<void> {
     const { board, context, pump } = this.host;
     let ticket: Lease | undefined;
     try {
@@ -146,7 +147,7 @@ export class TicketLine {
     pump();
   }
 
-  private async createTicket(waiter: Waiter, abandon: AbortSignal): Promise<Lease | undefined> {
+  private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
     const { context, keys, name } = this.host;
     const { count, metadata } = waiter.want;
     const id = newId();
@@ -159,9 +160,7 @@ export class TicketLine {
       ...(metadata === undefined ? {} : { meta: metadata }),
     };
     const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
-    const committing = context.store.commit([write], { abandon });
-    context.background.add(committing);
-    const result = await committing;
+    const result = await context.store.commit([write], { abandon });
     if (!result.committed) return undefined;
     const owner = {
       freed: (entries: readonly { key: string; revision: number }[]) => this.gone(entries),
@@ -178,7 +177,7 @@ export class TicketLine {
   }
 
   private async claimFor({ waiter, ticket }: Place, slots: readonly FreeSlot[]): Promise<void> {
-    const abandon = new AbortController();
+    const abandon = new Abort();
     this.claim = { waiter, abandon };
     try {
       const lease = await this.host.grab(slots, waiter.want, abandon.signal, ticket.id);

@@ -4,6 +4,8 @@
  * by dots; in a pattern of keys `*` stands for one token and a final `>` for the rest.
  */
 
+import type { Aborting } from '../core/abort';
+
 /** The latest thing known of a key. */
 export interface Entry {
   readonly key: string;
@@ -49,7 +51,7 @@ export interface CommitOptions {
    * Aborted when the outcome is no longer wanted. An attempt already under way is still resolved: the result says
    * truly whether the writes happened.
    */
-  readonly abandon?: AbortSignal;
+  readonly abandon?: Aborting;
 }
 
 export interface Listener {

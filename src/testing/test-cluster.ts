@@ -11,7 +11,7 @@ const ASK_TIMEOUT = 2_000;
 const PORT_ATTEMPTS = 5;
 
 /** What the servers of a throwaway cluster are started with: as for one server, and the same for all. */
-export type ClusterOptions = Pick<ServerOptions, 'binary' | 'env' | 'startTimeout'>;
+export type ClusterOptions = Pick<ServerOptions, 'binary' | 'config' | 'env' | 'startTimeout'>;
 
 interface Jsz {
   meta_cluster?: { leader?: string; cluster_size: number };

@@ -180,6 +180,7 @@ function codeOf(error: unknown): string {
 function fault(error: unknown): never {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   write({ t: 'fault', at: monotonicMs(), error: text });
+  console.error(text);
   process.exit(70);
 }
 

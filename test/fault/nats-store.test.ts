@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { connect } from '@nats-io/transport-node';
 import { systemClock } from '../../src/core/clock';
 import { openConnection } from '../../src/store/nats/connect';
 import type { NatsConnection } from '../../src/store/nats/connection';
@@ -177,7 +178,7 @@ describe('listeners', () => {
 });
 
 async function deleteBucket(): Promise<void> {
-  const connection = await openConnection({ servers: server.url });
+  const connection = await connect({ servers: server.url });
   await connection.request(`$JS.API.STREAM.DELETE.KV_F${buckets}`, new Uint8Array(0), { timeout: 2_000 });
   await connection.close();
 }

@@ -27,7 +27,10 @@ describe('the tarball', () => {
       'LICENSE',
       'README.md',
       'docker/cluster.conf',
+      'docker/roles.conf',
+      'docker/secure.conf',
       'docker/single.conf',
+      'docker/tls.conf',
       'package.json',
       'scripts/nats-server',
     ]);

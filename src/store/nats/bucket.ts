@@ -5,7 +5,7 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream';
 import { type Clock, sleep } from '../../core/clock';
-import { BucketConfigError, UnsupportedServerError } from '../../errors';
+import { BucketConfigError, PermissionDeniedError, UnsupportedServerError } from '../../errors';
 import { MARKER_TTL_MS } from '../store';
 import { asVersion3 } from './connection';
 import { RequestFailure, failureKind, toPublicError } from './failure';
@@ -38,6 +38,12 @@ const FIND_TRIES = 40;
 const FIND_PAUSE_MS = 50;
 const NANOS_PER_MS = 1_000_000;
 
+/**
+ * Most bytes of a message, headers included, in a bucket that we make. Ours have at most some 11,000: a holder of 1,024
+ * bytes, six times that when every character has to be escaped, metadata of 4,096, and what surrounds them.
+ */
+const MOST_MESSAGE_BYTES = 16_384;
+
 /** API levels of the server, see its ADR-44: 1 came with 2.11 (per-key TTL), 2 with 2.12 (atomic batches). */
 const LEVEL_TTL = 1;
 const LEVEL_BATCH = 2;
@@ -60,8 +66,12 @@ export class BucketOpener {
   async open(): Promise<OpenBucket> {
     const found = await this.find();
     if (found !== undefined) return this.check(found, undefined);
-    const level = await this.apiLevel();
-    return this.check(await this.create(level), level);
+    try {
+      const level = await this.apiLevel();
+      return await this.check(await this.create(level), level);
+    } catch (error) {
+      throw error instanceof PermissionDeniedError ? this.mayNotCreate(error) : error;
+    }
   }
 
   /** The state of the stream as its leader knows it; undefined if there is none. */
@@ -102,8 +112,21 @@ export class BucketOpener {
     return this.manager;
   }
 
+  private mayNotCreate(refusal: PermissionDeniedError): PermissionDeniedError {
+    const { bucket, apiCreate, apiInfo } = this.names;
+    return new PermissionDeniedError(
+      `the bucket "${bucket}" does not exist, and this user may not create it: that takes the right to publish to ` +
+        `${apiInfo} and ${apiCreate}. Create it once as a user who has it. (${refusal.message})`,
+      { cause: refusal },
+    );
+  }
+
   private async create(level: number): Promise<StreamInfo> {
-    const config = { ...this.wanted(level), first_seq: this.firstSequence() };
+    const config = {
+      ...this.wanted(level),
+      first_seq: this.firstSequence(),
+      max_msg_size: MOST_MESSAGE_BYTES,
+    };
     try {
       const manager = await this.jetstream();
       return await this.link.exchange(() => manager.streams.add(config));

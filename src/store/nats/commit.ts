@@ -24,8 +24,7 @@ export async function commit(
   const longest = longestTtl(writes);
   const deadline = new Deadline(clock, until, abandon, longest);
   const id = newId();
-  const withdrawId = newId();
-  const markers = writes.map(({ key, expected }) => ({ key, expected, value: null, ttl: longest }));
+  const withdrawId = `${id}.withdrawn`;
   /** When the first attempt was sent of which nobody knows what became. */
   let unsettledSince: number | undefined;
 
@@ -36,8 +35,10 @@ export async function commit(
     if (bucket === undefined) return AGAIN;
 
     const sentAt = clock.now();
-    const [sending, sendingId] = withdrawing ? [markers, withdrawId] : [writes, id];
-    const attempt = await publishOnce(link, names, sending, sendingId, deadline.clip(ATTEMPT_MS));
+    const timeout = deadline.clip(ATTEMPT_MS);
+    const attempt = withdrawing
+      ? await publishOnce(link, names, markersFor(writes, longest), withdrawId, timeout)
+      : await publishOnce(link, names, writes, id, timeout);
     switch (attempt.outcome) {
       case 'stored':
         if (withdrawing) return { committed: false, withdrawn: true };
@@ -93,6 +94,10 @@ async function settle(
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
 }
 
+function markersFor(writes: readonly Write[], ttl: number): Write[] {
+  return writes.map(({ key, expected }) => ({ key, expected, value: null, ttl }));
+}
+
 function conflict(actual: number | undefined): CommitResult {
   return actual === undefined ? { committed: false } : { committed: false, actual };
 }
@@ -106,5 +111,7 @@ function noBatches(bucket: string): UnsupportedServerError {
 
 /** After so long nothing of the writes is left, whatever became of them. */
 function longestTtl(writes: readonly Write[]): number {
-  return Math.max(...writes.map((write) => write.ttl ?? ATTEMPT_MS), MARKER_TTL_MS);
+  let longest = MARKER_TTL_MS;
+  for (const { ttl = ATTEMPT_MS } of writes) longest = Math.max(longest, ttl);
+  return longest;
 }

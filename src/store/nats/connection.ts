@@ -22,16 +22,13 @@ export interface Subscription {
  */
 export interface NatsConnection {
   readonly info?: { readonly version: string; readonly jetstream?: boolean };
+  /** Not declared by either client, and there in both: what it was opened with. */
+  readonly options?: { readonly inboxPrefix?: string };
   isClosed(): boolean;
   close(): Promise<void>;
   closed(): Promise<void | Error>;
   flush(): Promise<void>;
   publish(subject: string, payload?: Uint8Array, options?: object): void;
-  request(
-    subject: string,
-    payload?: Uint8Array,
-    options?: { timeout: number; headers?: never },
-  ): Promise<Message>;
   requestMany(subject: string, payload?: Uint8Array, options?: object): Promise<AsyncIterable<Message>>;
   subscribe(subject: string, options?: object): Subscription;
   status(): AsyncIterable<{ readonly type: string }>;

@@ -1,3 +1,4 @@
+import type { Aborting } from '../../core/abort';
 import type { Clock } from '../../core/clock';
 import { BackendUnavailableError } from '../../errors';
 
@@ -9,7 +10,7 @@ export class Deadline {
     private readonly clock: Clock,
     private readonly until: number = Infinity,
     /** Aborted when the outcome is no longer wanted. */
-    readonly abandon?: AbortSignal,
+    readonly abandon?: Aborting,
     private readonly grace: number = 0,
   ) {}
 
@@ -19,14 +20,20 @@ export class Deadline {
     return Math.min(this.until, this.abandonedAt + this.grace);
   }
 
+  get passed(): boolean {
+    const { at } = this;
+    return at !== Infinity && this.clock.now() >= at;
+  }
+
   /** `ms`, or less if the deadline comes sooner; at least 1. */
   clip(ms: number): number {
-    return Math.max(1, Math.min(ms, this.at - this.clock.now()));
+    const { at } = this;
+    return at === Infinity ? ms : Math.max(1, Math.min(ms, at - this.clock.now()));
   }
 
   /** @throws BackendUnavailableError once it has passed */
   check(trouble: unknown): void {
-    if (this.clock.now() < this.at) return;
+    if (!this.passed) return;
     const reason = trouble instanceof Error ? `: ${trouble.message}` : '';
     throw new BackendUnavailableError(`no answer from the server in the time allowed${reason}`, {
       cause: trouble,

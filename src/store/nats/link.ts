@@ -1,11 +1,8 @@
 import type { Clock } from '../../core/clock';
+import type { Aborting } from '../../core/abort';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { RequestFailure, failureKind } from './failure';
-
-interface RequestSettings {
-  timeout: number;
-  headers?: unknown;
-}
+import { type Denial, Replies } from './replies';
 
 /**
  * A connection, and what is known of its health. Requests over it fail as soon as the connection is lost, with their
@@ -18,12 +15,16 @@ export class Link {
   private readonly waiting = new Set<() => void>();
   private up = true;
   private failure: Error | undefined;
+  private refusal: Error | undefined;
+  private readonly denials = new Set<(denial: Denial) => void>();
   private stopStatus: (() => void) | undefined;
+  private readonly replies: Replies;
 
   constructor(
     readonly connection: NatsConnection,
     private readonly clock: Clock,
   ) {
+    this.replies = new Replies(connection, clock);
     void this.followStatus();
     void connection.closed().then(
       () => this.ended(),
@@ -54,16 +55,31 @@ export class Link {
     return () => this.reconnected.delete(callback);
   }
 
-  /** @throws RequestFailure; other errors as the client throws them */
-  async request(subject: string, payload: Uint8Array, settings: RequestSettings): Promise<Message> {
-    return this.exchange(() =>
-      this.connection.request(subject, payload, settings as { timeout: number; headers?: never }),
-    );
+  /** Calls back when the server refuses this user something. Returns how to stop that. */
+  onDenied(callback: (denial: Denial) => void): () => void {
+    this.denials.add(callback);
+    return () => this.denials.delete(callback);
   }
 
-  /** One exchange with the server, whatever it consists of, cut short when the connection is lost. */
+  /** @throws RequestFailure; other errors as the client throws them */
+  async request(
+    subject: string,
+    payload: Uint8Array,
+    { timeout, headers }: { timeout: number; headers?: unknown },
+  ): Promise<Message> {
+    this.checkOpen();
+    try {
+      const answer = await this.replies.request(subject, payload, headers, timeout);
+      this.failure = undefined;
+      return answer;
+    } catch (error) {
+      throw this.noteFailure(error);
+    }
+  }
+
+  /** One exchange with the server by the client's own means, cut short when the connection is lost. */
   async exchange<T>(send: () => Promise<T>): Promise<T> {
-    if (this.connection.isClosed()) throw new RequestFailure('closed', 'the NATS connection is closed');
+    this.checkOpen();
     let cut: (() => void) | undefined;
     const lost = new Promise<never>((_, reject) => {
       cut = () => reject(new RequestFailure('silent', 'the NATS connection was lost'));
@@ -75,12 +91,7 @@ export class Link {
       this.failure = undefined;
       return answer;
     } catch (error) {
-      const kind = failureKind(error);
-      if (kind === undefined) throw error;
-      const failure =
-        error instanceof RequestFailure ? error : new RequestFailure(kind, messageOf(error), error);
-      if (kind !== 'denied') this.failure = failure;
-      throw failure;
+      throw this.noteFailure(error);
     } finally {
       if (cut) this.disconnected.delete(cut);
     }
@@ -92,12 +103,24 @@ export class Link {
     return this.connection.subscribe(subject, {
       callback: (error: Error | null, message: Message) => {
         if (error === null || error === undefined) callback(message);
+        else if (failureKind(error) === 'denied') {
+          this.refusal = new RequestFailure('denied', messageOf(error), error);
+        }
       },
     });
   }
 
+  /**
+   * Fails if the server refused this user a subscription: nothing that must be heard would be. It tells so before it answers
+   * any request made after subscribing.
+   * @throws RequestFailure
+   */
+  checkSubscriptions(): void {
+    if (this.refusal !== undefined) throw this.refusal;
+  }
+
   /** Waits for a live connection, at most `ms`, or until `signal` aborts. */
-  whenUp(ms: number, signal?: AbortSignal): Promise<void> {
+  whenUp(ms: number, signal?: Aborting): Promise<void> {
     if (this.up || this.connection.isClosed()) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
@@ -115,6 +138,7 @@ export class Link {
   /** Stops following the connection, and waiting for it. Does not close it. */
   detach(): void {
     this.stopStatus?.();
+    this.replies.close();
     this.reconnected.clear();
     for (const done of [...this.waiting]) done();
   }
@@ -122,16 +146,22 @@ export class Link {
   private async followStatus(): Promise<void> {
     const events = this.connection.status();
     this.stopStatus = () => (events as { stop?: () => void }).stop?.();
-    for await (const { type } of events) {
+    for await (const event of events) {
+      const { type } = event;
       if (type === 'disconnect') {
         this.up = false;
-        for (const cut of [...this.disconnected]) cut();
+        this.cut();
       } else if (type === 'reconnect') {
         this.up = true;
         this.failure = undefined;
         for (const callback of [...this.reconnected, ...this.waiting]) callback();
       } else if (type === 'slowConsumer') {
         for (const callback of [...this.reconnected]) callback();
+      } else if (type === 'error') {
+        const denial = denialOf(event);
+        if (denial === undefined) continue;
+        this.replies.denied(denial);
+        for (const callback of [...this.denials]) callback(denial);
       }
     }
   }
@@ -139,9 +169,37 @@ export class Link {
   /** The connection was closed for good: all who wait for it learn so. */
   private ended(): void {
     this.up = false;
-    for (const cut of [...this.disconnected]) cut();
+    this.cut();
     for (const callback of [...this.reconnected, ...this.waiting]) callback();
   }
+
+  private cut(): void {
+    this.replies.cut();
+    for (const cut of [...this.disconnected]) cut();
+  }
+
+  private checkOpen(): void {
+    if (this.connection.isClosed()) throw new RequestFailure('closed', 'the NATS connection is closed');
+  }
+
+  /** The error to throw for a request that failed. */
+  private noteFailure(error: unknown): unknown {
+    const kind = failureKind(error);
+    if (kind === undefined) return error;
+    const failure =
+      error instanceof RequestFailure ? error : new RequestFailure(kind, messageOf(error), error);
+    if (kind !== 'denied') this.failure = failure;
+    return failure;
+  }
+}
+
+/** What a status event says was refused: the 3.x client gives an error with the details, the 2.x client the details. */
+function denialOf(event: object): Denial | undefined {
+  const { error, permissionContext } = event as { error?: Error; permissionContext?: object };
+  const details = (permissionContext ?? error) as { operation?: unknown; subject?: unknown } | undefined;
+  if (typeof details?.operation !== 'string' || typeof details.subject !== 'string') return undefined;
+  const { operation, subject } = details;
+  return { operation, subject, message: `permissions violation for ${operation} to "${subject}"` };
 }
 
 function messageOf(error: unknown): string {

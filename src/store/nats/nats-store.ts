@@ -83,6 +83,7 @@ export class NatsStore implements Store {
       const replicated = (bucket?.replicas ?? 1) > 1;
       const leader = replicated ? await this.opener.leaderView(patterns) : undefined;
       const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
+      this.link.checkSubscriptions();
       if (leader === undefined) return entries;
       if ((upTo ?? 0) >= leader.lastSequence) return withoutGhosts(entries, leader);
       if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;

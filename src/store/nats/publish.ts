@@ -39,11 +39,34 @@ export async function publishOnce(
   timeout: number,
 ): Promise<Attempt> {
   try {
-    return readAck(await link.exchange(() => send(link, names, writes, id, timeout)), writes.length);
+    if (writes.length > 1) return await publishBatch(link, names, writes, id, timeout);
+    return readAck(await send(link, names, writes, id, timeout), writes.length);
   } catch (error) {
     const kind = failureKind(error);
     if (kind !== undefined) return { outcome: 'unanswered', kind, error };
     return { outcome: 'refused', code: 0, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Only the last message of a batch is answered: that this user may not send another is told apart from the answer. */
+async function publishBatch(
+  link: Link,
+  names: BucketNames,
+  writes: readonly Write[],
+  id: string,
+  timeout: number,
+): Promise<Attempt> {
+  const subjects = new Set(writes.map(({ key }) => names.subject(key)));
+  let denial: string | undefined;
+  const stop = link.onDenied(({ operation, subject, message }) => {
+    if (operation === 'publish' && subjects.has(subject)) denial = message;
+  });
+  try {
+    const attempt = readAck(await send(link, names, writes, id, timeout), writes.length);
+    if (attempt.outcome === 'busy' && denial !== undefined) throw new RequestFailure('denied', denial);
+    return attempt;
+  } finally {
+    stop();
   }
 }
 
@@ -65,7 +88,7 @@ function send(
     }
     const payload = write.value === null ? NO_DATA : encode(write.value);
     const subject = names.subject(write.key);
-    if (i === last) return link.connection.request(subject, payload, { timeout, headers: headers as never });
+    if (i === last) return link.request(subject, payload, { timeout, headers });
     link.connection.publish(subject, payload, { headers });
   }
   throw new RangeError('there must be at least one write');

@@ -1,3 +1,4 @@
+import { Abort, type Aborting } from '../../core/abort';
 import { backoff } from '../../core/backoff';
 import { type Clock, sleep } from '../../core/clock';
 import { BackendUnavailableError, SemaphoreError } from '../../errors';
@@ -18,7 +19,7 @@ export const AGAIN = Symbol('again');
 /** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
 export class Session {
   readonly counts: WriteCounts = { unanswered: 0, resolved: 0 };
-  private readonly closing = new AbortController();
+  private readonly closing = new Abort();
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;
   private advisory: Subscription | undefined;
@@ -34,7 +35,7 @@ export class Session {
   ) {}
 
   get closed(): boolean {
-    return this.closing.signal.aborted || this.link.connection.isClosed();
+    return this.closing.aborted || this.link.connection.isClosed();
   }
 
   /** @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError */
@@ -62,18 +63,19 @@ export class Session {
     deadline: Deadline,
     attempt: (bucket: OpenBucket | undefined) => Promise<T | typeof AGAIN>,
   ): Promise<T> {
-    for (const pause of backoff(5, 1_000)) {
+    let pauses: Iterator<number, never> | undefined;
+    for (;;) {
       const interrupt = this.interruptOf(deadline);
-      const bucket = await this.available(deadline, interrupt);
+      const bucket = this.readyFor(deadline) ?? (await this.available(deadline, interrupt));
       try {
         const answer = await attempt(bucket);
         if (answer !== AGAIN) return answer;
       } catch (error) {
         this.considerFailure(error, doing, deadline);
       }
-      await sleep(this.clock, deadline.clip(pause), interrupt);
+      pauses ??= backoff(5, 1_000);
+      await sleep(this.clock, deadline.clip(pauses.next().value), interrupt);
     }
-    throw new Error('unreachable');
   }
 
   /** After a reconnect: the bucket may have been replaced while nobody could tell us. */
@@ -87,15 +89,19 @@ export class Session {
     }
   }
 
+  /** The open bucket, where nothing has to be waited for; almost always. */
+  private readyFor(deadline: Deadline): OpenBucket | undefined {
+    return this.link.isUp && !this.closing.aborted && !deadline.passed ? this.bucket : undefined;
+  }
+
   /** Waits for the connection and an open bucket. Returns early when `interrupt` aborts meanwhile. */
   private async available(
     deadline: Deadline,
-    interrupt: AbortSignal | undefined,
+    interrupt: Aborting | undefined,
   ): Promise<OpenBucket | undefined> {
     for (const pause of backoff(50, 1_000)) {
       const trouble = this.link.trouble();
-      if (this.closing.signal.aborted)
-        throw new BackendUnavailableError('the store was closed before it was done');
+      if (this.closing.aborted) throw new BackendUnavailableError('the store was closed before it was done');
       if (this.closed) throw toPublicError(trouble, 'waiting for the server');
       deadline.check(trouble);
       if (this.link.isUp) {
@@ -114,7 +120,7 @@ export class Session {
   }
 
   /** Being abandoned cuts a wait short once; what is left to do then is waited for. */
-  private interruptOf({ abandon }: Deadline): AbortSignal | undefined {
+  private interruptOf({ abandon }: Deadline): Aborting | undefined {
     return abandon?.aborted === true ? undefined : abandon;
   }
 
@@ -132,6 +138,11 @@ export class Session {
   private async openNow(): Promise<OpenBucket> {
     this.advisory ??= this.link.subscribe(this.names.deletedAdvisory, () => this.reset());
     const bucket = await this.opener.open();
+    try {
+      this.link.checkSubscriptions();
+    } catch (error) {
+      throw toPublicError(error, `listening to the bucket "${this.names.bucket}"`);
+    }
     this.adopt(bucket.created);
     this.bucket = bucket;
     return bucket;

@@ -18,6 +18,8 @@ export class BucketNames {
   readonly stream: string;
   readonly apiDirectGet: string;
   readonly apiMessageGet: string;
+  readonly apiInfo = '$JS.API.INFO';
+  readonly apiCreate: string;
   readonly deletedAdvisory: string;
   private readonly prefix: string;
   private readonly eventPrefix: string;
@@ -28,6 +30,7 @@ export class BucketNames {
     this.eventPrefix = `$SEMAPHORE.${bucket}.`;
     this.apiDirectGet = `$JS.API.DIRECT.GET.${this.stream}`;
     this.apiMessageGet = `$JS.API.STREAM.MSG.GET.${this.stream}`;
+    this.apiCreate = `$JS.API.STREAM.CREATE.${this.stream}`;
     this.deletedAdvisory = `$JS.EVENT.ADVISORY.STREAM.DELETED.${this.stream}`;
   }
 
