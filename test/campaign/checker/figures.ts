@@ -26,7 +26,7 @@ export interface Figures {
   readonly safetyFinds: number;
   /** From the kill of a holder to the next grant of its slot to somebody who waited already; ms. */
   readonly takeover: Spread | undefined;
-  /** From the return of a server, or the death of a leader, to the end of the longest span without a claim; ms. */
+  /** From the return of a server, or the death of a leader, to the end of the longest span without a claim that began before the return; ms. */
   readonly recovery: Readonly<Record<string, Spread>>;
   /** Highest number of slots taken at once, by name, of how many. */
   readonly peak: Readonly<Record<string, string>>;
@@ -85,7 +85,10 @@ function recoveries({ faults, until }: History, { holds }: StreamStory): Record<
     const during = claims.filter((at) => at > line.at - 500 && at < end + RECOVERY_AT_MOST_MS);
     let longest = { ms: 0, to: back };
     for (const [i, to] of during.entries()) {
-      const ms = to - (during[i - 1] ?? to);
+      const from = during[i - 1] ?? to;
+      // What begins later is the doing of something else.
+      if (from > end) break;
+      const ms = to - from;
       if (ms > longest.ms) longest = { ms, to };
     }
     times.set(line.kind, [...(times.get(line.kind) ?? []), Math.max(0, longest.to - back)]);
