@@ -26,7 +26,10 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
       to: 'return sentAt + ttl + 1e9;',
     },
   ],
-  /** A renewal counts whenever its answer comes; until then the permit does not count as held. */
+  /**
+   * A renewal counts whenever its answer comes; until then the permit does not count as held. A single server seldom
+   * undoes a renewal that it has answered, a cluster often: take three servers.
+   */
   'late-renewal': [
     {
       file: 'core/lease.ts',

@@ -75,7 +75,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
   }
   await arena.finish();
   await recorder.fill();
-  await writeWhatIsLeft(arena);
+  // Cut short, it ends while holds of processes just killed still have to run out.
+  if (!stopped) await writeWhatIsLeft(arena);
   const verdict = check(readHistory(folder));
   writeFileSync(files.report(folder), JSON.stringify(verdict, null, 2));
   return verdict;
