@@ -14,8 +14,9 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'conditional-release': [
     {
       file: 'core/lease.ts',
-      from: '.commit([{ key, expected: revision, value: null }], { until }),',
-      to: `.commit([{ key, expected: (await this.context.store.read([key]))[0]?.revision ?? revision, value: null }], { until }),`,
+      from: 'this.context.store.commit([{ key, expected: revision, value: null }], { until }),',
+      to: `this.context.store.read([key]).then(([there]) => this.context.store.commit(
+        [{ key, expected: there?.revision ?? revision, value: null }], { until })),`,
     },
   ],
   /** A holder believes on after its lease has run out. */

@@ -1,14 +1,21 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { BREAKS, brokenCopy } from '../campaign/broken';
 
+// Within the repository, so that the copy finds the packages that it needs.
+const SCRATCH = join(__dirname, '..', '..', '.cache', 'faults');
+
 describe('a protection that a campaign can take out', () => {
-  it.each(Object.keys(BREAKS))('is where it is looked for: %s', (name) => {
-    const folder = mkdtempSync(join(tmpdir(), 'broken-'));
+  it.each(Object.keys(BREAKS))('is where it is looked for, and what is left runs: %s', (name) => {
+    mkdirSync(SCRATCH, { recursive: true });
+    const folder = mkdtempSync(join(SCRATCH, 'broken-'));
     try {
-      expect(brokenCopy(name, join(folder, 'src'))).toBe(join(folder, 'src'));
+      const library = brokenCopy(name, join(folder, 'src'));
+      const load = `console.log(typeof require(${JSON.stringify(join(library, 'index.ts'))}).NatsDispatcher)`;
+      const said = execFileSync(process.execPath, ['--import', 'tsx', '-e', load], { encoding: 'utf8' });
+      expect(said.trim()).toBe('function');
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
