@@ -118,6 +118,15 @@ const stopped = (client: string, from: number, to: number): FaultLine[] => [
 
 /** Tales with nothing wrong in them, some of which look as if there were. */
 const innocent: Record<string, () => Tale> = {
+  'a slot passed on within a process': () => {
+    const tale = new Tale().grant(10, 'a');
+    const ask = tale.ask(12);
+    tale.client({ t: 'release', at: 20, permit: 'a' });
+    const revision = tale.claim(21, 'b', 'c0', 0, { after: 'a' });
+    tale.client({ t: 'released', at: 22, permit: 'a', code: 'ok' });
+    const grant = { t: 'grant', at: 22, ask, permit: 'b', name: 'one', slots: [0], remaining: 900 } as const;
+    return tale.client({ ...grant, token: String(revision) }).release(100, 'b');
+  },
   'one after the other': () =>
     new Tale().grant(10, 'a').release(100, 'a').grant(110, 'b', 'c1').release(200, 'b', 'c1'),
 
@@ -272,6 +281,49 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
         const tale = new Tale().grant(10, 'a').release(20, 'a');
         tale.claim(30, 'a', 'c0', 0, { token: 102 });
         tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      // Another process takes over what was released, without its being given back.
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        tale.client({ t: 'release', at: 20, permit: 'a' });
+        tale.claim(21, 'b', 'c1', 0, { after: 'a' });
+        tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        tale.claim(30, 'b', 'c0', 0, { after: 'a' });
+        tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'held twice',
+      // It is passed on before whoever had it has stopped believing.
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        const ask = tale.ask(12);
+        const revision = tale.claim(20, 'b', 'c0', 0, { after: 'a' });
+        const grant = {
+          t: 'grant',
+          at: 21,
+          ask,
+          permit: 'b',
+          name: 'one',
+          slots: [0],
+          remaining: 900,
+        } as const;
+        tale.client({ ...grant, token: String(revision) });
+        tale.client({ t: 'release', at: 500, permit: 'a' });
+        tale.client({ t: 'release', at: 600, permit: 'b' });
+        tale.free(601);
         return tale;
       },
     ],

@@ -16,7 +16,7 @@ export interface Hold {
   readonly from: number;
   /** By then it had gone; undefined: it is still there. */
   to: number | undefined;
-  /** How it went: the marker, or `unknown` if that was not recorded. */
+  /** How it went: the marker, `passed on`, or `unknown` if that was not recorded. */
   endedBy: string | undefined;
 }
 
@@ -46,6 +46,7 @@ interface Fields {
   readonly holder: string;
   readonly ttl: number;
   readonly token?: number;
+  readonly after?: string;
   readonly slots?: number;
 }
 
@@ -81,7 +82,7 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     const hold = next(line, fields, before, unbroken, name, slot, story.violations);
     if (before?.hold !== undefined && before.hold !== hold) {
       before.hold.to = line.storedAt;
-      before.hold.endedBy = unbroken ? line.marker : 'unknown';
+      before.hold.endedBy = !unbroken ? 'unknown' : fields === undefined ? line.marker : 'passed on';
     }
     if (hold !== undefined && hold !== before?.hold) story.holds.push(hold);
     const now = (taken.get(name) ?? 0) + (hold === undefined ? 0 : 1) - (before?.hold === undefined ? 0 : 1);
@@ -109,13 +110,15 @@ function next(
   violations: Violation[],
 ): Hold | undefined {
   if (fields === undefined) return undefined;
-  const { permit, holder, ttl, token } = fields;
+  const { permit, holder, ttl, token, after } = fields;
   const renewal = token !== undefined;
   const there = before?.hold;
   if (there?.permit === permit && renewal) return there;
-  const replaces = unbroken && there !== undefined;
-  if (replaces || (renewal && unbroken)) {
-    const deed = renewal ? 'renews' : 'claims';
+  // A process may pass a slot on among its own; whether the one before had stopped believing, others judge.
+  const passedOn = after !== undefined && there?.permit === after && there.holder === holder && !renewal;
+  const replaces = unbroken && there !== undefined && !passedOn;
+  if (replaces || (renewal && unbroken) || (after !== undefined && unbroken && !passedOn)) {
+    const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;
     violations.push({
       kind: 'written over',
       at: line.storedAt,
