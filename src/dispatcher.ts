@@ -25,6 +25,7 @@ import {
   checkTtl,
 } from './options';
 import type { Permit } from './permit';
+import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import type { SlotSettings } from './slot-lock';
 import { type PrimitiveSummary, type SlotKind, summaryOf } from './status';
@@ -125,7 +126,11 @@ export abstract class StoreDispatcher implements Dispatcher {
   }
 
   mutex(name: string, options: MutexOptions = {}): Mutex {
-    return createMutex(this.#settings('mutex', name, options));
+    const reentrant = checkBoolean('reentrant', options.reentrant, false);
+    return createMutex(
+      this.#settings('mutex', name, options),
+      reentrant ? new Reentrancy(this.#context, name) : undefined,
+    );
   }
 
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {

@@ -66,7 +66,21 @@ export interface SemaphoreOptions {
 }
 
 /** Settings of a mutex. */
-export type MutexOptions = Pick<SemaphoreOptions, 'ttl' | 'fair'>;
+export interface MutexOptions extends Pick<SemaphoreOptions, 'ttl' | 'fair'> {
+  /**
+   * Whether code that holds the mutex may lock it again. Default false: that waits for itself. The mutex is released when each
+   * lock of it was. Who holds it is told by the asynchronous context (`AsyncLocalStorage`), on this dispatcher, by all
+   * handles of that name which say `reentrant`:
+   * - `lock(timeout, work)` lets in what `work` calls, and only that: two functions that `work` runs side by side both get in.
+   * - `lock()`, `acquire()` and `tryAcquire()` let in what comes after them in the calling function. That includes the caller
+   *   of an async function that locks before its first `await`, also if it does not await it: start such tasks with the form
+   *   above, or they may let each other in.
+   *
+   * Locking again never waits and ignores `ttl`, `autoRenew` and `metadata`; the permit has the `id`, `fencingToken` and
+   * `signal` of the first. Once a hold was lost, locking acquires anew. `acquireAll` never takes part.
+   */
+  reentrant?: boolean;
+}
 
 /** Settings of one acquire. */
 export interface LockOptions {
