@@ -4,9 +4,12 @@ import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
 import type { FeedCounts } from './core/feed';
+import { Latches } from './core/latches';
+import { encodeName } from './core/name';
 import { Board } from './core/board';
 import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
+import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
 import {
@@ -22,13 +25,14 @@ import {
   checkLimitPolicy,
   checkSafetyMargin,
   checkSlots,
+  checkTotal,
   checkTtl,
 } from './options';
 import type { Permit } from './permit';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import type { SlotSettings } from './slot-lock';
-import { type PrimitiveSummary, type SlotKind, summaryOf } from './status';
+import { type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -65,6 +69,14 @@ export interface Dispatcher extends AsyncDisposable {
    */
   mutex(name: string, options?: MutexOptions): Mutex;
   /**
+   * A latch of that name. Needs no server: nothing happens before it is used.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @param count what it counts down from: 1 to 1,000,000,000. Stored by the first `countDown` if none is; a stored one that
+   *   began at another number is a {@link LimitConflictError} at first use. Default: as {@link CountDownLatch.trySetCount} says
+   * @throws RangeError, TypeError for bad arguments
+   */
+  latch(name: string, count?: number): CountDownLatch;
+  /**
    * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. Nothing is held while it waits, so there
    * is no order to follow and no deadlock. Needs nats-server 2.12.
    * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
@@ -91,6 +103,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
   readonly #engines: Engines;
+  readonly #latches: Latches;
   readonly #fair: boolean;
   #closing: Promise<void> | undefined;
 
@@ -107,6 +120,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       background: new Background(),
     };
     this.#engines = new Engines(this.#context);
+    this.#latches = new Latches(this.#context);
   }
 
   /** @internal */
@@ -133,6 +147,19 @@ export abstract class StoreDispatcher implements Dispatcher {
     );
   }
 
+  latch(name: string, count?: number): CountDownLatch {
+    const total = count === undefined ? undefined : checkTotal(count);
+    encodeName(name);
+    return createLatch({
+      name,
+      total,
+      engine: () => {
+        this.#checkOpen();
+        return this.#latches.get(name);
+      },
+    });
+  }
+
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
     this.#checkOpen();
     return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl);
@@ -153,10 +180,13 @@ export abstract class StoreDispatcher implements Dispatcher {
       boards.set(prefix, known);
       known.board.apply(entry, askedAt);
     }
-    return [...boards.values()]
+    const slots = [...boards.values()]
       .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
-      .map(({ kind, name, board }) => summaryOf(kind, name, board))
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1));
+      .map(({ kind, name, board }) => summaryOf(kind, name, board));
+    const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
+    return [...slots, ...latches].sort((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1,
+    );
   }
 
   close(): Promise<void> {
@@ -197,6 +227,7 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
+    this.#latches.close();
     const closed = this.#engines.close();
     const done = new Abort();
     await Promise.race([

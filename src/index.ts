@@ -12,12 +12,14 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
+export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
 export type { Mutex } from './mutex';
 export type {
   AcquireOptions,
   ConnectOptions,
   DispatcherOptions,
+  LatchWaitOptions,
   LimitPolicy,
   LockOptions,
   MutexOptions,
@@ -28,6 +30,7 @@ export type { Semaphore } from './semaphore';
 export type { Watchable } from './slot-lock';
 export type {
   HolderStatus,
+  LatchStatus,
   MutexStatus,
   PrimitiveSummary,
   SemaphoreStatus,

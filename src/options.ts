@@ -82,6 +82,14 @@ export interface MutexOptions extends Pick<SemaphoreOptions, 'ttl' | 'fair'> {
   reentrant?: boolean;
 }
 
+/** Settings of one wait for a latch. */
+export interface LatchWaitOptions {
+  /** How long to wait, in ms. 0: only look. Default: for ever. */
+  timeout?: number;
+  /** Ends the wait: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
 /** Settings of one acquire. */
 export interface LockOptions {
   /** How long to wait, in ms. 0: take what is free now, do not wait. Default: for ever. */
@@ -103,6 +111,7 @@ export interface AcquireOptions extends LockOptions {
 }
 
 export const DEFAULT_TTL_MS = 30_000;
+const MOST_COUNT = 1_000_000_000;
 const LEAST_TTL_MS = 1_000;
 const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
@@ -126,6 +135,11 @@ export function checkSlots(slots: unknown): number {
 /** @param most and what that is */
 export function checkCount(count: unknown, most = MOST_AT_ONCE, what?: string): number {
   return wholeNumber('count', count, 1, most, what);
+}
+
+/** What a latch counts down from, or by. */
+export function checkTotal(count: unknown): number {
+  return wholeNumber('count', count, 1, MOST_COUNT);
 }
 
 export function checkDelta(delta: unknown): number {

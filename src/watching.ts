@@ -1,8 +1,13 @@
-import type { Engine } from './core/engine';
+/** What can be watched: an engine. */
+interface Watched {
+  readonly live: boolean;
+  observe(callback: (failure?: Error) => void): () => void;
+  checkOpen(): void;
+}
 
 /** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
 export async function* changes<T>(
-  engine: Engine,
+  engine: Watched,
   signal: AbortSignal | undefined,
   read: () => T,
 ): AsyncGenerator<T> {
