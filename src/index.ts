@@ -7,6 +7,7 @@ export {
   CorruptEntryError,
   DispatcherClosedError,
   LimitConflictError,
+  LockConflictError,
   PermissionDeniedError,
   PermitLostError,
   SemaphoreError,
@@ -14,6 +15,17 @@ export {
 } from './errors';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
+export {
+  type ListedLock,
+  type LockBackend,
+  type LockManager,
+  type LockManagerOptions,
+  createLock,
+  getDefaultLockManager,
+  getLock,
+  getOrCreateLock,
+  lockContext,
+} from './locks';
 export type { Mutex } from './mutex';
 export type {
   AcquireOptions,

@@ -1,4 +1,4 @@
-import { type Lock, runAndRelease } from './lock';
+import type { Lock } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount } from './options';
 import type { Permit } from './permit';
 import type { Reentrancy } from './reentrancy';
@@ -35,25 +35,23 @@ class ReentrantMutex extends SlotMutex {
   }
 
   protected override async take(options: LockOptions): Promise<Permit> {
-    return this.again(options) ?? this.reentrancy.enter(() => super.take(options));
+    this.check(options);
+    return this.reentrancy.take(() => super.take(options));
   }
 
   protected override async takeFor<T>(
     options: LockOptions,
     work: (permit: Permit) => T | Promise<T>,
   ): Promise<T> {
-    const again = this.again(options);
-    if (again !== undefined) return runAndRelease(again, work);
-    const permit = await super.take(options);
-    return this.reentrancy.run(permit, (own) => runAndRelease(own, work));
+    this.check(options);
+    return this.reentrancy.takeFor(() => super.take(options), work);
   }
 
-  /** Options that could not be met are refused as if they counted. */
-  private again(options: LockOptions): Permit | undefined {
+  /** Options that could not be met are refused, also of who holds it already. */
+  private check(options: LockOptions): void {
     checkOne(options);
     wantOf(this.settings, options);
     patienceOf(options).signal?.throwIfAborted();
-    return this.reentrancy.again();
   }
 }
 

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { PermitLostError } from './errors';
+import { runAndRelease } from './lock';
 import { checkCount } from './options';
 import { type Permit, releaseQuietly } from './permit';
 
@@ -31,17 +32,29 @@ export class Reentrancy {
     private readonly name: string,
   ) {}
 
+  /** A permit for who goes on in this context. Has to be called before anything is awaited. */
+  take(acquire: () => Promise<Permit>): Promise<Permit> {
+    const again = this.again();
+    return again === undefined ? this.enter(acquire) : Promise.resolve(again);
+  }
+
+  /** Runs work with a permit, in a context that holds it, and releases it. */
+  async takeFor<T>(acquire: () => Promise<Permit>, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+    const again = this.again();
+    if (again !== undefined) return runAndRelease(again, work);
+    return this.run(await acquire(), (permit) => runAndRelease(permit, work));
+  }
+
   /** Locks again what this context holds; undefined if it holds nothing. */
-  again(): Permit | undefined {
+  private again(): Permit | undefined {
     const place = places.getStore()?.find((known) => this.isOurs(known));
     return typeof place?.state === 'object' && place.state.isHeld ? place.state.lock() : undefined;
   }
 
   /**
-   * Acquires for this context, from the caller's next step on: has to be called before anything is awaited. Whoever calls it
-   * again while it waits does not share it.
+   * Acquires for this context, from the caller's next step on. Whoever calls it again while it waits does not share it.
    */
-  async enter(acquire: () => Promise<Permit>): Promise<Permit> {
+  private async enter(acquire: () => Promise<Permit>): Promise<Permit> {
     const place = this.place('waiting');
     places.enterWith(this.listWith(place));
     try {
@@ -55,7 +68,7 @@ export class Reentrancy {
   }
 
   /** Runs work in a context of its own that holds the permit. */
-  run<T>(permit: Permit, work: (permit: Permit) => T): T {
+  private run<T>(permit: Permit, work: (permit: Permit) => T): T {
     const place = this.place('waiting');
     const shared = new SharedPermit(permit, () => (place.state = 'over'));
     place.state = shared;
