@@ -3,9 +3,12 @@ import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
+import type { Engine } from './core/engine';
 import type { FeedCounts } from './core/feed';
 import { Latches } from './core/latches';
 import { encodeName } from './core/name';
+import { Outage } from './core/outage';
+import { type DispatcherEvents, type EventName, Events } from './events';
 import { Board } from './core/board';
 import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
@@ -23,6 +26,7 @@ import {
   checkBucket,
   checkHolder,
   checkLimitPolicy,
+  checkOnUnavailable,
   checkSafetyMargin,
   checkSlots,
   checkTotal,
@@ -84,6 +88,10 @@ export interface Dispatcher extends AsyncDisposable {
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
   /** What exists in the bucket: every primitive with a stored limit, a holder or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
+  /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
+  on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;
+  /** Whether permits are granted within this process only, at this moment: see {@link DispatcherOptions.onUnavailable}. */
+  readonly isDegraded: boolean;
   /**
    * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
    * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
@@ -105,6 +113,8 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #engines: Engines;
   readonly #latches: Latches;
   readonly #fair: boolean;
+  readonly #events = new Events();
+  readonly #outage: Outage | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
@@ -121,6 +131,15 @@ export abstract class StoreDispatcher implements Dispatcher {
     };
     this.#engines = new Engines(this.#context);
     this.#latches = new Latches(this.#context);
+    if (checkOnUnavailable(options.onUnavailable) === 'local') this.#outage = this.#followOutages();
+  }
+
+  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  get isDegraded(): boolean {
+    return this.#outage?.isOn === true;
   }
 
   /** @internal */
@@ -206,6 +225,11 @@ export abstract class StoreDispatcher implements Dispatcher {
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
     const { safetyMargin } = this.#context;
     checkSafetyMargin(safetyMargin, ttl);
+    const engine = (): Engine => {
+      this.#checkOpen();
+      return this.#engines.get(keys, name);
+    };
+    const outage = this.#outage;
     return {
       name,
       kind,
@@ -214,11 +238,20 @@ export abstract class StoreDispatcher implements Dispatcher {
       fair: checkBoolean('fair', options.fair, this.#fair),
       limitPolicy: 'error',
       safetyMargin,
-      engine: () => {
-        this.#checkOpen();
-        return this.#engines.get(keys, name);
-      },
+      engine,
+      acquire: outage && ((want, patience) => outage.acquire(keys, engine, want, patience)),
     };
+  }
+
+  #followOutages(): Outage {
+    return new Outage(this.#context, {
+      degraded: (cause) => {
+        if (this.#events.tell('degraded', { cause })) return;
+        const message = `permits are granted within this process only: ${cause.message}`;
+        process.emitWarning(message, 'NatsSemaphoreWarning');
+      },
+      restored: (afterMs) => this.#events.tell('restored', { afterMs }),
+    });
   }
 
   #checkOpen(): void {
@@ -228,7 +261,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
     this.#latches.close();
-    const closed = this.#engines.close();
+    const closed = Promise.all([this.#outage?.close(), this.#engines.close()]);
     const done = new Abort();
     await Promise.race([
       closed.then(() => background.settled()),
@@ -295,9 +328,21 @@ class OwningDispatcher extends NatsDispatcher {
       fair,
       safetyMargin,
       allowBucketUpdate,
+      onUnavailable,
       ...client
     } = options;
-    const own = { bucket, storage, replicas, placement, holder, ttl, fair, safetyMargin, allowBucketUpdate };
+    const own = {
+      bucket,
+      storage,
+      replicas,
+      placement,
+      holder,
+      ttl,
+      fair,
+      safetyMargin,
+      allowBucketUpdate,
+      onUnavailable,
+    };
     const connection = await openConnection(client);
     try {
       return new OwningDispatcher(connection, own);

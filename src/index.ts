@@ -13,6 +13,7 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
+export type { DispatcherEvents } from './events';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
 export {

@@ -3,6 +3,7 @@ import { sleep, systemClock } from './core/clock';
 import { newId } from './core/id';
 import { encodeName } from './core/name';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
+import { type DispatcherEvents, type EventName, Events } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
 import type { Lock } from './lock';
 import {
@@ -39,7 +40,8 @@ export interface ListedLock {
  */
 export class LockManager {
   readonly #known = new Map<string, ListedLock & { readonly options: Required<MutexOptions> }>();
-  #backends = new Backends({});
+  readonly #events = new Events();
+  #backends = new Backends({}, this.#events);
 
   /**
    * The lock of that name, made if there is none.
@@ -91,11 +93,16 @@ export class LockManager {
     this.#backends.configure(options);
   }
 
+  /** Calls back whenever something happens to the connection's dispatcher; see {@link DispatcherEvents}. Returns how to stop that. */
+  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
   /** Releases and forgets all locks, and disconnects. Locks handed out before are closed; new ones can be made. Safe to call twice. */
   async close(): Promise<void> {
     const closing = this.#backends;
     this.#known.clear();
-    this.#backends = new Backends(closing.options);
+    this.#backends = new Backends(closing.options, this.#events);
     await closing.close();
   }
 }
@@ -106,7 +113,10 @@ class Backends {
   #nats: Promise<NatsDispatcher> | undefined;
   #closed = false;
 
-  constructor(public options: LockManagerOptions) {}
+  constructor(
+    public options: LockManagerOptions,
+    private readonly events: Events,
+  ) {}
 
   configure(options: LockManagerOptions): void {
     if (this.#nats !== undefined)
@@ -154,8 +164,13 @@ class Backends {
   async #connect(): Promise<NatsDispatcher> {
     const { connection, ...options } = this.options;
     try {
-      if (connection !== undefined) return new NatsDispatcher(connection, options);
-      return await NatsDispatcher.connect(options);
+      const dispatcher =
+        connection === undefined
+          ? await NatsDispatcher.connect(options)
+          : new NatsDispatcher(connection, options);
+      dispatcher.on('degraded', (detail) => this.events.tell('degraded', detail));
+      dispatcher.on('restored', (detail) => this.events.tell('restored', detail));
+      return dispatcher;
     } catch (error) {
       this.#nats = undefined;
       throw error;

@@ -32,6 +32,21 @@ export interface DispatcherOptions {
   safetyMargin?: number;
   /** Default for {@link SemaphoreOptions.fair}. */
   fair?: boolean;
+  /**
+   * What becomes of an acquire while the server is out of reach. `"reject"` (default): it waits, and fails with a
+   * {@link BackendUnavailableError} when its timeout ends. `"local"`: permits of semaphores and mutexes are then granted within
+   * this process, by the same limits. **That gives up mutual exclusion between processes**: of N slots each process may grant
+   * N, beside those held on the server.
+   *
+   * It begins, with the event `degraded`, when somebody has waited for 3 s with the server out of reach, or would have been
+   * refused for that reason; and ends, with `restored`, as soon as the server answers. Then those who wait locally move over.
+   * Local permits run on to their end, so at that moment N local ones of each process may be held beside N of the server's.
+   * Their fencing tokens are lower than any of the server's: a resource that has seen one of those refuses them.
+   *
+   * The limit is the last one known, or the one in the code. `status` and whatever else looks at the server fails as
+   * otherwise; `acquireAll` and latches know no local side.
+   */
+  onUnavailable?: 'reject' | 'local';
   /** Whether an existing bucket whose settings do not fit may be changed in place. Default false: it is an error. */
   allowBucketUpdate?: boolean;
 }
@@ -159,6 +174,12 @@ export function checkLimitPolicy(policy: unknown): LimitPolicy {
     throw new RangeError(`limitPolicy must be "error", "adopt" or "set", got ${show(policy)}`);
   }
   return policy;
+}
+
+export function checkOnUnavailable(value: unknown): 'reject' | 'local' {
+  if (value === undefined) return 'reject';
+  if (value === 'reject' || value === 'local') return value;
+  throw new RangeError(`onUnavailable must be "reject" or "local", got ${show(value)}`);
 }
 
 export function checkTtl(ttl: unknown): number {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { connect } from '@nats-io/transport-node';
 import { NatsDispatcher, createLock, getDefaultLockManager, getOrCreateLock, lockContext } from '../../src';
 import { TestServer } from '../../src/testing';
+import { eventually } from '../support/eventually';
 
 const manager = getDefaultLockManager();
 const before = process.env.NATS_URL;
@@ -64,6 +65,25 @@ describe('locks by name, on NATS', () => {
     await expect(lock.lock(300)).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
     await server.restart();
     await (await lock.lock(10_000)).release();
+  });
+
+  it('go on within the program while the server is away, if told to', async () => {
+    const told: string[] = [];
+    manager.configure({ onUnavailable: 'local' });
+    const stop = [
+      manager.on('degraded', () => told.push('degraded')),
+      manager.on('restored', () => told.push('restored')),
+    ];
+    const lock = getOrCreateLock('config', 'nats');
+    await (await lock.lock(5_000)).release();
+    await server.kill();
+    const permit = await lock.lock(10_000);
+    expect(await lock.tryAcquire()).toBeNull();
+    expect(told).toEqual(['degraded']);
+    await server.restart();
+    await eventually(() => expect(told).toEqual(['degraded', 'restored']), 20_000);
+    expect(await permit.release()).toBe(true);
+    for (const end of stop) end();
   });
 
   it('use the connection and the bucket they are told to', async () => {

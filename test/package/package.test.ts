@@ -51,6 +51,7 @@ describe('the tarball', () => {
        "CountDownLatch",
        "Dispatcher",
        "DispatcherClosedError",
+       "DispatcherEvents",
        "DispatcherOptions",
        "HolderStatus",
        "LatchStatus",
