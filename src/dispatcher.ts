@@ -3,10 +3,16 @@ import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
+import type { Engine } from './core/engine';
 import type { FeedCounts } from './core/feed';
+import { Latches } from './core/latches';
+import { encodeName } from './core/name';
+import { Outage } from './core/outage';
+import { type DispatcherEvents, type EventName, Events } from './events';
 import { Board } from './core/board';
 import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
+import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
 import {
@@ -20,14 +26,17 @@ import {
   checkBucket,
   checkHolder,
   checkLimitPolicy,
+  checkOnUnavailable,
   checkSafetyMargin,
   checkSlots,
+  checkTotal,
   checkTtl,
 } from './options';
 import type { Permit } from './permit';
+import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import type { SlotSettings } from './slot-lock';
-import { type PrimitiveSummary, type SlotKind, summaryOf } from './status';
+import { type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -64,6 +73,14 @@ export interface Dispatcher extends AsyncDisposable {
    */
   mutex(name: string, options?: MutexOptions): Mutex;
   /**
+   * A latch of that name. Needs no server: nothing happens before it is used.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @param count what it counts down from: 1 to 1,000,000,000. Stored by the first `countDown` if none is; a stored one that
+   *   began at another number is a {@link LimitConflictError} at first use. Default: as {@link CountDownLatch.trySetCount} says
+   * @throws RangeError, TypeError for bad arguments
+   */
+  latch(name: string, count?: number): CountDownLatch;
+  /**
    * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. Nothing is held while it waits, so there
    * is no order to follow and no deadlock. Needs nats-server 2.12.
    * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
@@ -71,6 +88,10 @@ export interface Dispatcher extends AsyncDisposable {
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
   /** What exists in the bucket: every primitive with a stored limit, a holder or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
+  /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
+  on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;
+  /** Whether permits are granted within this process only, at this moment: see {@link DispatcherOptions.onUnavailable}. */
+  readonly isDegraded: boolean;
   /**
    * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
    * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
@@ -92,7 +113,10 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
   readonly #engines: Engines;
+  readonly #latches: Latches;
   readonly #fair: boolean;
+  readonly #events = new Events();
+  readonly #outage: Outage | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
@@ -108,6 +132,16 @@ export abstract class StoreDispatcher implements Dispatcher {
       background: new Background(),
     };
     this.#engines = new Engines(this.#context);
+    this.#latches = new Latches(this.#context);
+    if (checkOnUnavailable(options.onUnavailable) === 'local') this.#outage = this.#followOutages();
+  }
+
+  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  get isDegraded(): boolean {
+    return this.#outage?.isOn === true;
   }
 
   /** @internal */
@@ -128,7 +162,24 @@ export abstract class StoreDispatcher implements Dispatcher {
   }
 
   mutex(name: string, options: MutexOptions = {}): Mutex {
-    return createMutex(this.#settings('mutex', name, options));
+    const reentrant = checkBoolean('reentrant', options.reentrant, false);
+    return createMutex(
+      this.#settings('mutex', name, options),
+      reentrant ? new Reentrancy(this.#context, name) : undefined,
+    );
+  }
+
+  latch(name: string, count?: number): CountDownLatch {
+    const total = count === undefined ? undefined : checkTotal(count);
+    encodeName(name);
+    return createLatch({
+      name,
+      total,
+      engine: () => {
+        this.#checkOpen();
+        return this.#latches.get(name);
+      },
+    });
   }
 
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
@@ -151,10 +202,13 @@ export abstract class StoreDispatcher implements Dispatcher {
       boards.set(prefix, known);
       known.board.apply(entry, askedAt);
     }
-    return [...boards.values()]
+    const slots = [...boards.values()]
       .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
-      .map(({ kind, name, board }) => summaryOf(kind, name, board))
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1));
+      .map(({ kind, name, board }) => summaryOf(kind, name, board));
+    const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
+    return [...slots, ...latches].sort((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1,
+    );
   }
 
   close(): Promise<void> {
@@ -174,6 +228,11 @@ export abstract class StoreDispatcher implements Dispatcher {
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
     const { safetyMargin } = this.#context;
     checkSafetyMargin(safetyMargin, ttl);
+    const engine = (): Engine => {
+      this.#checkOpen();
+      return this.#engines.get(keys, name);
+    };
+    const outage = this.#outage;
     return {
       name,
       kind,
@@ -182,11 +241,20 @@ export abstract class StoreDispatcher implements Dispatcher {
       fair: checkBoolean('fair', options.fair, this.#fair),
       limitPolicy: 'error',
       safetyMargin,
-      engine: () => {
-        this.#checkOpen();
-        return this.#engines.get(keys, name);
-      },
+      engine,
+      acquire: outage && ((want, patience) => outage.acquire(keys, engine, want, patience)),
     };
+  }
+
+  #followOutages(): Outage {
+    return new Outage(this.#context, {
+      degraded: (cause) => {
+        if (this.#events.tell('degraded', { cause })) return;
+        const message = `permits are granted within this process only: ${cause.message}`;
+        process.emitWarning(message, 'NatsSemaphoreWarning');
+      },
+      restored: (afterMs) => this.#events.tell('restored', { afterMs }),
+    });
   }
 
   #checkOpen(): void {
@@ -195,7 +263,8 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
-    const closed = this.#engines.close();
+    this.#latches.close();
+    const closed = Promise.all([this.#outage?.close(), this.#engines.close()]);
     const done = new Abort();
     await Promise.race([
       closed.then(() => background.settled()),
@@ -262,9 +331,21 @@ class OwningDispatcher extends NatsDispatcher {
       fair,
       safetyMargin,
       allowBucketUpdate,
+      onUnavailable,
       ...client
     } = options;
-    const own = { bucket, storage, replicas, placement, holder, ttl, fair, safetyMargin, allowBucketUpdate };
+    const own = {
+      bucket,
+      storage,
+      replicas,
+      placement,
+      holder,
+      ttl,
+      fair,
+      safetyMargin,
+      allowBucketUpdate,
+      onUnavailable,
+    };
     const connection = await openConnection(client);
     try {
       return new OwningDispatcher(connection, own);

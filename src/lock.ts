@@ -46,8 +46,8 @@ export abstract class LockHandle<Options extends LockOptions> implements Lock<Op
     if (work !== undefined && typeof work !== 'function') {
       throw new TypeError(`work must be a function, got ${typeof work}`);
     }
-    const permit = await this.take(toAcquireOptions(timeout));
-    return work === undefined ? permit : runAndRelease(permit, work);
+    const options: Options = toAcquireOptions(timeout);
+    return work === undefined ? this.take(options) : this.takeFor(options, work);
   }
 
   async acquire(options?: Options): Promise<Permit> {
@@ -62,6 +62,10 @@ export abstract class LockHandle<Options extends LockOptions> implements Lock<Op
   abstract isLocked(): Promise<boolean>;
 
   protected abstract take(options: Options): Promise<Permit>;
+
+  protected async takeFor<T>(options: Options, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+    return runAndRelease(await this.take(options), work);
+  }
 }
 
 export async function orNull(acquiring: Promise<Permit>): Promise<Permit | null> {
@@ -74,7 +78,7 @@ export async function orNull(acquiring: Promise<Permit>): Promise<Permit | null>
 }
 
 /** Runs work under a permit: the work's outcome wins, and its error carries that of a failed release. */
-async function runAndRelease<T>(permit: Permit, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+export async function runAndRelease<T>(permit: Permit, work: (permit: Permit) => T | Promise<T>): Promise<T> {
   let result: T;
   try {
     result = await work(permit);

@@ -1,4 +1,5 @@
 import type { Engine } from './core/engine';
+import type { Lease } from './core/lease';
 import { available } from './core/plan';
 import type { LimitPolicy, Patience, Want } from './core/waiter';
 import { LockHandle } from './lock';
@@ -30,6 +31,8 @@ export interface SlotSettings {
   readonly safetyMargin: number | undefined;
   /** The engine for this name, for one operation. */
   engine(): Engine;
+  /** How to acquire where that is not up to the engine alone. */
+  readonly acquire?: (want: Want, patience: Patience) => Promise<Lease>;
 }
 
 /** What operators do to a primitive, and see of it. */
@@ -105,7 +108,9 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   protected async takeSlots(want: Want, patience: Patience): Promise<Permit> {
-    return permitOf(await this.settings.engine().acquire(want, patience), this.settings.safetyMargin);
+    const { acquire, safetyMargin } = this.settings;
+    const lease = acquire?.(want, patience) ?? this.settings.engine().acquire(want, patience);
+    return permitOf(await lease, safetyMargin);
   }
 }
 

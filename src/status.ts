@@ -1,4 +1,5 @@
 import type { Board } from './core/board';
+import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
 import type { Hold } from './core/record';
@@ -51,16 +52,48 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
+/** A latch at one moment. */
+export interface LatchStatus {
+  readonly name: string;
+  readonly kind: 'latch';
+  /** What is left. If nothing is stored: the count in the code, or 0. */
+  readonly count: number;
+  /** What it counts down from; undefined if nothing is stored. */
+  readonly total: number | undefined;
+  /** Who has counted how much in this round, one for each process. Empty once it has reached zero. */
+  readonly counted: readonly { readonly holder: string; readonly count: number }[];
+  /** Entries that can not be read. What they may have counted does not count. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
 /** A primitive in a list. */
 export interface PrimitiveSummary {
   readonly name: string;
-  readonly kind: SlotKind;
-  /** The limit; undefined if none is stored. */
+  readonly kind: SlotKind | 'latch';
+  /** The limit; of a latch what it counts down from. Undefined if none is stored, or it can not be read. */
   readonly slots: number | undefined;
-  /** How many slots are taken. */
+  /** How many slots are taken; of a latch what is left. */
   readonly held: number;
-  /** How many wait with a ticket. */
+  /** How many wait with a ticket; of a latch always 0. */
   readonly waiting: number;
+}
+
+/** @param total in the code */
+export function latchStatusOf(name: string, board: LatchBoard, total: number | undefined): LatchStatus {
+  const stored = board.round?.ok === true ? board.round.record : undefined;
+  return {
+    name,
+    kind: 'latch',
+    count: Math.max(0, board.left ?? total ?? 0),
+    total: stored?.total,
+    counted: stored?.over === true ? [] : board.counted.map(({ holder, done }) => ({ holder, count: done })),
+    corrupt: board.corrupt.map(([key, reason]) => ({ key, reason })),
+  };
+}
+
+export function latchSummaryOf(name: string, board: LatchBoard): PrimitiveSummary {
+  const { count, kind, total } = latchStatusOf(name, board, undefined);
+  return { name, kind, slots: total, held: count, waiting: 0 };
 }
 
 /** @param limit to show where none is stored */

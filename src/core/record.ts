@@ -47,7 +47,7 @@ export interface Limit {
 export type Decoded<T> =
   { readonly ok: true; readonly record: T } | { readonly ok: false; readonly reason: string };
 
-export function encodeRecord(record: Hold | Ticket | Limit): string {
+export function encodeRecord(record: object): string {
   return JSON.stringify({ v: FORMAT_VERSION, ...record });
 }
 
@@ -91,7 +91,7 @@ function commonFault({ holder, since, ttl, token, meta }: Record<string, unknown
 }
 
 /** Parses a value and checks its version; `read` gives the record, or says in words what is wrong with it. */
-function decodeVersioned<T extends object>(
+export function decodeVersioned<T extends object>(
   value: string,
   read: (fields: Record<string, unknown>) => T | string,
 ): Decoded<T> {
@@ -115,7 +115,7 @@ function decodeVersioned<T extends object>(
   return typeof record === 'string' ? { ok: false, reason: record } : { ok: true, record };
 }
 
-function isWhole(value: unknown): value is number {
+export function isWhole(value: unknown): value is number {
   return Number.isSafeInteger(value);
 }
 
