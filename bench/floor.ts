@@ -13,6 +13,7 @@ const HOLD = JSON.stringify({
 export class RawSlot {
   private sequence = 0;
   private readonly subject: string;
+  private readonly announced: string;
 
   constructor(
     private readonly connection: NatsConnection,
@@ -20,26 +21,43 @@ export class RawSlot {
     name: string,
   ) {
     this.subject = `$KV.${bucket}.sem.${name}.slot.0`;
+    this.announced = `$SEMAPHORE.${bucket}.sem.${name}.slot.0`;
   }
 
-  /** @param expected last sequence of the slot, where somebody else wrote it */
-  async claim(expected = this.sequence): Promise<void> {
-    await this.write(HOLD, expected, '30s');
+  async claim(): Promise<void> {
+    await this.write(HOLD, '30s');
   }
 
   async release(): Promise<void> {
-    await this.write('', this.sequence, '1s');
+    await this.write('', '1s');
   }
 
-  private async write(value: string, expected: number, ttl: string): Promise<void> {
+  /** Resolves once it listens; `next` then resolves when somebody's release marker is heard, and has claimed upon it. */
+  async onRelease(): Promise<{ readonly next: Promise<void> }> {
+    const next = new Promise<void>((resolve, reject) => {
+      this.connection.subscribe(this.announced, {
+        max: 1,
+        callback: (error, message) => {
+          if (error !== null) return reject(error);
+          this.sequence = Number(message.headers?.get('Nats-Sequence'));
+          this.claim().then(resolve, reject);
+        },
+      });
+    });
+    await this.connection.flush();
+    return { next };
+  }
+
+  private async write(value: string, ttl: string): Promise<void> {
     const h = headers();
-    h.set('Nats-Expected-Last-Subject-Sequence', String(expected));
+    h.set('Nats-Expected-Last-Subject-Sequence', String(this.sequence));
     h.set('Semaphore-Write', 'abcdefghijklmnop');
     h.set('Nats-TTL', ttl);
     if (value === '') h.set('KV-Operation', 'PURGE');
     const ack = await this.connection.request(this.subject, value, { headers: h, timeout: 5_000 });
     const { seq, error } = ack.json<{ seq?: number; error?: { description: string } }>();
-    if (seq === undefined) throw new Error(`the server refused a raw write: ${error?.description}`);
+    if (seq === undefined || error !== undefined)
+      throw new Error(`the server refused a raw write: ${error?.description}`);
     this.sequence = seq;
   }
 }

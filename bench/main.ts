@@ -1,103 +1,87 @@
 /**
- * The library beside the raw floor: the plain JetStream publishes that nobody can do without, with the same headers and
- * bytes, in one run on one server. Ratios count, not milliseconds. `npm run bench`.
+ * The library, redis-semaphore and the raw floor, side by side in one run: `npm run bench`. The floor is plain JetStream
+ * publishes of the same bytes. Times differ between machines; the ratios within one run are what counts.
+ *
+ *   npm run bench -- --only crowd,handover    some scenarios, by name; results and pictures stay as they are
+ *   npm run bench -- --quick                  a fifth of the repetitions; likewise
+ *   npm run bench -- --write                  writes them all the same, merged with those of other scenarios
+ *   npm run bench -- --draw                   draws the pictures again from bench/results.json
  */
-import { connect } from '@nats-io/transport-node';
-import { NatsDispatcher } from '../src';
-import { TestServer } from '../src/testing';
-import { RawSlot } from './floor';
-import { type Figures, sideBySide, timed } from './measure';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { barsPicture, latencyPicture } from './pictures';
+import { print, printVerdicts } from './report';
+import type { Section } from './result';
+import { scenarios } from './scenarios';
+import type { Scenario } from './scenarios/scenario';
+import { versions } from './versions';
+import { World } from './world';
 
-const BUCKET = 'BENCH';
+const RESULTS = join(__dirname, 'results.json');
+
+interface Results {
+  readonly versions: Readonly<Record<string, string>>;
+  readonly sections: readonly Section[];
+}
 
 async function main(): Promise<void> {
-  await using server = await TestServer.start();
-  await using first = await NatsDispatcher.connect({ servers: server.url, bucket: BUCKET });
-  await using second = await NatsDispatcher.connect({ servers: server.url, bucket: BUCKET });
-  await first.ready();
-  const raw = await connect({ servers: server.url });
-  try {
-    const rows: Record<string, Record<string, string>> = {};
-    const pair = new RawSlot(raw, BUCKET, 'raw');
-    const alone = first.semaphore('alone', 1);
-    const uncontended = await sideBySide(
-      {
-        library: () => timed(async () => (await alone.acquire()).release()),
-        floor: () => timed(() => pair.claim().then(() => pair.release())),
-      },
-      10,
-      200,
-    );
-    rows['acquire + release, nobody else'] = row(uncontended.library, uncontended.floor);
-
-    const fair = first.semaphore('fair', 1, { fair: true });
-    const queued = await sideBySide(
-      {
-        library: () => timed(async () => (await fair.acquire()).release()),
-        floor: () => timed(() => pair.claim().then(() => pair.release())),
-      },
-      10,
-      100,
-    );
-    rows['the same, fair'] = row(queued.library, queued.floor);
-
-    const [here, there] = [first.semaphore('shared', 1), second.semaphore('shared', 1)];
-    const handOver = await sideBySide(
-      {
-        library: async () => {
-          const held = await here.acquire();
-          const waiting = there.acquire();
-          await untilQuiet();
-          const start = performance.now();
-          void held.release();
-          const next = await waiting;
-          const took = performance.now() - start;
-          await next.release();
-          return took;
-        },
-        floor: () => rawHandOver(raw, pair),
-      },
-      10,
-      20,
-    );
-    rows['hand-over between connections'] = row(handOver.library, handOver.floor);
-    console.log(`nats-server at ${server.url}, one replica, file storage, Node ${process.version}`);
-    console.table(rows);
-  } finally {
-    await raw.close();
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      draw: { type: 'boolean', default: false },
+    },
+  });
+  if (values.draw) return draw(read().sections);
+  const chosen = choose(values.only);
+  const sections: Section[] = [];
+  await using world = new World(values.quick);
+  const measured = await versions(world);
+  if (world.redisMissing !== undefined) console.log(`Without redis-semaphore: ${world.redisMissing}`);
+  for (const scenario of chosen) {
+    const { name, title, note } = scenario;
+    const section = { scenario: name, title, note, rows: await scenario.run(world) };
+    sections.push(section);
+    print(section);
   }
+  printVerdicts(sections);
+  const whole = values.only === undefined && !values.quick;
+  if (!whole && !values.write) return;
+  const results = { versions: measured, sections: whole ? sections : merged(sections) };
+  writeFileSync(RESULTS, `${JSON.stringify(results, rounded, 2)}\n`);
+  draw(results.sections);
 }
 
-/** Release marker sent, announcement heard, slot claimed. */
-async function rawHandOver(raw: Awaited<ReturnType<typeof connect>>, slot: RawSlot): Promise<number> {
-  await slot.claim();
-  const heard = new Promise<void>((resolve) => {
-    raw.subscribe(`$SEMAPHORE.${BUCKET}.sem.raw.slot.0`, { max: 1, callback: () => resolve() });
+function choose(only: string | undefined): Scenario[] {
+  if (only === undefined) return scenarios.filter(({ onRequest }) => onRequest !== true);
+  return only.split(',').map((name) => {
+    const found = scenarios.find((scenario) => scenario.name === name);
+    if (found !== undefined) return found;
+    throw new Error(`no scenario "${name}"; there are ${scenarios.map((each) => each.name).join(', ')}`);
   });
-  await raw.flush();
-  await untilQuiet();
-  const took = await timed(async () => {
-    const released = slot.release();
-    await heard;
-    await released;
-    await slot.claim();
-  });
-  await slot.release();
-  return took;
 }
 
-/** Long enough for a waiter to have been refused and to listen; the floor pauses too, since idle machines answer later. */
-function untilQuiet(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 15));
+function merged(fresh: readonly Section[]): Section[] {
+  const all = new Map(read().sections.map((section) => [section.scenario, section]));
+  for (const section of fresh) all.set(section.scenario, section);
+  return scenarios.flatMap(({ name }) => all.get(name) ?? []);
 }
 
-function row(library: Figures, floor: Figures): Record<string, string> {
-  return {
-    'library p50 ms': library.p50.toFixed(3),
-    'floor p50 ms': floor.p50.toFixed(3),
-    'ratio p50': (library.p50 / floor.p50).toFixed(2),
-    'ratio p99': (library.p99 / floor.p99).toFixed(2),
-  };
+function read(): Results {
+  return JSON.parse(readFileSync(RESULTS, 'utf8')) as Results;
+}
+
+function draw(sections: readonly Section[]): void {
+  writeFileSync(join(__dirname, 'ratios.svg'), barsPicture(sections));
+  const latency = latencyPicture(sections);
+  if (latency !== undefined) writeFileSync(join(__dirname, 'latency.svg'), latency);
+}
+
+/** More digits than a measurement has would only make every run a change of every line. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 }
 
 void main();

@@ -41,7 +41,7 @@ import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
 import { NatsStore } from './store/nats/nats-store';
-import type { Store } from './store/store';
+import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** What the keys of each kind of primitive begin with, and the other way round. */
@@ -104,6 +104,8 @@ export interface Dispatcher extends AsyncDisposable {
 export interface Diagnostics {
   /** How often the safety net looked for missed changes, and how often it found one. Without faults: never. */
   readonly feed: Readonly<FeedCounts>;
+  /** How many writes went without answer, and of how many of those it was found out what became of them. */
+  readonly writes: Readonly<WriteCounts>;
 }
 
 /** A dispatcher over any store. The package exports only its two subclasses. */
@@ -144,7 +146,8 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   /** @internal */
   get diagnostics(): Diagnostics {
-    return { feed: this.#context.counts };
+    const { counts, store } = this.#context;
+    return { feed: counts, writes: store.counts ?? { unanswered: 0, resolved: 0 } };
   }
 
   async ready(): Promise<void> {

@@ -97,8 +97,8 @@ class LatchHandle implements CountDownLatch {
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<LatchStatus> {
     const signal = checkSignal(options.signal);
     const { name, total } = this.#settings;
-    const engine = this.#settings.engine();
-    const read = (): LatchStatus => latchStatusOf(name, engine.board, total);
-    return { [Symbol.asyncIterator]: () => changes(engine, signal, read) };
+    const engineOf = (): LatchEngine => this.#settings.engine();
+    const read = ({ board }: LatchEngine): LatchStatus => latchStatusOf(name, board, total);
+    return { [Symbol.asyncIterator]: () => changes(engineOf, signal, read) };
   }
 }

@@ -81,9 +81,16 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<Status> {
     const signal = checkSignal(options.signal);
     const { kind, name } = this.settings;
-    const engine = this.settings.engine();
-    const read = (): Status => statusOf(kind, name, engine.board, this.defaultLimit) as Status;
-    return { [Symbol.asyncIterator]: () => changes(engine, signal, read) };
+    this.settings.engine().checkOpen();
+    return {
+      [Symbol.asyncIterator]: () =>
+        changes(
+          // One that nobody uses may have been put away since.
+          () => this.settings.engine(),
+          signal,
+          ({ board }) => statusOf(kind, name, board, this.defaultLimit) as Status,
+        ),
+    };
   }
 
   async forceRelease(permitId: string): Promise<boolean> {

@@ -6,11 +6,12 @@ interface Watched {
 }
 
 /** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
-export async function* changes<T>(
-  engine: Watched,
+export async function* changes<T, E extends Watched>(
+  engineOf: () => E,
   signal: AbortSignal | undefined,
-  read: () => T,
+  read: (engine: E) => T,
 ): AsyncGenerator<T> {
+  const engine = engineOf();
   let fresh = engine.live;
   let failure: Error | undefined;
   let wake = (): void => undefined;
@@ -29,7 +30,7 @@ export async function* changes<T>(
       if (failure !== undefined) throw failure;
       if (fresh && engine.live) {
         fresh = false;
-        yield read();
+        yield read(engine);
       } else {
         fresh = false;
         await new Promise<void>((resolve) => (wake = resolve));

@@ -34,8 +34,8 @@ export interface QueuedTicket {
 export class Board {
   readonly picture = new Picture((key, known) => this.reread(key, known));
   private readonly takenSlots = new Map<number, TakenSlot>();
-  private readonly tickets = new Map<string, QueuedTicket>();
-  private readonly line: QueuedTicket[] = [];
+  private readonly ticketOf = new Map<string, QueuedTicket>();
+  private readonly tickets: QueuedTicket[] = [];
   /** How many taken slots name a ticket: while one does, the ticket is served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
@@ -54,12 +54,19 @@ export class Board {
 
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
-    return this.line.filter(({ id }) => !this.served.has(id));
+    return this.tickets.filter(({ id }) => !this.served.has(id));
   }
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
   head(limit: number): QueuedTicket | undefined {
-    return this.line.find(({ id, ticket }) => ticket.count <= limit && !this.served.has(id));
+    for (const ticket of this.line(limit)) return ticket;
+    return undefined;
+  }
+
+  /** Who is to be served under a limit, first come first. */
+  *line(limit: number): Generator<QueuedTicket> {
+    for (const ticket of this.tickets)
+      if (ticket.ticket.count <= limit && !this.served.has(ticket.id)) yield ticket;
   }
 
   /** Keys whose value can not be read, with the reason. */
@@ -129,24 +136,24 @@ export class Board {
   }
 
   private enter(ticket: QueuedTicket): void {
-    this.tickets.set(ticket.id, ticket);
-    this.line.splice(this.placeOf(ticket.order), 0, ticket);
+    this.ticketOf.set(ticket.id, ticket);
+    this.tickets.splice(this.placeOf(ticket.order), 0, ticket);
   }
 
   private leave(id: string): void {
-    const ticket = this.tickets.get(id);
+    const ticket = this.ticketOf.get(id);
     if (ticket === undefined) return;
-    this.tickets.delete(id);
-    this.line.splice(this.line.indexOf(ticket, this.placeOf(ticket.order)), 1);
+    this.ticketOf.delete(id);
+    this.tickets.splice(this.tickets.indexOf(ticket, this.placeOf(ticket.order)), 1);
   }
 
   /** Index of the first in line with that order or a later one. */
   private placeOf(order: number): number {
     let low = 0;
-    let high = this.line.length;
+    let high = this.tickets.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.line[middle] as QueuedTicket).order < order) low = middle + 1;
+      if ((this.tickets[middle] as QueuedTicket).order < order) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -4,7 +4,7 @@ import { isoTime } from './clock';
 import type { Context } from './context';
 import type { Engine, Reservation } from './engine';
 import { newId } from './id';
-import { Lease, type LeaseOwner, type LeaseRecord } from './lease';
+import { type HeldSlot, Lease, type LeaseOwner, type LeaseRecord, type Succession } from './lease';
 import type { FreeSlot } from './plan';
 import { type Hold, decodeHold, encodeRecord } from './record';
 import type { Want } from './waiter';
@@ -30,7 +30,8 @@ export async function grab(
   primitive: string,
   parts: readonly GrabPart[],
   want: Want,
-  abandon: Aborting,
+  abandon: Aborting | undefined,
+  after?: Succession & { readonly turnSince: number },
 ): Promise<Lease | undefined> {
   const { clock } = context;
   const hold: Hold = {
@@ -46,17 +47,25 @@ export async function grab(
       const key = engine.keys.slot(slot);
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
-      return { key, expected, value: encodeRecord(own), ttl: want.ttl };
+      const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
+      return { key, expected, value, ttl: want.ttl };
     }),
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
   const askedAt = clock.now();
   let result: CommitResult;
   try {
-    result = await context.store.commit(writes, { abandon });
+    result = await context.store.commit(
+      writes,
+      abandon === undefined ? { until: after?.deadline } : { abandon },
+    );
+  } catch (error) {
+    after?.failed(error as Error);
+    throw error;
   } finally {
     for (const reservation of reservations) reservation.end();
   }
+  after?.answered(result.committed);
   if (!result.committed) {
     const actual = writes.length === 1 ? result.actual : undefined;
     for (const { engine, slots } of parts) engine.refused(slots, actual, askedAt);
@@ -78,12 +87,20 @@ export async function grab(
     ttl: want.ttl,
     slots: held,
     sentAt,
+    turnSince: after?.turnSince,
     autoRenew: want.autoRenew,
   });
   for (const { engine } of parts) {
     const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
     engine.adopt(lease, own);
   }
+  if (after !== undefined && clock.now() >= after.deadline) {
+    // Like a renewal: the server may have put its expiry marker over it already.
+    lease.lose('it was acknowledged after the end of the hold that it took over');
+    return undefined;
+  }
+  // Almost always nothing happened meanwhile, and nothing has to be asked.
+  if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
 }
 
@@ -119,7 +136,10 @@ async function stands(
 }
 
 function ownersOf(engines: readonly Engine[]): LeaseOwner {
+  const [only] = engines;
+  const passOn = (lease: Lease, slot: HeldSlot): Promise<boolean> | undefined => only?.passOn(lease, slot);
   return {
+    ...(engines.length === 1 ? { passOn } : {}),
     freed: (slots) => {
       for (const engine of engines)
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));

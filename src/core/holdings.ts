@@ -29,12 +29,17 @@ export class Holdings {
   add(lease: Lease, entries: readonly Entry[]): void {
     for (const { key } of entries) this.leaseOfKey.set(key, lease);
     this.leases.add(lease);
-    if (this.feed.running) this.listenFor(lease);
+    if (this.feed.running) this.listening.add(lease);
   }
 
   /** A lease has lasted long enough to be listened for. */
   lasts(lease: Lease): void {
-    if (this.leases.has(lease)) this.listenFor(lease);
+    if (!this.leases.has(lease) || this.listening.has(lease)) return;
+    this.listening.add(lease);
+    // They were forgotten if nobody looked since the claim.
+    for (const entry of lease.entries)
+      if (this.leaseOfKey.get(entry.key) === lease) this.board.apply(entry, this.clock.now());
+    this.feed.start();
   }
 
   /** Nothing of ours is under the key any more. */
@@ -71,13 +76,5 @@ export class Holdings {
 
   async releaseAll(): Promise<void> {
     await Promise.allSettled([...this.leases].map((lease) => lease.release()));
-  }
-
-  private listenFor(lease: Lease): void {
-    if (this.listening.has(lease)) return;
-    this.listening.add(lease);
-    for (const entry of lease.entries)
-      if (this.leaseOfKey.get(entry.key) === lease) this.board.apply(entry, this.clock.now());
-    this.feed.start();
   }
 }

@@ -24,6 +24,17 @@ export interface LeaseRecord {
   owns(value: string): boolean;
 }
 
+/** A write over the slot of a lease that has just ended, by which another of this process takes it over. */
+export interface Succession {
+  /** The permit that held the slot. */
+  readonly permit: string;
+  /** End of the lease that held the slot: an answer that comes later does not count. */
+  readonly deadline: number;
+  /** The write was answered. @param ours whether the slot was still the lease's until then */
+  answered(ours: boolean): void;
+  failed(error: Error): void;
+}
+
 export interface LeaseTerms {
   readonly primitive: string;
   readonly record: LeaseRecord;
@@ -31,6 +42,8 @@ export interface LeaseTerms {
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
   readonly sentAt: number;
+  /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
+  readonly turnSince?: number | undefined;
   readonly autoRenew: boolean;
 }
 
@@ -40,11 +53,16 @@ export interface LeaseOwner {
   freed(slots: readonly { key: string; revision: number }[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
+  /**
+   * The lease is being released: whether somebody of ours takes its slot over with one write, instead of its being given
+   * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
+   */
+  passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
 
-type State = 'held' | 'releasing' | 'released' | 'lost';
+type State = 'held' | 'releasing' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
 const RENEW_AT = 1 / 3;
@@ -74,6 +92,7 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
  * - The end, by release or loss, comes once, and leaves no timer behind.
  */
 export class Lease {
+  readonly turnSince: number;
   private readonly firstRevision: number;
   /** Made when somebody asks for the signal: most holders never do. */
   private lossSignal: AbortController | undefined;
@@ -101,6 +120,7 @@ export class Lease {
     this.slots = terms.slots;
     this.sentAt = terms.sentAt;
     this.ttl = terms.ttl;
+    this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
     this.planRenewal();
     this.begin();
@@ -169,12 +189,7 @@ export class Lease {
   async release(count = this.slots.length): Promise<boolean> {
     if (!this.isHeld) return false;
     if (count < this.slots.length) return this.releaseSome(count);
-    this.finish('releasing');
-    const freeing = this.free(this.slots).finally(() => {
-      this.state = 'released';
-    });
-    this.context.background.add(freeing);
-    return this.inTime(freeing);
+    return this.inTime(this.finish('releasing'));
   }
 
   /** A key of ours changed: tells whether by somebody else. */
@@ -190,18 +205,18 @@ export class Lease {
   /** Declares the hold lost and gives back what is left of it. */
   lose(reason: string): void {
     if (this.state !== 'held') return;
-    this.finish('lost');
     const { primitive } = this.terms;
     this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    void this.finish('lost');
     this.lossSignal?.abort(this.loss);
-    this.context.background.add(this.free(this.slots));
   }
 
   private valueOf(key: string, ttl: number): string {
     return this.terms.record.encode(key, ttl, this.firstRevision);
   }
 
-  private get deadline(): number {
+  /** When it ends unless it is renewed. */
+  get deadline(): number {
     return Math.min(this.endOf(this.sentAt, this.ttl), this.earlierEnd);
   }
 
@@ -221,11 +236,15 @@ export class Lease {
     return new PermitLostError(`permit ${this.id} of "${primitive}" was released`, { primitive });
   }
 
-  private finish(state: State): void {
+  /** Ends it. What others wait for comes first: the slots are given back before the books are closed. */
+  private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
-    this.cancelTimer?.();
     this.over.abort();
+    const freeing = (state === 'releasing' ? this.passOn() : undefined) ?? this.free(this.slots);
+    this.context.background.add(freeing);
+    this.cancelTimer?.();
     this.owner.ended(this);
+    return freeing;
   }
 
   private begin(): void {
@@ -324,34 +343,36 @@ export class Lease {
     return this.inTime(freeing);
   }
 
+  /** Only what is at rest: while a renewal is under way nobody knows which revision to write over. */
+  private passOn(): Promise<boolean> | undefined {
+    const [slot] = this.slots;
+    if (slot === undefined || this.slots.length > 1 || this.renewing !== undefined) return undefined;
+    return this.owner.passOn?.(this, slot);
+  }
+
   /**
    * Removes our entries from `slots`, each under the revision of our last write. What has been changed by somebody else
    * is theirs. Resolves with whether all were still ours.
    */
   private async free(slots: readonly HeldSlot[]): Promise<boolean> {
     // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
-    await this.renewing?.catch(() => undefined);
+    if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
-    const results = await Promise.allSettled(
-      slots
-        .filter((slot) => slot.withdrawn !== true)
-        .map(async ({ key, revision }) => ({
-          key,
-          result: await this.context.store.commit([{ key, expected: revision, value: null }], { until }),
-        })),
+    const ours = slots.filter((slot) => slot.withdrawn !== true);
+    const removing = ours.map(({ key, revision }) =>
+      this.context.store.commit([{ key, expected: revision, value: null }], { until }),
     );
     const freed: { key: string; revision: number }[] = [];
     let all = true;
-    for (const settled of results) {
-      if (settled.status === 'rejected') continue;
-      const { key, result } = settled.value;
-      if (result.committed) freed.push({ key, revision: result.revisions[0] as number });
-      else all = false;
+    let failure: Error | undefined;
+    for (const [i, settled] of (await Promise.allSettled(removing)).entries()) {
+      if (settled.status === 'rejected') failure ??= settled.reason as Error;
+      else if (!settled.value.committed) all = false;
+      else freed.push({ key: (ours[i] as HeldSlot).key, revision: settled.value.revisions[0] as number });
     }
     if (freed.length > 0) this.owner.freed(freed);
-    const failed = results.find((settled) => settled.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failure !== undefined) throw failure;
     return all;
   }
 

@@ -6,7 +6,7 @@ import type { FreeSlots } from './free-slots';
 import type { Keys } from './keys';
 import type { SlotLimit } from './limit';
 import { type FreeSlot, planClaims } from './plan';
-import type { Lease } from './lease';
+import type { Lease, Succession } from './lease';
 import { corrupt, nothingFree } from './refusals';
 import { MOST_AT_ONCE } from '../store/store';
 import type { Waiter, Want } from './waiter';
@@ -24,8 +24,9 @@ export interface Host {
   readonly grab: (
     slots: readonly FreeSlot[],
     want: Want,
-    abandon: Aborting,
+    abandon: Aborting | undefined,
     ticket?: string,
+    after?: Succession & { readonly turnSince: number },
   ) => Promise<Lease | undefined>;
   /** Something has changed: serve whoever can be. */
   readonly pump: () => void;
@@ -92,6 +93,15 @@ export class Line {
     else if (plans.length < wants.length || this.claims.size === 0) feed.start();
   }
 
+  /** Takes over the slot of a lease that ends, for the first who would be content with one; undefined if nobody is. */
+  takeOver(slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
+    const head = this.queue[0];
+    if (head === undefined || head.want.count !== 1 || this.unclaimed(head.shape, 1).length === 0)
+      return false;
+    this.host.context.background.add(this.claim(head, [slot], after));
+    return true;
+  }
+
   /** What those at the front want who are alike, `most` at most, less one for each claim already under way for them. */
   private unclaimed(shape: string, most: number): { count: number }[] {
     let underway = 0;
@@ -104,18 +114,25 @@ export class Line {
     return wants;
   }
 
-  private async claim({ shape, want }: Waiter, slots: readonly FreeSlot[]): Promise<void> {
+  private async claim(
+    { shape, want }: Waiter,
+    slots: readonly FreeSlot[],
+    after?: Succession & { readonly turnSince: number },
+  ): Promise<void> {
     const claim: Claim = { shape, abandon: new Abort() };
     this.claims.add(claim);
     try {
-      const lease = await this.host.grab(slots, want, claim.abandon.signal);
+      // What is written over a hold is never given up half-way: the slot would stay taken.
+      const abandon = after === undefined ? claim.abandon.signal : undefined;
+      const lease = await this.host.grab(slots, want, abandon, undefined, after);
       this.claims.delete(claim);
       const first = this.firstIfOf(shape);
       if (lease !== undefined && first !== undefined) first.settle(lease);
       else if (lease !== undefined) this.host.context.background.add(lease.release());
     } catch (error) {
       this.claims.delete(claim);
-      this.firstIfOf(shape)?.settle(error as Error);
+      // That a slot could not be taken over is the business of who released it.
+      if (after === undefined) this.firstIfOf(shape)?.settle(error as Error);
     }
     this.host.pump();
   }

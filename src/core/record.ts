@@ -22,6 +22,8 @@ export interface Hold {
   readonly token?: number;
   /** The ticket that this hold serves. */
   readonly ticket?: string;
+  /** The permit that held the slot until now and passed it on, in the write that took it over; not in renewals. */
+  readonly after?: string;
   readonly meta?: Readonly<Record<string, string>>;
 }
 
@@ -53,9 +55,10 @@ export function decodeHold(value: string): Decoded<Hold> {
   return decodeVersioned(value, (fields) => {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
-    const { permit, ticket } = fields;
+    const { permit, ticket, after } = fields;
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
     if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
+    if (after !== undefined && typeof after !== 'string') return 'after is not a string';
     return fields as unknown as Hold;
   });
 }

@@ -2,7 +2,7 @@ import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
 import { isoTime } from './clock';
 import { newId } from './id';
-import { Lease } from './lease';
+import { Lease, type Succession } from './lease';
 import { type Host, unreadableSlots } from './line';
 import type { FreeSlot } from './plan';
 import { type Ticket, encodeRecord } from './record';
@@ -18,23 +18,32 @@ export const TICKET_TTL_MS = 10_000;
 
 /** A waiter's place in the queue that all processes see. */
 interface Place {
-  readonly waiter: Waiter;
+  /** Who is served when its turn comes: somebody of ours, who may have changed places with another. */
+  waiter: Waiter;
   readonly ticket: Lease;
 }
 
 /**
  * Those of this process who wait with a ticket: a key in the bucket, whose first revision is the place in the queue.
  *
- * Invariant: a claim is made only for the first of all tickets that are not served yet, whoever's it is. The board knows of
- * every ticket older than one of ours: each was announced before the answer that created ours. Nobody else may claim for
- * it, so a released slot costs the same number of writes however many wait.
+ * Invariants:
+ * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
+ *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
+ *   else may claim for them, so a released slot costs the same number of writes however many wait.
+ * - A claim of a free slot is waited for before anything is done for those behind it: it may be refused. Slots of ours that
+ *   are taken over can not be, but for faults, so several may be under way, for waiters who are alike. Should one be refused
+ *   all the same, whoever joined first gets what the others bring, and the places of the others move up.
+ * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
+ *   joined since came later.
  */
 export class TicketLine {
   private readonly placed = new Map<string, Place>();
   private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
   private readonly joining = new Map<Waiter, Abort | undefined>();
-  private claim: { readonly waiter: Waiter; readonly abandon: Abort } | undefined;
+  private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
+  /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
+  private claimingFirst = false;
 
   constructor(private readonly host: Host) {}
 
@@ -54,28 +63,35 @@ export class TicketLine {
     const asked = this.joining.get(waiter);
     if (asked === undefined) this.joining.delete(waiter);
     else asked.abort();
-    if (this.claim?.waiter === waiter) this.claim.abandon.abort();
     const place = this.placeOf.get(waiter);
-    if (place !== undefined) this.host.context.background.add(place.ticket.release());
+    if (place === undefined) return;
+    this.claims.get(place)?.abandon.abort();
+    this.host.context.background.add(place.ticket.release());
   }
 
   serve(limit: number): void {
     if (this.size === 0) return;
-    const { board, context, feed, free } = this.host;
+    const { context, feed, free } = this.host;
     feed.watch(true);
     feed.start();
     // A place is certain only when everything older is known: ask for one when the board shows everything.
     if (!feed.live) return;
     this.refuseHopeless(limit);
+    if (this.claimingFirst || this.claimForFirst(limit)) return;
     this.askForTickets();
-    if (this.claim !== undefined) return;
-    const head = board.head(limit);
-    const own = head && this.placed.get(head.id);
-    if (own === undefined || !own.ticket.isHeld) return;
-    const { count } = own.waiter.want;
+    const place = this.next(limit);
+    if (place === undefined) return;
+    const needed = slotsFor(place.waiter);
     const slots = free.now();
-    const needed = count === 'all free' ? 1 : count;
-    if (slots.length >= needed) context.background.add(this.claimFor(own, slots.slice(0, needed)));
+    if (slots.length >= needed) context.background.add(this.claimFor(place, slots.slice(0, needed)));
+  }
+
+  /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
+  takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
+    const place = this.next(limit);
+    if (place?.waiter.want.count !== 1) return false;
+    this.host.context.background.add(this.claimFor(place, [slot], after));
+    return true;
   }
 
   /** One of our tickets changed. */
@@ -149,14 +165,14 @@ export class TicketLine {
 
   private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
     const { context, keys, name } = this.host;
-    const { count, metadata } = waiter.want;
+    const { metadata } = waiter.want;
     const id = newId();
     const key = keys.ticket(id);
     const ticket: Ticket = {
       holder: context.holder,
       since: isoTime(context.clock.wallTime()),
       ttl: TICKET_TTL_MS,
-      count: count === 'all free' ? 1 : count,
+      count: slotsFor(waiter),
       ...(metadata === undefined ? {} : { meta: metadata }),
     };
     const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
@@ -176,18 +192,86 @@ export class TicketLine {
     });
   }
 
-  private async claimFor({ waiter, ticket }: Place, slots: readonly FreeSlot[]): Promise<void> {
+  /** The place to be claimed for next, if nobody else's comes before it. */
+  private next(limit: number): Place | undefined {
+    let shape: string | undefined;
+    for (const { id } of this.host.board.line(limit)) {
+      const place = this.placed.get(id);
+      if (place?.ticket.isHeld !== true) return undefined;
+      shape ??= place.waiter.shape;
+      if (place.waiter.shape !== shape) return undefined;
+      const claim = this.claims.get(place);
+      if (claim === undefined) return place;
+      if (!claim.takesOver) return undefined;
+    }
+    return undefined;
+  }
+
+  /** Claims for the first who has no ticket yet, if it needs none. Returns whether it does. */
+  private claimForFirst(limit: number): boolean {
+    const { board, context, feed, free } = this.host;
+    const [first] = this.joining.keys();
+    if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
+    if (board.head(limit) !== undefined || !feed.covers(first.joinedAt)) return false;
+    const needed = slotsFor(first);
+    const slots = free.now();
+    if (slots.length < needed) return false;
+    context.background.add(this.claimWithoutTicket(first, slots.slice(0, needed)));
+    return true;
+  }
+
+  private async claimWithoutTicket(waiter: Waiter, slots: readonly FreeSlot[]): Promise<void> {
     const abandon = new Abort();
-    this.claim = { waiter, abandon };
+    this.claimingFirst = true;
+    this.joining.set(waiter, abandon);
     try {
-      const lease = await this.host.grab(slots, waiter.want, abandon.signal, ticket.id);
+      const lease = await this.host.grab(slots, waiter.want, abandon);
       if (lease !== undefined && waiter.settled) this.host.context.background.add(lease.release());
       else if (lease !== undefined) waiter.settle(lease);
     } catch (error) {
       waiter.settle(error as Error);
     }
-    this.claim = undefined;
+    this.claimingFirst = false;
+    if (waiter.settled) this.joining.delete(waiter);
+    else this.joining.set(waiter, undefined);
     this.host.pump();
+  }
+
+  private async claimFor(
+    place: Place,
+    slots: readonly FreeSlot[],
+    after?: Succession & { readonly turnSince: number },
+  ): Promise<void> {
+    const abandon = new Abort();
+    this.claims.set(place, { abandon, takesOver: after !== undefined });
+    try {
+      // What is written over a hold is never given up half-way: the slot would stay taken.
+      const signal = after === undefined ? abandon : undefined;
+      const lease = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
+      this.claims.delete(place);
+      if (lease !== undefined) this.grant(place, lease);
+    } catch (error) {
+      this.claims.delete(place);
+      // That a slot could not be taken over is the business of who released it.
+      if (after === undefined) place.waiter.settle(error as Error);
+    }
+    this.host.pump();
+  }
+
+  /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
+  private grant(place: Place, lease: Lease): void {
+    if (place.waiter.settled) return this.host.context.background.add(lease.release());
+    const earlier: Place[] = [];
+    for (const { id, order } of this.placed.has(place.ticket.id) ? this.host.board.line(Infinity) : []) {
+      if (order >= Number(place.ticket.token)) break;
+      const other = this.placed.get(id);
+      if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
+    }
+    for (const other of earlier) {
+      [place.waiter, other.waiter] = [other.waiter, place.waiter];
+      this.placeOf.set(place.waiter, place).set(other.waiter, other);
+    }
+    place.waiter.settle(lease);
   }
 
   private gone(entries: readonly { key: string; revision: number }[]): void {
@@ -208,4 +292,8 @@ export class TicketLine {
     if (!place.waiter.settled) this.add(place.waiter);
     this.host.pump();
   }
+}
+
+function slotsFor({ want }: Waiter): number {
+  return want.count === 'all free' ? 1 : want.count;
 }

@@ -179,6 +179,22 @@ describe('what the library writes', () => {
     expectAsOnPage(release, 'release', at(renewal));
   });
 
+  it('is what the page shows: a slot passed on to the next of the same process', async () => {
+    const { semaphore, follower } = await shared('s', 1);
+    const first = await semaphore.lock(5_000);
+    const claim = await heard(follower, 'sem.s.slot.0', () => true);
+    const waiting = semaphore.lock(5_000);
+    await first.release();
+    const second = await waiting;
+    const taken = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > claim.revision);
+    expectAsOnPage(taken, 'pass-on', { ...at(claim), 'hold-after': '', seconds: 30 });
+    expectFields(taken, 'hold-after', '3.1');
+    expect(JSON.parse(taken.value ?? '')).toMatchObject({ permit: second.id, after: first.id });
+    expect(second.fencingToken).toBe(BigInt(taken.revision));
+    await second.release();
+    expect(await first.release()).toBe(false);
+  });
+
   it('is what the page shows: a hold by ticket, with everything in it', async () => {
     const { semaphore, follower } = await shared('s', 1, { fair: true });
     const foreignHold = await foreign.claim('s', 0);

@@ -32,6 +32,7 @@ describe('the tarball', () => {
       'docker/single.conf',
       'docker/tls.conf',
       'package.json',
+      'scripts/fetch.bash',
       'scripts/nats-server',
     ]);
     const kinds = new Set(packed.files.map((path) => /(\.d)?\.[a-z]+$/.exec(path)?.[0]));
