@@ -97,8 +97,14 @@ class LatchHandle implements CountDownLatch {
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<LatchStatus> {
     const signal = checkSignal(options.signal);
     const { name, total } = this.#settings;
-    const engineOf = (): LatchEngine => this.#settings.engine();
-    const read = ({ board }: LatchEngine): LatchStatus => latchStatusOf(name, board, total);
-    return { [Symbol.asyncIterator]: () => changes(engineOf, signal, read) };
+    this.#settings.engine().checkOpen();
+    return {
+      [Symbol.asyncIterator]: () =>
+        changes(
+          () => this.#settings.engine(),
+          signal,
+          ({ board }) => latchStatusOf(name, board, total),
+        ),
+    };
   }
 }

@@ -4,9 +4,12 @@ import { LatchEngine } from './latch-engine';
 import { primitiveOf } from './keys';
 import { Remembered } from './remembered';
 
+/** How many latches to remember that nobody uses at the moment. */
+const READY_LATCHES = 1_000;
+
 /** The latches of one dispatcher. */
 export class Latches {
-  private readonly byPrefix = new Remembered<LatchEngine>();
+  private readonly byPrefix = new Remembered<LatchEngine>(READY_LATCHES);
   private readonly stopResets: () => void;
 
   constructor(private readonly context: Context) {
