@@ -28,6 +28,7 @@ import {
   checkHolder,
   checkLimitPolicy,
   checkOnUnavailable,
+  checkRetain,
   checkSafetyMargin,
   checkSlots,
   checkTotal,
@@ -116,6 +117,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #engines: Engines;
   readonly #latches: Latches;
   readonly #fair: boolean;
+  readonly #retain: number;
   readonly #events = new Events();
   readonly #outage: Outage | undefined;
   #closing: Promise<void> | undefined;
@@ -123,6 +125,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
     this.#ttl = options.ttl === undefined ? DEFAULT_TTL_MS : checkTtl(options.ttl);
     this.#fair = checkBoolean('fair', options.fair, false);
+    this.#retain = options.retain === undefined ? 0 : checkRetain(options.retain);
     checkSafetyMargin(options.safetyMargin, this.#ttl);
     this.#context = {
       store,
@@ -202,7 +205,7 @@ export abstract class StoreDispatcher implements Dispatcher {
         board: new Board(new Keys(kind, name)),
       };
       boards.set(prefix, known);
-      known.board.apply(entry, askedAt);
+      known.board.apply(this.#engines.shown(entry, prefix), askedAt);
     }
     const slots = [...boards.values()]
       .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
@@ -241,6 +244,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       slots: undefined,
       ttl,
       fair: checkBoolean('fair', options.fair, this.#fair),
+      retain: options.retain === undefined ? this.#retain : checkRetain(options.retain),
       limitPolicy: 'error',
       safetyMargin,
       engine,
@@ -331,6 +335,7 @@ class OwningDispatcher extends NatsDispatcher {
       holder,
       ttl,
       fair,
+      retain,
       safetyMargin,
       allowBucketUpdate,
       onUnavailable,
@@ -344,6 +349,7 @@ class OwningDispatcher extends NatsDispatcher {
       holder,
       ttl,
       fair,
+      retain,
       safetyMargin,
       allowBucketUpdate,
       onUnavailable,
@@ -367,7 +373,7 @@ class OwningDispatcher extends NatsDispatcher {
 
 /** Primitives within one process, without a server: the same engine over a store in memory. */
 export class LocalDispatcher extends StoreDispatcher {
-  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'safetyMargin'> = {}) {
+  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'retain' | 'safetyMargin'> = {}) {
     super(new MemoryStore(systemClock), systemClock, options);
   }
 

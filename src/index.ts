@@ -43,6 +43,7 @@ export type { Semaphore } from './semaphore';
 export type { Watchable } from './slot-lock';
 export type {
   HolderStatus,
+  KeptStatus,
   LatchStatus,
   MutexStatus,
   PrimitiveSummary,

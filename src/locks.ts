@@ -12,6 +12,7 @@ import {
   type LockOptions,
   type MutexOptions,
   checkBoolean,
+  checkRetain,
   checkTtl,
 } from './options';
 import type { Mutex } from './mutex';
@@ -57,7 +58,7 @@ export class LockManager {
       return lock;
     }
     if (known.backend !== checkBackend(backend)) throw conflict(name, 'backend', known.backend, backend);
-    for (const key of ['ttl', 'fair', 'reentrant'] as const) {
+    for (const key of ['ttl', 'fair', 'retain', 'reentrant'] as const) {
       const asked = options[key];
       if (asked !== undefined && asked !== known.options[key])
         throw conflict(name, key, known.options[key], asked);
@@ -183,10 +184,11 @@ function checkBackend(backend: unknown): LockBackend {
   throw new RangeError(`backend must be "local" or "nats", got ${JSON.stringify(backend)}`);
 }
 
-function filledIn({ ttl, fair = false, reentrant = false }: MutexOptions): Required<MutexOptions> {
+function filledIn({ ttl, fair = false, retain = 0, reentrant = false }: MutexOptions): Required<MutexOptions> {
   return {
     ttl: ttl === undefined ? DEFAULT_TTL_MS : checkTtl(ttl),
     fair: checkBoolean('fair', fair, false),
+    retain: checkRetain(retain),
     reentrant: checkBoolean('reentrant', reentrant, false),
   };
 }

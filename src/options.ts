@@ -32,6 +32,8 @@ export interface DispatcherOptions {
   safetyMargin?: number;
   /** Default for {@link SemaphoreOptions.fair}. */
   fair?: boolean;
+  /** Default for {@link SemaphoreOptions.retain}. */
+  retain?: number;
   /**
    * What becomes of an acquire while the server is out of reach. `"reject"` (default): it waits, and fails with a
    * {@link BackendUnavailableError} when its timeout ends. `"local"`: permits of semaphores and mutexes are then granted within
@@ -73,6 +75,21 @@ export interface SemaphoreOptions {
    */
   fair?: boolean;
   /**
+   * For how long the process keeps a slot after its release, in ms, so that its own next acquire asks nobody: some microseconds
+   * instead of two round trips. Default 0: not at all. Good for one process that takes the same lock again and again; where
+   * several take turns it costs them writes.
+   *
+   * A slot is kept only while nobody else is known to wait, never past its lease, and given back as soon as somebody does: who
+   * waits has it one hand-over later. All who wait need a client that knows of this; for others, and when such word is
+   * lost, it takes up to `retain` ms more. What does not wait, a `tryAcquire` without a timeout, may find a slot of
+   * another process taken though nobody holds it. With `fair`, whoever asks in the process that keeps the slot may come before
+   * one elsewhere of whom it has not heard yet; a lowered limit holds for kept slots, too, once the process has heard of it.
+   *
+   * Permits for several slots, and those without `autoRenew`, are not kept, nor granted from what is. A process that
+   * ends without `close` leaves what it kept taken until its ttl ends.
+   */
+  retain?: number;
+  /**
    * What to do when the number of slots in the code differs from the one stored with the semaphore, when it is first
    * used: `"error"` (default) rejects with a {@link LimitConflictError}, `"adopt"` goes by the stored one, `"set"` stores
    * the one in the code. Changes made later by `setPermits` or `addPermits` are followed, whatever the policy.
@@ -81,7 +98,7 @@ export interface SemaphoreOptions {
 }
 
 /** Settings of a mutex. */
-export interface MutexOptions extends Pick<SemaphoreOptions, 'ttl' | 'fair'> {
+export interface MutexOptions extends Pick<SemaphoreOptions, 'ttl' | 'fair' | 'retain'> {
   /**
    * Whether code that holds the mutex may lock it again. Default false: that waits for itself. The mutex is released when each
    * lock of it was. Who holds it is told by the asynchronous context (`AsyncLocalStorage`), on this dispatcher, by all
@@ -184,6 +201,10 @@ export function checkOnUnavailable(value: unknown): 'reject' | 'local' {
 
 export function checkTtl(ttl: unknown): number {
   return number('ttl', ttl, LEAST_TTL_MS, MAX_TIMER_MS, 'ms');
+}
+
+export function checkRetain(retain: unknown): number {
+  return number('retain', retain, 0, MAX_TIMER_MS, 'ms');
 }
 
 export function checkTimeout(timeout: unknown): number | undefined {

@@ -27,6 +27,7 @@ export interface SlotSettings {
   readonly slots: number | undefined;
   readonly ttl: number;
   readonly fair: boolean;
+  readonly retain: number;
   readonly limitPolicy: LimitPolicy;
   readonly safetyMargin: number | undefined;
   /** The engine for this name, for one operation. */
@@ -88,7 +89,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
           // One that nobody uses may have been put away since.
           () => this.settings.engine(),
           signal,
-          ({ board }) => statusOf(kind, name, board, this.defaultLimit) as Status,
+          ({ view }) => statusOf(kind, name, view, this.defaultLimit) as Status,
         ),
     };
   }
@@ -122,7 +123,7 @@ export function settingsOf(handle: object): SlotSettings | undefined {
 }
 
 export function wantOf(settings: SlotSettings, options: AcquireOptions): Want {
-  const { slots, fair, limitPolicy, safetyMargin } = settings;
+  const { slots, fair, limitPolicy, retain, safetyMargin } = settings;
   const ttl = options.ttl === undefined ? settings.ttl : checkTtl(options.ttl);
   checkSafetyMargin(safetyMargin, ttl);
   return {
@@ -130,6 +131,7 @@ export function wantOf(settings: SlotSettings, options: AcquireOptions): Want {
     ttl,
     autoRenew: checkBoolean('autoRenew', options.autoRenew, true),
     metadata: checkMetadata(options.metadata),
+    retain,
     fair,
     slots,
     limitPolicy,

@@ -3,6 +3,7 @@ import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
 import type { Hold } from './core/record';
+import { fencingToken } from './core/token';
 
 /** A permit as others see it. */
 export interface HolderStatus {
@@ -16,6 +17,17 @@ export interface HolderStatus {
   readonly expiresAt: Date;
   readonly fencingToken: bigint;
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A slot that nobody holds, kept by a process for its own next acquire until somebody else wants it. */
+export interface KeptStatus {
+  readonly slot: number;
+  /** Who keeps it: {@link DispatcherOptions.holder}. */
+  readonly holder: string;
+  /** Since when, by that process's clock. */
+  readonly since: Date;
+  /** When the server frees it at the latest. */
+  readonly expiresAt: Date;
 }
 
 /** A place in the queue, as others see it. Only those who wait with `fair: true` have one. */
@@ -43,8 +55,13 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   readonly kind: Kind;
   /** The limit: how many slots there are. */
   readonly slots: number;
-  /** How many of them could be had now. */
+  /**
+   * How many of them could be had now, those that are kept included: who waits has such a slot as soon as its keeper hears of that.
+   * An attempt of another process that does not wait may find it taken.
+   */
   readonly available: number;
+  /** Slots that nobody holds, kept by processes for themselves: see {@link SemaphoreOptions.retain}. */
+  readonly kept: readonly KeptStatus[];
   readonly holders: readonly HolderStatus[];
   /** First come first. */
   readonly waiters: readonly WaiterStatus[];
@@ -104,6 +121,7 @@ export function statusOf(kind: SlotKind, name: string, board: Board, limit: numb
     kind,
     slots,
     available: available(board, slots),
+    kept: keptOf(board),
     holders: holdersOf(board),
     waiters: board.queue.map(({ ticket, entry }) => ({
       holder: ticket.holder,
@@ -121,7 +139,7 @@ export function summaryOf(kind: SlotKind, name: string, board: Board): Primitive
     name,
     kind,
     slots: kind === 'mutex' ? 1 : limitOf(board),
-    held: board.taken.size,
+    held: board.taken.size - board.kept.size,
     waiting: board.queue.length,
   };
 }
@@ -131,31 +149,43 @@ function limitOf(board: Board): number | undefined {
   return stored?.ok === true ? stored.record.slots : undefined;
 }
 
+function keptOf(board: Board): KeptStatus[] {
+  const kept: KeptStatus[] = [];
+  for (const slot of board.kept) {
+    const taken = board.taken.get(slot);
+    if (taken?.hold.ok !== true) continue;
+    const { holder, since, ttl } = taken.hold.record;
+    const expiresAt = expiry(taken.entry.writtenAt, ttl);
+    kept.push({ slot, holder, since: toDate(parseTime(since)), expiresAt });
+  }
+  return kept.sort((a, b) => a.slot - b.slot);
+}
+
 /** Slots of one permit together, in the order in which permits were granted. */
 function holdersOf(board: Board): HolderStatus[] {
-  const permits = new Map<string, { hold: Hold; slots: number[]; token: number; writtenAt: number }>();
+  const permits = new Map<string, { hold: Hold; slots: number[]; token: bigint; writtenAt: number }>();
   for (const { slot, hold, entry } of board.taken.values()) {
-    if (!hold.ok) continue;
+    if (!hold.ok || hold.record.kept === true) continue;
     const { record } = hold;
-    const token = record.token ?? entry.revision;
+    const token = fencingToken(record.token ?? entry.revision, record.use);
     const known = permits.get(record.permit);
     if (known === undefined) {
       permits.set(record.permit, { hold: record, slots: [slot], token, writtenAt: entry.writtenAt });
     } else {
       known.slots.push(slot);
-      known.token = Math.max(known.token, token);
+      if (token > known.token) known.token = token;
       known.writtenAt = Math.min(known.writtenAt, entry.writtenAt);
     }
   }
   return [...permits.values()]
-    .sort((a, b) => a.token - b.token)
+    .sort((a, b) => (a.token < b.token ? -1 : 1))
     .map(({ hold, slots, token, writtenAt }) => ({
       permitId: hold.permit,
       holder: hold.holder,
       slots: slots.sort((a, b) => a - b),
       since: toDate(parseTime(hold.since)),
       expiresAt: expiry(writtenAt, hold.ttl),
-      fencingToken: BigInt(token),
+      fencingToken: token,
       metadata: hold.meta ?? {},
     }));
 }

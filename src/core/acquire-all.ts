@@ -67,7 +67,7 @@ export async function acquireAll(
       if (slots !== undefined) parts.push({ engine, slots });
     }
     if (parts.length < wanted.length) {
-      if (!waiter.immediate) return;
+      if (!waiter.immediate || wanted.some(({ engine }) => engine.givesBack)) return;
       const behind = wanted.filter(({ engine }) => !engine.feed.covers(waiter.joinedAt));
       for (const { engine } of behind) engine.feed.refresh();
       if (behind.length > 0) return;
@@ -117,7 +117,7 @@ export async function acquireAll(
       if (failure === undefined) void tryNow();
       else waiter.settle(failure);
     };
-    for (const { engine } of wanted) stops.push(engine.observe(heard));
+    for (const { engine } of wanted) stops.push(engine.observe(heard, true));
     await agree();
   }
 

@@ -39,6 +39,9 @@ export class Board {
   /** How many taken slots name a ticket: while one does, the ticket is served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
+  private readonly retainingSlots = new Set<number>();
+  private readonly keptSlots = new Set<number>();
+  private readonly wishIds = new Set<string>();
   private storedLimit: { limit: Decoded<Limit>; revision: number } | undefined;
 
   constructor(private readonly keys: Keys) {}
@@ -50,6 +53,21 @@ export class Board {
 
   get taken(): ReadonlyMap<number, TakenSlot> {
     return this.takenSlots;
+  }
+
+  /** Taken slots whose process keeps them after a release. */
+  get retaining(): ReadonlySet<number> {
+    return this.retainingSlots;
+  }
+
+  /** Taken slots that nobody holds: a process keeps them for itself until somebody else wants them. */
+  get kept(): ReadonlySet<number> {
+    return this.keptSlots;
+  }
+
+  /** Processes that wait for what others keep. */
+  get wishes(): ReadonlySet<string> {
+    return this.wishIds;
   }
 
   /** Those who wait, first come first; those already served left out. */
@@ -92,6 +110,7 @@ export class Board {
     if (known === undefined || value === null) {
       if (part.part === 'limit') this.storedLimit = undefined;
       else if (part.part === 'slot') this.vacate(part.slot);
+      else if (part.part === 'wish') this.wishIds.delete(part.id);
       else this.leave(part.id);
       return;
     }
@@ -101,7 +120,13 @@ export class Board {
       this.vacate(part.slot);
       const hold = this.check(key, decodeHold(value));
       this.takenSlots.set(part.slot, { slot: part.slot, entry: known, hold });
-      if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
+      if (!hold.ok) return;
+      const { kept, retain, ticket } = hold.record;
+      if (ticket !== undefined) this.countServed(ticket, 1);
+      if (retain !== undefined) this.retainingSlots.add(part.slot);
+      if (kept === true) this.keptSlots.add(part.slot);
+    } else if (part.part === 'wish') {
+      this.wishIds.add(part.id);
     } else {
       const ticket = this.check(key, decodeTicket(value));
       this.leave(part.id);
@@ -125,6 +150,8 @@ export class Board {
     const before = this.takenSlots.get(slot);
     if (before === undefined) return;
     this.takenSlots.delete(slot);
+    this.retainingSlots.delete(slot);
+    this.keptSlots.delete(slot);
     if (before.hold.ok && before.hold.record.ticket !== undefined)
       this.countServed(before.hold.record.ticket, -1);
   }

@@ -8,13 +8,19 @@ import { grab } from './grab';
 import { Holdings } from './holdings';
 import { insist } from './insist';
 import type { Keys } from './keys';
-import type { HeldSlot, Lease, LeaseOwner } from './lease';
+import { isoTime } from './clock';
+import { newId } from './id';
+import { Keeper, type KeeperHost } from './keeper';
+import { type HeldSlot, Lease, type LeaseOwner, type RestingHold } from './lease';
+import { recordOf } from './lease-record';
+import { Wish, type WishHost } from './wish';
 import { FixedLimit } from './fixed-limit';
 import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
+import type { Hold } from './record';
 import { TicketLine } from './tickets';
 import { type Patience, Waiter, type Want } from './waiter';
 
@@ -54,10 +60,12 @@ const REMEMBERED_SLOTS = 16;
  *   lowering of the limit is taken back before anyone is told of it.
  * - The order in which waiters are served: see {@link Line} and {@link TicketLine}.
  *
+ * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Keeper}.
+ *
  * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
  * nothing is left running.
  */
-export class Engine implements LeaseOwner, Host {
+export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   readonly board: Board;
   readonly feed: Feed;
   readonly limit: SlotLimit;
@@ -69,6 +77,12 @@ export class Engine implements LeaseOwner, Host {
   private readonly unchecked = new Set<Waiter>();
   /** Those who need the board kept up to date for a reason of their own. */
   private readonly observers = new Set<Observer>();
+  /** How many of them wait for slots. */
+  private collecting = 0;
+  /** Where slots are kept after a release. */
+  private keeper: Keeper | undefined;
+  /** Where somebody has waited for slots that others keep. */
+  private wish: Wish | undefined;
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
@@ -108,7 +122,7 @@ export class Engine implements LeaseOwner, Host {
 
   /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
   get idle(): boolean {
-    return this.unused && this.holdings.size === 0;
+    return this.unused && this.holdings.size === 0 && this.keeper?.active !== true;
   }
 
   /** @throws DispatcherClosedError */
@@ -125,6 +139,8 @@ export class Engine implements LeaseOwner, Host {
    */
   acquire(want: Want, patience: Patience): Promise<Lease> {
     if (this.closed) return Promise.reject(dispatcherClosed(this.name));
+    const again = this.atOnce(want, patience);
+    if (again !== undefined) return Promise.resolve(again);
     const { clock, store } = this.context;
     const timedOut = (waiter: Waiter, ms: number): Error => this.timedOut(waiter, ms);
     const waiter = new Waiter(clock, want, patience, timedOut, (leaver) => this.left(leaver));
@@ -146,11 +162,15 @@ export class Engine implements LeaseOwner, Host {
   readonly pump = (): void => {
     if (this.closed) return;
     if (this.unused) return this.rest();
-    if (this.line.waiters.length + this.tickets.size === 0) return;
+    if (this.waiting === 0) return;
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
+    if (this.keeper !== undefined) this.serveKept(this.keeper, limit);
+    // What is free will be known in a moment.
+    if (this.keeper?.busy === true) return;
     this.tickets.serve(limit);
     this.line.serve(limit);
+    this.express();
   };
 
   /**
@@ -158,7 +178,7 @@ export class Engine implements LeaseOwner, Host {
    * @param behindQueue not while anybody waits with a ticket
    */
   offer(count: number, behindQueue: boolean): FreeSlot[] | undefined {
-    if (this.limit.known === undefined || !this.feed.live) return undefined;
+    if (this.limit.known === undefined || !this.feed.live || this.givesBack) return undefined;
     if (behindQueue && this.board.head(this.limit.known) !== undefined) return undefined;
     const free = this.free.now();
     return free.length < count ? undefined : free.slice(0, count);
@@ -198,6 +218,7 @@ export class Engine implements LeaseOwner, Host {
   adopt(lease: Lease, entries: readonly Entry[]): void {
     for (const entry of entries) this.board.apply(entry, this.context.clock.now());
     this.holdings.add(lease, entries);
+    if (lease.retain > 0) this.retains();
   }
 
   // ---- the limit
@@ -242,17 +263,37 @@ export class Engine implements LeaseOwner, Host {
     const { clock, store } = this.context;
     const askedAt = clock.now();
     const seen = new Board(this.keys);
-    for (const entry of await store.read([this.keys.all])) seen.apply(entry, askedAt);
+    for (const entry of await store.read([this.keys.all])) seen.apply(this.shown(entry), askedAt);
     return seen;
   }
 
-  /** Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
-  observe(callback: Observer): () => void {
+  /** The board as others are to see it. */
+  get view(): Board {
+    if (this.keeper === undefined) return this.board;
+    const seen = new Board(this.keys);
+    for (const known of this.board.picture.entries()) seen.apply(this.shown(known), known.heardAt);
+    return seen;
+  }
+
+  /** An entry as others are to see it: of a slot that was kept, the bucket may not say yet who has it now. */
+  shown(entry: Entry): Entry {
+    if (this.keeper === undefined || entry.value === null) return entry;
+    const value = this.keeper.shown(entry) ?? this.holdings.shown(entry);
+    return value === undefined ? entry : { ...entry, value };
+  }
+
+  /**
+   * Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that.
+   * @param waits whether it waits for slots: none is kept meanwhile
+   */
+  observe(callback: Observer, waits = false): () => void {
     this.observers.add(callback);
+    if (waits) this.collecting++;
+    if (waits) this.keeper?.giveBackAll();
     this.feed.watch(true);
     this.feed.start();
     return () => {
-      this.observers.delete(callback);
+      if (this.observers.delete(callback) && waits) this.collecting--;
       this.rest();
     };
   }
@@ -288,6 +329,7 @@ export class Engine implements LeaseOwner, Host {
     this.limit.doubt();
     this.board.picture.clear();
     this.free.caughtUp();
+    this.keeper?.dropAll();
     this.holdings.loseAll(reason);
     this.tickets.loseAll(reason);
     this.pump();
@@ -299,6 +341,7 @@ export class Engine implements LeaseOwner, Host {
     this.refuseAll(dispatcherClosed(this.name));
     // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
+    this.keeper?.close();
     await this.holdings.releaseAll();
     this.observers.clear();
     this.feed.stop();
@@ -312,6 +355,7 @@ export class Engine implements LeaseOwner, Host {
     if (entry === undefined) {
       this.free.caughtUp();
       this.holdings.informAll();
+      this.keeper?.compareAll();
       this.tickets.compareAll();
     } else if (part?.part === 'limit') {
       return this.limitChanged();
@@ -319,7 +363,9 @@ export class Engine implements LeaseOwner, Host {
       this.tickets.heard(part.id, entry);
     } else {
       this.holdings.inform(entry.key, entry);
+      this.keeper?.heard(entry.key, entry);
     }
+    this.yieldToOthers();
     this.tellObservers();
     this.pump();
   }
@@ -331,6 +377,7 @@ export class Engine implements LeaseOwner, Host {
 
   failed(error: Error): void {
     this.refuseAll(error);
+    this.keeper?.giveBackAll();
     this.feed.stop();
     this.tellObservers(error);
   }
@@ -378,7 +425,48 @@ export class Engine implements LeaseOwner, Host {
 
   ended(lease: Lease): void {
     this.holdings.remove(lease);
+    if (lease.retain > 0) this.keeper?.ended(lease.retain);
     this.rest();
+  }
+
+  // ---- keeping slots
+
+  /** Keeps a slot that was just let go of, if nobody waits for it, here or elsewhere, as far as we have heard. */
+  keep(hold: RestingHold): boolean {
+    const limit = this.limit.known;
+    if (this.keeper === undefined || this.closed || limit === undefined || hold.slot >= limit) return false;
+    if (this.waiting > 0 || this.collecting > 0 || !this.mayKeep(limit)) return false;
+    this.keeper.keep(hold);
+    return true;
+  }
+
+  /** Whether slots that were kept are being given back, or about to be written. */
+  get givesBack(): boolean {
+    return this.keeper?.busy === true;
+  }
+
+  keptChanged(): void {
+    this.tellObservers();
+  }
+
+  keeperSettled(): void {
+    this.yieldToOthers();
+    this.tellObservers();
+    this.pump();
+  }
+
+  keeperIdle(): void {
+    this.rest();
+  }
+
+  // ---- of the wish
+
+  get waits(): boolean {
+    return this.line.patient || this.collecting > 0;
+  }
+
+  holds(key: string): boolean {
+    return this.holdings.has(key);
   }
 
   // ---- within
@@ -389,6 +477,95 @@ export class Engine implements LeaseOwner, Host {
 
   private get everybody(): Waiter[] {
     return [...this.line.waiters, ...this.tickets.waiters];
+  }
+
+  /** How many of ours wait for slots of this primitive only. */
+  private get waiting(): number {
+    return this.line.waiters.length + this.tickets.size;
+  }
+
+  /** From now on slots may be kept, if we hear of those who wait for them. */
+  private retains(): void {
+    this.keeper ??= new Keeper(this);
+    this.keeper.began();
+    this.feed.start();
+  }
+
+  /** A permit on a slot that was kept, for somebody who asks while nobody waits: without a write, a waiter or a timer. */
+  private atOnce(want: Want, { signal }: Patience): Lease | undefined {
+    const limit = this.limit.known;
+    if (this.keeper === undefined || this.keeper.size === 0 || limit === undefined) return undefined;
+    if (this.waiting > 0 || this.collecting > 0 || signal?.aborted === true) return undefined;
+    return want.slots === undefined || want.slots === limit ? this.grantKept(this.keeper, want, limit) : undefined;
+  }
+
+  private grantKept(keeper: Keeper, want: Want, limit: number): Lease | undefined {
+    const kept = this.mayKeep(limit) ? keeper.take(want, limit) : undefined;
+    if (kept === undefined) return undefined;
+    const { context, name } = this;
+    const { key, revision, sentAt, slot, ttl, uses } = kept;
+    const { metadata, retain } = want;
+    const permit = newId();
+    const since = context.clock.wallTime();
+    const use = uses + 1;
+    const hold = (): Hold => ({
+      permit,
+      holder: context.holder,
+      since: isoTime(since),
+      ttl,
+      ...(retain === 0 ? {} : { retain }),
+      ...(metadata === undefined ? {} : { meta: metadata }),
+    });
+    const lease = new Lease(context, this, {
+      primitive: name,
+      record: recordOf(permit, hold, use),
+      ttl,
+      slots: [{ slot, key, revision }],
+      sentAt,
+      autoRenew: true,
+      retain,
+      use,
+    });
+    this.holdings.add(lease, [{ key }]);
+    if (retain > 0) keeper.began();
+    return lease;
+  }
+
+  /** Gives what is kept to those who wait here; what none of them can use is given back, for them to claim. */
+  private serveKept(keeper: Keeper, limit: number): void {
+    while (keeper.size > 0) {
+      const waiter = this.line.waiters[0] ?? this.tickets.newcomer;
+      if (waiter === undefined) return;
+      const lease = this.grantKept(keeper, waiter.want, limit);
+      if (lease !== undefined) waiter.settle(lease);
+      else if (keeper.busy) return;
+      else keeper.giveBackAll();
+    }
+  }
+
+  /** Whether slots may be kept, and granted again: everything is known, nobody else waits, and no limit was lowered. */
+  private mayKeep(limit: number): boolean {
+    const { board, context, feed } = this;
+    return feed.live && context.store.down() === undefined && board.fits(limit) && !this.othersWait(limit);
+  }
+
+  private othersWait(limit: number): boolean {
+    if (this.board.head(limit) !== undefined) return true;
+    for (const id of this.board.wishes) if (this.wish?.isOurs(id) !== true) return true;
+    return false;
+  }
+
+  private yieldToOthers(): void {
+    if (this.keeper === undefined || this.keeper.size === 0) return;
+    const limit = this.limit.known;
+    if (limit !== undefined && (this.othersWait(limit) || !this.board.fits(limit))) this.keeper.giveBackAll();
+  }
+
+  /** Tells others that somebody waits for what they keep, or no longer does. */
+  private express(): void {
+    if (this.wish === undefined && (this.board.retaining.size === 0 || !this.waits)) return;
+    this.wish ??= new Wish(this);
+    this.wish.look();
   }
 
   private left(waiter: Waiter): void {
@@ -449,6 +626,7 @@ export class Engine implements LeaseOwner, Host {
   }
 
   private limitChanged(): void {
+    this.yieldToOthers();
     if (this.limit.noteChange()) for (const waiter of this.everybody) this.unchecked.add(waiter);
     this.tellObservers();
     this.pump();
@@ -456,14 +634,15 @@ export class Engine implements LeaseOwner, Host {
 
   /** Whether nobody waits, claims or looks. */
   private get unused(): boolean {
-    const wanted = this.line.waiters.length + this.tickets.size + this.observers.size;
+    const wanted = this.waiting + this.observers.size;
     return wanted === 0 && !this.free.claiming;
   }
 
   /** Lets go of what is only needed while somebody waits, looks or listens. */
   private rest(): void {
-    if (this.line.waiters.length + this.tickets.size + this.observers.size === 0) this.feed.watch(false);
-    if (!this.unused || this.holdings.listens) return;
+    this.wish?.look();
+    if (this.waiting + this.observers.size === 0) this.feed.watch(false);
+    if (!this.unused || this.holdings.listens || this.keeper?.active === true) return;
     if (this.feed.live) this.limit.noteComplete();
     this.feed.stop();
     this.free.caughtUp();

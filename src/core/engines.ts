@@ -1,3 +1,4 @@
+import type { Entry } from '../store/store';
 import type { Context } from './context';
 import { Engine } from './engine';
 import { Keys, limitsOf, primitiveOf } from './keys';
@@ -34,6 +35,11 @@ export class Engines {
 
   has(engine: Engine): boolean {
     return this.byPrefix.find(engine.keys.prefix) === engine;
+  }
+
+  /** An entry as others are to see it. */
+  shown(entry: Entry, prefix: string): Entry {
+    return this.byPrefix.find(prefix)?.shown(entry) ?? entry;
   }
 
   async close(): Promise<void> {

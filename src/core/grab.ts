@@ -4,9 +4,10 @@ import { isoTime } from './clock';
 import type { Context } from './context';
 import type { Engine, Reservation } from './engine';
 import { newId } from './id';
-import { type HeldSlot, Lease, type LeaseOwner, type LeaseRecord, type Succession } from './lease';
+import { Lease, type LeaseOwner, type Succession } from './lease';
+import { recordOf } from './lease-record';
 import type { FreeSlot } from './plan';
-import { type Hold, decodeHold, encodeRecord } from './record';
+import { type Hold, encodeRecord } from './record';
 import type { Want } from './waiter';
 
 /** Slots of one primitive, as part of a permit. */
@@ -34,11 +35,14 @@ export async function grab(
   after?: Succession & { readonly turnSince: number },
 ): Promise<Lease | undefined> {
   const { clock } = context;
+  // Only what can be granted again by itself is kept.
+  const retain = parts.length === 1 && parts[0]?.slots.length === 1 ? want.retain : 0;
   const hold: Hold = {
     permit: newId(),
     holder: context.holder,
     since: isoTime(clock.wallTime()),
     ttl: want.ttl,
+    ...(retain === 0 ? {} : { retain }),
     ...(want.metadata === undefined ? {} : { meta: want.metadata }),
   };
   const content = new Map<string, Hold>();
@@ -83,12 +87,13 @@ export async function grab(
   const engines = parts.map(({ engine }) => engine);
   const lease = new Lease(context, ownersOf(engines), {
     primitive,
-    record: recordOf(hold, content),
+    record: recordOf(hold.permit, (key) => content.get(key) ?? hold),
     ttl: want.ttl,
     slots: held,
     sentAt,
     turnSince: after?.turnSince,
     autoRenew: want.autoRenew,
+    retain,
   });
   for (const { engine } of parts) {
     const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
@@ -102,17 +107,6 @@ export async function grab(
   // Almost always nothing happened meanwhile, and nothing has to be asked.
   if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
-}
-
-function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
-  return {
-    id: hold.permit,
-    encode: (key, ttl, token) => encodeRecord({ ...(content.get(key) ?? hold), ttl, token }),
-    owns: (value) => {
-      const decoded = decodeHold(value);
-      return decoded.ok && decoded.record.permit === hold.permit;
-    },
-  };
 }
 
 /** Whether a claim still counts; if not, it is taken back. */
@@ -135,11 +129,11 @@ async function stands(
   return true;
 }
 
+/** An engine keeps the books of a lease; those of several primitives are kept by each of them. */
 function ownersOf(engines: readonly Engine[]): LeaseOwner {
-  const [only] = engines;
-  const passOn = (lease: Lease, slot: HeldSlot): Promise<boolean> | undefined => only?.passOn(lease, slot);
+  const [only, ...more] = engines;
+  if (only !== undefined && more.length === 0) return only;
   return {
-    ...(engines.length === 1 ? { passOn } : {}),
     freed: (slots) => {
       for (const engine of engines)
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));

@@ -26,7 +26,7 @@ export class Holdings {
     return this.listening.size > 0;
   }
 
-  add(lease: Lease, entries: readonly Entry[]): void {
+  add(lease: Lease, entries: readonly { readonly key: string }[]): void {
     for (const { key } of entries) this.leaseOfKey.set(key, lease);
     this.leases.add(lease);
     if (this.feed.running) this.listening.add(lease);
@@ -53,6 +53,17 @@ export class Holdings {
     for (const { key } of lease.held) {
       if (this.leaseOfKey.get(key) === lease) this.leaseOfKey.delete(key);
     }
+  }
+
+  /** Whether a permit of ours holds it. */
+  has(key: string): boolean {
+    return this.leaseOfKey.has(key);
+  }
+
+  /** What the bucket is to say of an entry of ours: what is in it may be the hold before. Undefined if it is not ours. */
+  shown({ key, revision }: Entry): string | undefined {
+    const lease = this.leaseOfKey.get(key);
+    return lease?.entries.find((own) => own.key === key && own.revision === revision)?.value ?? undefined;
   }
 
   /** Tells the lease concerned what was heard of one of its slots; undefined: that nothing is there. */

@@ -7,7 +7,8 @@ export type Kind = 'sem' | 'mutex';
 export type Part =
   | { readonly part: 'limit' }
   | { readonly part: 'slot'; readonly slot: number }
-  | { readonly part: 'ticket'; readonly id: string };
+  | { readonly part: 'ticket'; readonly id: string }
+  | { readonly part: 'wish'; readonly id: string };
 
 /** Keys of one primitive: `<kind>.<name>.<part>...`. */
 export class Keys {
@@ -32,6 +33,10 @@ export class Keys {
     return `${this.prefix}.ticket.${id}`;
   }
 
+  wish(id: string): string {
+    return `${this.prefix}.wish.${id}`;
+  }
+
   /** What a key stands for; undefined if it is none of this primitive's. */
   parse(key: string): Part | undefined {
     if (!key.startsWith(`${this.prefix}.`)) return undefined;
@@ -39,7 +44,7 @@ export class Keys {
     if (more.length > 0) return undefined;
     if (part === 'limit' && which === undefined) return { part };
     if (part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? '')) return { part, slot: Number(which) };
-    if (part === 'ticket' && which !== undefined && which !== '') return { part, id: which };
+    if ((part === 'ticket' || part === 'wish') && which !== undefined && which !== '') return { part, id: which };
     return undefined;
   }
 

@@ -4,6 +4,8 @@ import { Abort } from './abort';
 import { jittered } from './backoff';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
+import { removeOwn } from './removal';
+import { fencingToken } from './token';
 
 /** One slot that a lease holds. */
 export interface HeldSlot {
@@ -46,6 +48,26 @@ export interface LeaseTerms {
   /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
   readonly turnSince?: number | undefined;
   readonly autoRenew: boolean;
+  /** For how long the slot is kept for this process after a release, in ms. Default: not at all. */
+  readonly retain?: number;
+  /** Which grant of a kept slot this is, under the revision of that slot. Nothing was written for it. Default: it was claimed. */
+  readonly use?: number;
+}
+
+/** A hold on one slot that somebody has just let go of, as it stands in the store. */
+export interface RestingHold {
+  readonly slot: number;
+  readonly key: string;
+  readonly revision: number;
+  /** Reading of the clock before the last write was sent. */
+  readonly sentAt: number;
+  readonly ttl: number;
+  /** Until when it can be relied on. */
+  readonly deadline: number;
+  /** How many grants were made under its revision, besides the one that wrote it. */
+  readonly uses: number;
+  /** For how long to keep it, in ms. */
+  readonly retain: number;
 }
 
 /** Who keeps the books of a lease. */
@@ -59,6 +81,8 @@ export interface LeaseOwner {
    * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
+  /** The lease is being released: whether its slot is kept for the next of this process, and not given back. */
+  keep?(hold: RestingHold): boolean;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
@@ -66,7 +90,7 @@ export interface LeaseOwner {
 type State = 'held' | 'releasing' | 'lost';
 
 /** Of the ttl; a third leaves two more tries before the end. */
-const RENEW_AT = 1 / 3;
+export const RENEW_AT = 1 / 3;
 const RENEW_SPREAD = 0.1;
 /** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
 const FIRST_SPREAD = 0.5;
@@ -80,6 +104,11 @@ const RELEASE_WAIT_MS = 5_000;
 /** How long before the end of a lease its permit is declared lost, in ms. */
 export function safetyMargin(ttl: number, configured: number | undefined): number {
   return configured ?? Math.max(LEAST_MARGIN_MS, ttl * MARGIN_SHARE);
+}
+
+/** Until when a hold can be relied on that was last written at `sentAt`. */
+export function leaseEnd({ safetyMargin: configured }: Context, sentAt: number, ttl: number): number {
+  return sentAt + ttl - safetyMargin(ttl, configured);
 }
 
 /**
@@ -125,7 +154,9 @@ export class Lease {
     this.ttl = terms.ttl;
     this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
-    this.planRenewal(1 - FIRST_SPREAD * Math.random());
+    // What others see in the bucket is still the hold before this one: if it lasts they are to see this one.
+    if (terms.use === undefined) this.planRenewal(1 - FIRST_SPREAD * Math.random());
+    else this.renewAt = context.clock.now();
     this.begin();
   }
 
@@ -133,9 +164,17 @@ export class Lease {
     return this.terms.record.id;
   }
 
-  /** The highest revision of the claim. */
   get token(): bigint {
-    return BigInt(this.firstRevision);
+    return fencingToken(this.firstRevision, this.terms.use);
+  }
+
+  /** The highest revision of the claim. */
+  get claimedAs(): number {
+    return this.firstRevision;
+  }
+
+  get retain(): number {
+    return this.terms.retain ?? 0;
   }
 
   get signal(): AbortSignal {
@@ -192,6 +231,7 @@ export class Lease {
   async release(count = this.slots.length): Promise<boolean> {
     if (!this.isHeld) return false;
     if (count < this.slots.length) return this.releaseSome(count);
+    if (this.keep()) return true;
     return this.inTime(this.finish('releasing'));
   }
 
@@ -224,7 +264,7 @@ export class Lease {
   }
 
   private endOf(sentAt: number, ttl: number): number {
-    return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);
+    return leaseEnd(this.context, sentAt, ttl);
   }
 
   /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
@@ -349,6 +389,23 @@ export class Lease {
     return this.inTime(freeing);
   }
 
+  /** Hands the slot to whoever keeps it for the next. Only what is at rest: every write of ours has been answered. */
+  private keep(): boolean {
+    const [slot] = this.slots;
+    const { use = 0, retain = 0 } = this.terms;
+    if (retain === 0 || slot === undefined || this.slots.length > 1) return false;
+    if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity) return false;
+    const { deadline, sentAt, ttl } = this;
+    const uses = slot.revision === this.firstRevision ? use : 0;
+    const hold = { slot: slot.slot, key: slot.key, revision: slot.revision, sentAt, ttl, deadline, uses, retain };
+    if (this.owner.keep?.(hold) !== true) return false;
+    this.state = 'releasing';
+    this.over.abort();
+    this.cancelTimer?.();
+    this.owner.ended(this);
+    return true;
+  }
+
   /** Only what is at rest: while a renewal is under way nobody knows which revision to write over. */
   private passOn(): Promise<boolean> | undefined {
     const [slot] = this.slots;
@@ -366,17 +423,7 @@ export class Lease {
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
     const ours = slots.filter((slot) => slot.withdrawn !== true);
-    const removing = ours.map(({ key, revision }) =>
-      this.context.store.commit([{ key, expected: revision, value: null }], { until }),
-    );
-    const freed: { key: string; revision: number }[] = [];
-    let all = true;
-    let failure: Error | undefined;
-    for (const [i, settled] of (await Promise.allSettled(removing)).entries()) {
-      if (settled.status === 'rejected') failure ??= settled.reason as Error;
-      else if (!settled.value.committed) all = false;
-      else freed.push({ key: (ours[i] as HeldSlot).key, revision: settled.value.revisions[0] as number });
-    }
+    const { freed, all, failure } = await removeOwn(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;
     return all;

@@ -56,6 +56,11 @@ export class Line {
     return this.queue;
   }
 
+  /** Whether anybody is willing to wait. */
+  get patient(): boolean {
+    return this.queue.length > this.impatient;
+  }
+
   add(waiter: Waiter): void {
     this.queue.push(waiter);
     this.shapes.set(waiter.shape, (this.shapes.get(waiter.shape) ?? 0) + 1);

@@ -37,9 +37,12 @@ export function freeSlots(board: Board, keys: Keys, limit: number, now: number):
   return free;
 }
 
-/** How many permits are to be had: what is left of the limit after all that is taken, also above it. */
+/**
+ * How many permits are to be had: what is left of the limit after all that is held, also above it. What is kept counts: who
+ * waits for it has it as soon as its keeper hears of that.
+ */
 export function available(board: Board, limit: number): number {
-  return Math.max(0, limit - board.taken.size);
+  return Math.max(0, limit - (board.taken.size - board.kept.size));
 }
 
 /**

@@ -1,3 +1,5 @@
+import { LAST_USE } from './token';
+
 /**
  * The values in the bucket: JSON that a person can read, with a version. What does not decode is never repaired, never
  * overwritten and never taken for free. `docs/protocol.md` describes them for other clients.
@@ -18,12 +20,18 @@ export interface Hold {
   readonly since: string;
   /** How long the hold lasts after this write, in ms. */
   readonly ttl: number;
-  /** Fencing token of the permit. Absent in the claim itself, whose own revision it is. */
+  /** Revision of the permit's fencing token. Absent in the claim itself, whose own revision it is. */
   readonly token?: number;
+  /** Which grant under that revision it is, for one that was made without a write; absent: the first. */
+  readonly use?: number;
   /** The ticket that this hold serves. */
   readonly ticket?: string;
   /** The permit that held the slot until now and passed it on, in the write that took it over; not in renewals. */
   readonly after?: string;
+  /** For how long its process keeps the slot after a release, in ms: others who wait should say so, by a wish. */
+  readonly retain?: number;
+  /** Nobody holds it at the moment: a process keeps it for itself, until somebody else wants it. */
+  readonly kept?: boolean;
   readonly meta?: Readonly<Record<string, string>>;
 }
 
@@ -37,6 +45,13 @@ export interface Ticket {
   /** Its place: the revision that created it. Absent in the write that did. */
   readonly token?: number;
   readonly meta?: Readonly<Record<string, string>>;
+}
+
+/** Value of a wish: somebody waits, so what is kept should be given back. Only that it is there counts. */
+export interface WishRecord {
+  readonly holder: string;
+  readonly since: string;
+  readonly ttl: number;
 }
 
 /** Value of the limit. */
@@ -55,10 +70,13 @@ export function decodeHold(value: string): Decoded<Hold> {
   return decodeVersioned(value, (fields) => {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
-    const { permit, ticket, after } = fields;
+    const { permit, ticket, after, use, retain, kept } = fields;
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
     if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
     if (after !== undefined && typeof after !== 'string') return 'after is not a string';
+    if (use !== undefined && !(isWhole(use) && use >= 0 && use <= LAST_USE)) return 'use is not a whole number in range';
+    if (retain !== undefined && typeof retain !== 'number') return 'retain is not a number';
+    if (kept !== undefined && typeof kept !== 'boolean') return 'kept is not true or false';
     return fields as unknown as Hold;
   });
 }

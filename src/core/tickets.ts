@@ -51,6 +51,13 @@ export class TicketLine {
     return [...this.joining.keys(), ...this.placeOf.keys()];
   }
 
+  /** Who would join next; undefined if nobody would, or some of ours queue already. */
+  get newcomer(): Waiter | undefined {
+    if (this.placed.size > 0) return undefined;
+    for (const [waiter, asked] of this.joining) return asked === undefined ? waiter : undefined;
+    return undefined;
+  }
+
   get size(): number {
     return this.joining.size + this.placed.size;
   }
@@ -263,7 +270,7 @@ export class TicketLine {
     if (place.waiter.settled) return this.host.context.background.add(lease.release());
     const earlier: Place[] = [];
     for (const { id, order } of this.placed.has(place.ticket.id) ? this.host.board.line(Infinity) : []) {
-      if (order >= Number(place.ticket.token)) break;
+      if (order >= place.ticket.claimedAs) break;
       const other = this.placed.get(id);
       if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
     }

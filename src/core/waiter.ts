@@ -11,6 +11,8 @@ export interface Want {
   readonly ttl: number;
   readonly autoRenew: boolean;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** For how long this process keeps the slot after a release, in ms; 0: it is given back at once. */
+  readonly retain: number;
   /** Whether it queues with a ticket that other processes see. */
   readonly fair: boolean;
   /** The number of slots as the code has it; undefined: whatever is stored. */
@@ -53,7 +55,7 @@ export class Waiter {
   ) {
     this.joinedAt = clock.now();
     this.immediate = patience.timeout === 0;
-    this.shape = JSON.stringify([want.count, want.ttl, want.autoRenew, want.metadata]);
+    this.shape = JSON.stringify([want.count, want.ttl, want.autoRenew, want.retain, want.metadata]);
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;

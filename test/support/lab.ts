@@ -30,6 +30,8 @@ export class Lab {
   constructor(
     private readonly sabotage: Sabotage = (store) => store,
     private readonly safetyMargin?: number,
+    /** For how long its clients keep slots after a release. */
+    private readonly retain = 0,
   ) {}
 
   client(
@@ -59,6 +61,7 @@ export class Lab {
       slots,
       ttl,
       fair,
+      retain: this.retain,
       limitPolicy,
       safetyMargin: undefined,
       engine: () => engines.get(keys, name),

@@ -26,10 +26,10 @@ class SharingDispatcher extends StoreDispatcher {
 }
 
 /** Dispatchers over one store in memory, as processes that share a bucket. */
-export function memoryWorld(): Promise<SemaphoreWorld> {
+export function memoryWorld(defaults: DispatcherOptions = {}): Promise<SemaphoreWorld> {
   const store = new MemoryStore();
   return Promise.resolve({
-    open: (options) => Promise.resolve(new SharingDispatcher(store, options)),
+    open: (options) => Promise.resolve(new SharingDispatcher(store, { ...defaults, ...options })),
     put: async (key, value) => {
       const [entry] = await store.read([key]);
       await store.commit([{ key, expected: entry?.revision ?? 0, value }]);

@@ -5,4 +5,6 @@ import { memoryWorld } from '../support/memory-world';
 
 semaphoreSuite('in memory', memoryWorld);
 mutexSuites('in memory', memoryWorld);
+semaphoreSuite('in memory, slots retained', () => memoryWorld({ retain: 300 }));
+mutexSuites('in memory, slots retained', () => memoryWorld({ retain: 300 }));
 latchSuite('in memory', memoryWorld);

@@ -4,9 +4,9 @@ import type { CommitOptions, CommitResult, Store, Write } from '../../src/store/
 import { Lab, type Sabotage } from '../support/lab';
 import { safetyScenarios } from '../suites/safety-scenarios';
 
-describe('safety', () => {
+describe.each([0, 1_000])('safety, retain: %i', (retain) => {
   it.each(Object.entries(safetyScenarios))('%s', async (_, tell) => {
-    const lab = new Lab();
+    const lab = new Lab(undefined, undefined, retain);
     await tell(lab);
     await lab.close();
   });

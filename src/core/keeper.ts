@@ -1,0 +1,277 @@
+import type { Entry } from '../store/store';
+import { Abort } from './abort';
+import type { Board } from './board';
+import { isoTime } from './clock';
+import type { Context } from './context';
+import { newId } from './id';
+import type { Keys } from './keys';
+import { LASTING_MS, RENEW_AT, type RestingHold, leaseEnd } from './lease';
+import { type Hold, decodeHold, encodeRecord } from './record';
+import { type Own, removeOwn } from './removal';
+import { LAST_USE } from './token';
+import type { Want } from './waiter';
+
+/** What keeping slots needs of the engine that grants them. */
+export interface KeeperHost {
+  readonly context: Context;
+  readonly keys: Keys;
+  readonly board: Board;
+  /** Entries of ours hold nothing any more. */
+  freed(entries: readonly Own[]): void;
+  /** Something else is kept than before. */
+  keptChanged(): void;
+  /** A write to what was kept is settled. */
+  keeperSettled(): void;
+  /** Nothing is kept, and nobody has been here for a while. */
+  keeperIdle(): void;
+}
+
+interface Kept extends Omit<RestingHold, 'slot'> {
+  readonly slot: number;
+  /** The wall clock when it was let go of. */
+  readonly since: number;
+  /** When it is given back although nobody asked for it. */
+  readonly until: number;
+  /** When to write down that it is kept; Infinity: it is written. */
+  noteAt: number;
+}
+
+/** A write under way that says of a kept slot that it is kept. */
+interface Note {
+  readonly id: string;
+  readonly abandon: Abort;
+  /** Whether it is to be given back as soon as that is settled. */
+  leaving: boolean;
+  /** Whether it was taken away from us meanwhile. */
+  gone: boolean;
+}
+
+/** How long a removal of what the server ends by itself is tried, beyond the end of its lease, in ms. */
+const GRACE_MS = 100;
+
+/**
+ * Slots that this process keeps in the store after their release, so that its own next acquire needs no round trip.
+ *
+ * Invariants:
+ * - A kept slot is granted again only before the end of the lease that it was last written with, by our own clock: timers only
+ *   see to it that it is given back.
+ * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the
+ *   previous lease ended, as a renewal does.
+ * - It is given back as soon as this process hears that somebody else waits. An announcement that is lost, or a wish that ran
+ *   out, costs those who wait `retain` ms at most, never safety.
+ * - What is written over, or removed, by somebody else is forgotten.
+ */
+export class Keeper {
+  private readonly kept = new Map<string, Kept>();
+  private readonly notes = new Map<string, Note>();
+  private givingBack = 0;
+  private leases = 0;
+  /** For how long after the last release to go on listening, so that the next one can be kept. */
+  private listenUntil = -Infinity;
+  private wakeAt = Infinity;
+  private cancelTimer: (() => void) | undefined;
+  private closed = false;
+
+  constructor(private readonly host: KeeperHost) {}
+
+  get size(): number {
+    return this.kept.size;
+  }
+
+  /** Whether slots are being given back or written: what is free, or kept, will be known in a moment. */
+  get busy(): boolean {
+    return this.givingBack > 0 || this.notes.size > 0;
+  }
+
+  /** Whether it has to hear of changes. */
+  get active(): boolean {
+    return this.size > 0 || this.busy || this.leases > 0 || this.host.context.clock.now() < this.listenUntil;
+  }
+
+  /** A permit whose slot may be kept later. */
+  began(): void {
+    this.leases++;
+  }
+
+  ended(retain: number): void {
+    this.leases--;
+    this.listenUntil = this.host.context.clock.now() + retain;
+    this.wakeBy(this.listenUntil);
+  }
+
+  keep(hold: RestingHold): void {
+    const { clock } = this.host.context;
+    const now = clock.now();
+    const kept: Kept = {
+      ...hold,
+      since: clock.wallTime(),
+      until: now + hold.retain,
+      noteAt: isWorn(hold, now) ? now : now + LASTING_MS,
+    };
+    this.kept.set(hold.key, kept);
+    if (kept.noteAt <= now) this.note(kept);
+    this.wakeBy(Math.min(kept.noteAt, kept.until, kept.deadline));
+    this.host.keptChanged();
+  }
+
+  /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
+  take(want: Want, limit: number): Kept | undefined {
+    if (this.kept.size === 0 || want.count !== 1 || !want.autoRenew) return undefined;
+    const now = this.host.context.clock.now();
+    for (const kept of this.kept.values()) {
+      if (kept.slot >= limit || kept.ttl !== want.ttl || this.notes.has(kept.key)) continue;
+      if (now >= Math.min(kept.deadline, kept.until)) this.giveBack(kept);
+      else if (isWorn(kept, now)) this.note(kept);
+      else {
+        this.kept.delete(kept.key);
+        this.host.keptChanged();
+        return kept;
+      }
+    }
+    return undefined;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelTimer?.();
+    this.giveBackAll();
+  }
+
+  giveBackAll(): void {
+    for (const kept of [...this.kept.values()]) this.giveBack(kept);
+  }
+
+  /** What is under a key changed; undefined: nothing is there. */
+  heard(key: string, entry: Entry | undefined): void {
+    const kept = this.kept.get(key);
+    if (kept === undefined || (entry !== undefined && entry.revision <= kept.revision)) return;
+    const note = this.notes.get(key);
+    if (note !== undefined && entry?.value != null && isOf(note, entry.value)) return;
+    this.drop(kept);
+  }
+
+  /** Everything was read. */
+  compareAll(): void {
+    for (const key of [...this.kept.keys()]) this.heard(key, this.host.board.picture.get(key));
+  }
+
+  /** The store lost everything. */
+  dropAll(): void {
+    for (const kept of [...this.kept.values()]) this.drop(kept);
+  }
+
+  /** As our own views are to show it: nobody holds it. Undefined if it is not kept under that revision. */
+  shown({ key, revision }: Entry): string | undefined {
+    const kept = this.kept.get(key);
+    if (kept === undefined || kept.revision !== revision) return undefined;
+    return encodeRecord(this.record(kept, newId()));
+  }
+
+  private drop(kept: Kept): void {
+    const note = this.notes.get(kept.key);
+    if (note !== undefined) note.gone = true;
+    note?.abandon.abort();
+    this.kept.delete(kept.key);
+    this.host.keptChanged();
+  }
+
+  private giveBack(kept: Kept): void {
+    const note = this.notes.get(kept.key);
+    if (note === undefined) {
+      this.kept.delete(kept.key);
+      return this.remove(kept);
+    }
+    note.leaving = true;
+    note.abandon.abort();
+  }
+
+  private remove({ key, revision, ttl }: Kept): void {
+    const { background, clock, store } = this.host.context;
+    this.givingBack++;
+    const removing = removeOwn(store, [{ key, revision }], clock.now() + ttl + GRACE_MS);
+    const done = removing.then(({ freed }) => {
+      this.givingBack--;
+      this.host.freed(freed);
+      this.host.keeperSettled();
+      this.wakeBy(clock.now());
+    });
+    background.add(done);
+  }
+
+  /** Writes down that a slot is kept, which prolongs it too. */
+  private note(kept: Kept): void {
+    kept.noteAt = Infinity;
+    const note: Note = { id: newId(), abandon: new Abort(), leaving: false, gone: false };
+    this.notes.set(kept.key, note);
+    this.host.context.background.add(this.write(kept, note));
+  }
+
+  private async write(kept: Kept, note: Note): Promise<void> {
+    const { clock, store } = this.host.context;
+    const { key, ttl } = kept;
+    const value = encodeRecord(this.record(kept, note.id));
+    let written: { revision: number; sentAt: number } | undefined;
+    try {
+      const write = { key, expected: kept.revision, value, ttl };
+      const result = await store.commit([write], { abandon: note.abandon });
+      if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
+    } catch {
+      // Refused for good, or never to be known: the server ends it by itself.
+    }
+    this.notes.delete(key);
+    const { leaving } = note;
+    if (!note.gone) this.kept.delete(key);
+    if (written !== undefined) {
+      const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
+      const next: Kept = { ...kept, ...written, deadline, uses: 0, noteAt: Infinity };
+      const entry = { key, value, revision: written.revision, writtenAt: clock.wallTime() };
+      if (note.gone || leaving || clock.now() >= kept.deadline) this.remove(next);
+      else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry)) this.kept.set(key, next);
+    }
+    this.host.keeperSettled();
+    this.wakeBy(clock.now());
+  }
+
+  /** Whether our write, announced before its answer came, is the last one known. */
+  private stillThere({ key, revision }: Entry): boolean {
+    return this.host.board.picture.get(key)?.revision === revision;
+  }
+
+  private record({ retain, since, ttl }: Kept, permit: string): Hold {
+    const { holder } = this.host.context;
+    return { permit, holder, since: isoTime(since), ttl, retain, kept: true };
+  }
+
+  private wakeBy(time: number): void {
+    if (this.closed || time >= this.wakeAt) return;
+    const { clock } = this.host.context;
+    this.cancelTimer?.();
+    this.wakeAt = time;
+    this.cancelTimer = clock.after(Math.max(1, time - clock.now()), () => this.look());
+  }
+
+  /** Does what is due. One timer for all: most of what it was set for is over when it comes. */
+  private look(): void {
+    this.wakeAt = Infinity;
+    const now = this.host.context.clock.now();
+    for (const kept of [...this.kept.values()]) {
+      const end = Math.min(kept.until, kept.deadline);
+      if (now >= end) this.giveBack(kept);
+      else if (now >= kept.noteAt) this.note(kept);
+      if (this.kept.has(kept.key)) this.wakeBy(Math.min(now >= end ? Infinity : end, kept.noteAt));
+    }
+    if (this.size > 0 || this.busy || this.leases > 0) return;
+    if (now < this.listenUntil) this.wakeBy(this.listenUntil);
+    else this.host.keeperIdle();
+  }
+}
+
+/** Whether it is to be written before it is granted again: a permit is to begin with most of its lease before it. */
+function isWorn({ sentAt, ttl, uses }: RestingHold, now: number): boolean {
+  return now - sentAt > ttl * RENEW_AT || uses >= LAST_USE;
+}
+
+function isOf({ id }: Note, value: string): boolean {
+  const decoded = decodeHold(value);
+  return decoded.ok && decoded.record.permit === id;
+}
