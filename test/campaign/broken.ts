@@ -13,9 +13,9 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   /** A release removes whatever is under the key. */
   'conditional-release': [
     {
-      file: 'core/lease.ts',
-      from: 'this.context.store.commit([{ key, expected: revision, value: null }], { until }),',
-      to: `this.context.store.read([key]).then(([there]) => this.context.store.commit(
+      file: 'core/removal.ts',
+      from: 'store.commit([{ key, expected: revision, value: null }], { until }),',
+      to: `store.read([key]).then(([there]) => store.commit(
         [{ key, expected: there?.revision ?? revision, value: null }], { until })),`,
     },
   ],
@@ -23,7 +23,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'local-deadline': [
     {
       file: 'core/lease.ts',
-      from: 'return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);',
+      from: 'return sentAt + ttl - safetyMargin(ttl, configured);',
       to: 'return sentAt + ttl + 1e9;',
     },
   ],

@@ -5,6 +5,8 @@ import { mutexSuites } from '../suites/mutex-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
+const RETAINING = { retain: 300 };
+
 let server: TestServer;
 
 beforeAll(async () => {
@@ -14,4 +16,6 @@ afterAll(() => server.stop());
 
 semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));
+semaphoreSuite('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, RETAINING));
+mutexSuites('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, RETAINING));
 latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Dispatcher, Lock, LockOptions, Mutex, Permit } from '../../src';
 import type { Watchable } from '../../src/slot-lock';
 import type { SlotStatus } from '../../src/status';
+import { soon } from '../support/soon';
 import type { SemaphoreWorld } from './semaphore-suite';
 
 type MutexLike = Lock & Watchable<SlotStatus>;
@@ -87,7 +88,7 @@ function ownSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>): void
       expect(await world.keys()).toEqual(['mutex.m.slot.0']);
       expect(await a.mutex('m').status()).toMatchObject({ kind: 'mutex', slots: 1, available: 0 });
       await permit.release();
-      expect(await world.keys()).toEqual([]);
+      await soon(world, async () => expect(await world.keys()).toEqual([]));
       expect(await a.list()).toEqual([]);
     });
 
@@ -157,18 +158,25 @@ function mutexSuite(title: string, way: Way, makeWorld: () => Promise<SemaphoreW
 
     it('is locked for all others while it is held, and no longer', async () => {
       const [here, there] = [way.make(a, 'm'), way.make(b, 'm')];
-      expect([await here.isLocked(), await there.isLocked()]).toEqual([false, false]);
+      await soon(world, async () =>
+        expect([await here.isLocked(), await there.isLocked()]).toEqual([false, false]),
+      );
       const permit = await here.lock(5_000);
-      expect([await here.isLocked(), await there.isLocked()]).toEqual([true, true]);
+      await soon(world, async () =>
+        expect([await here.isLocked(), await there.isLocked()]).toEqual([true, true]),
+      );
       expect(await there.tryAcquire()).toBeNull();
       const again = await here.tryAcquire();
       expect(again?.id).toBe(way.reentrant ? permit.id : undefined);
       await again?.release();
       await expect(there.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', primitive: 'm' });
       expect(await permit.release()).toBe(true);
-      expect(await there.isLocked()).toBe(false);
-      const next = await there.tryAcquire();
-      expect(next?.isHeld).toBe(true);
+      await soon(world, async () => expect(await there.isLocked()).toBe(false));
+      const next = await soon(world, async () => {
+        const taken = await there.tryAcquire();
+        expect(taken?.isHeld).toBe(true);
+        return taken;
+      });
       expect(await permit.release()).toBe(false);
       expect(next?.isHeld).toBe(true);
       await next?.release();
@@ -211,7 +219,7 @@ function mutexSuite(title: string, way: Way, makeWorld: () => Promise<SemaphoreW
     it('can be taken away by an operator', async () => {
       const permit = await way.make(a, 'm').lock(5_000);
       const lost = new Promise((resolve) => permit.signal.addEventListener('abort', resolve));
-      expect(await way.make(b, 'm').forceRelease(permit.id)).toBe(true);
+      await soon(world, async () => expect(await way.make(b, 'm').forceRelease(permit.id)).toBe(true));
       await lost;
       expect(permit.isHeld).toBe(false);
       const next = await way.make(b, 'm').lock(5_000);
@@ -254,6 +262,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
 
     /** Whether somebody else could have it. */
     const isFree = async (): Promise<boolean> => !(await b.mutex('m').isLocked());
+    const isFreed = (): Promise<void> => soon(world, async () => expect(await isFree()).toBe(true));
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
     it('lets in again what holds it, counted, and is released with the outermost', async () => {
@@ -275,7 +284,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
       await expect(inner.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
       await outer.renew();
       expect(await outer.release()).toBe(true);
-      expect(await isFree()).toBe(true);
+      await isFreed();
       const next = await mutex.lock(5_000);
       expect(next.fencingToken).toBeGreaterThan(outer.fencingToken);
       await next.release();
@@ -294,7 +303,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
       });
       const second = mutex.lock(5_000, async () => expect(inside).toBe(false));
       await Promise.all([first, second]);
-      expect(await isFree()).toBe(true);
+      await isFreed();
     });
 
     it('holds until the last is released, in whatever order', async () => {
@@ -307,7 +316,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
       await inner.release();
       expect(await isFree()).toBe(false);
       await third.release();
-      expect(await isFree()).toBe(true);
+      await isFreed();
     });
 
     it('excludes calls that were made side by side', async () => {
@@ -354,7 +363,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
       const outer = await mutex.lock(5_000);
       const inner = await mutex.lock(1_000);
       const lost = new Promise((resolve) => inner.signal.addEventListener('abort', resolve));
-      expect(await b.mutex('m').forceRelease(inner.id)).toBe(true);
+      await soon(world, async () => expect(await b.mutex('m').forceRelease(inner.id)).toBe(true));
       await lost;
       expect([outer.isHeld, inner.isHeld, outer.signal.aborted]).toEqual([false, false, true]);
       const next = await mutex.lock(5_000);
@@ -382,7 +391,7 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
       expect(await mutex.tryAcquire()).toBeNull();
       await held.release();
       await (await mutex.lock(5_000)).release();
-      expect(await isFree()).toBe(true);
+      await isFreed();
     });
 
     it('refuses bad options, also of who holds it', async () => {

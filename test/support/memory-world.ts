@@ -29,6 +29,7 @@ class SharingDispatcher extends StoreDispatcher {
 export function memoryWorld(defaults: DispatcherOptions = {}): Promise<SemaphoreWorld> {
   const store = new MemoryStore();
   return Promise.resolve({
+    late: defaults.retain !== undefined,
     open: (options) => Promise.resolve(new SharingDispatcher(store, { ...defaults, ...options })),
     put: async (key, value) => {
       const [entry] = await store.read([key]);

@@ -1,6 +1,6 @@
 import { Kvm } from '@nats-io/kv';
 import { connect } from '@nats-io/transport-node';
-import { NatsDispatcher } from '../../src';
+import { type DispatcherOptions, NatsDispatcher } from '../../src';
 import { openConnection } from '../../src/store/nats/connect';
 import type { NatsConnection } from '../../src/store/nats/connection';
 import { NatsStore } from '../../src/store/nats/nats-store';
@@ -26,13 +26,24 @@ export function natsStoreWorld(servers: string | string[], replicas = 1): StoreW
 }
 
 /** Dispatchers on one new bucket, each with a connection of its own, and an ordinary KV client beside them. */
-export async function natsSemaphoreWorld(servers: string | string[], replicas = 1): Promise<SemaphoreWorld> {
+export async function natsSemaphoreWorld(
+  servers: string | string[],
+  replicas = 1,
+  defaults: DispatcherOptions = {},
+): Promise<SemaphoreWorld> {
   const bucket = `S${++buckets}`;
   const connection = await connect({ servers });
   const kv = await new Kvm(connection).open(bucket);
   return {
+    late: defaults.retain !== undefined,
     open: async (options) => {
-      const dispatcher = await NatsDispatcher.connect({ servers, bucket, replicas, ...options });
+      const dispatcher = await NatsDispatcher.connect({
+        servers,
+        bucket,
+        replicas,
+        ...defaults,
+        ...options,
+      });
       await dispatcher.ready();
       return dispatcher;
     },
