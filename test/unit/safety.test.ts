@@ -1,12 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Lease } from '../../src/core/lease';
+import { Engine } from '../../src/core/engine';
+import { Keeper } from '../../src/core/keeper';
+import { Lease, type RestingHold } from '../../src/core/lease';
+import { fencingToken } from '../../src/core/token';
 import type { CommitOptions, CommitResult, Store, Write } from '../../src/store/store';
 import { Lab, type Sabotage } from '../support/lab';
+import { RETAIN_MS, keepingScenarios } from '../suites/keeping-scenarios';
 import { safetyScenarios } from '../suites/safety-scenarios';
 
 describe.each([0, 1_000])('safety, retain: %i', (retain) => {
   it.each(Object.entries(safetyScenarios))('%s', async (_, tell) => {
     const lab = new Lab(undefined, undefined, retain);
+    await tell(lab);
+    await lab.close();
+  });
+});
+
+describe('keeping', () => {
+  it.each(Object.entries(keepingScenarios))('%s', async (_, tell) => {
+    const lab = new Lab(undefined, undefined, RETAIN_MS);
     await tell(lab);
     await lab.close();
   });
@@ -52,6 +64,24 @@ async function revisionNow(store: Store, key: string): Promise<number> {
   return (await store.read([key]))[0]?.revision ?? 0;
 }
 
+/** Replaces a method, or a getter, until the returned function is called. */
+function patch(prototype: object, name: string, change: (original: PropertyDescriptor) => PropertyDescriptor): () => void {
+  const original = Object.getOwnPropertyDescriptor(prototype, name) as PropertyDescriptor;
+  Object.defineProperty(prototype, name, { ...change(original), configurable: true });
+  return () => Object.defineProperty(prototype, name, original);
+}
+
+/** Has slots kept by other terms than those of their leases. */
+function keepingBy(terms: Partial<RestingHold>): () => void {
+  return patch(Keeper.prototype, 'keep', ({ value }) => ({
+    value: function (this: Keeper, hold: RestingHold): void {
+      (value as Keeper['keep']).call(this, { ...hold, ...terms });
+    },
+  }));
+}
+
+const keepingLab = (): Lab => new Lab(undefined, undefined, RETAIN_MS);
+
 interface Variant {
   lab: () => Lab;
   caughtBy: string;
@@ -95,6 +125,31 @@ const variants: Record<string, Variant> = {
       };
     },
   },
+  'grants what it kept after its lease': {
+    caughtBy: 'a process that was stopped past the lease does not use what it kept',
+    lab: keepingLab,
+    setUp: () => keepingBy({ deadline: Infinity, sentAt: Infinity }),
+  },
+  'believes a late note': {
+    caughtBy: 'a note whose answer comes after the lease ended counts for nothing',
+    lab: keepingLab,
+    setUp: () => keepingBy({ deadline: Infinity }),
+  },
+  'keeps slots although others wait': {
+    caughtBy: 'a kept slot is given up at once when somebody else waits',
+    lab: keepingLab,
+    setUp: () => patch(Engine.prototype, 'othersWait', () => ({ value: () => false })),
+  },
+  'grants a kept slot under the token of the grant before': {
+    caughtBy: 'a kept slot is granted again without a write, and tokens grow with every grant',
+    lab: keepingLab,
+    setUp: () =>
+      patch(Lease.prototype, 'token', () => ({
+        get(this: Lease): bigint {
+          return fencingToken(this.claimedAs);
+        },
+      })),
+  },
   'does not read again after a reconnect': {
     caughtBy: 'a release during a lost link is noticed when the link is back',
     lab: () =>
@@ -125,7 +180,7 @@ describe('a client that', () => {
   it.each(Object.entries(variants))('%s is caught', async (_, variant) => {
     lab = variant.lab();
     mend = variant.setUp?.();
-    const tell = safetyScenarios[variant.caughtBy];
+    const tell = { ...safetyScenarios, ...keepingScenarios }[variant.caughtBy];
     await expect(tell?.(lab)).rejects.toThrow(/expect/);
   });
 });
