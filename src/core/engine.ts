@@ -400,7 +400,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
    * else is woken for nothing. Those in the queue are served in its order, whoever's they are; without a queue this process
    * keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is always busy.
    */
-  passOn({ deadline, id, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
+  passOn({ deadline, turnSince, writtenAs }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
     if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
@@ -409,7 +409,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     const over = { slot, expected: revision };
     let passed = false;
     const written = new Promise<boolean>((answered, failed) => {
-      const after = { permit: id, deadline, answered, failed, turnSince };
+      const after = { permit: writtenAs, deadline, answered, failed, turnSince };
       const queued = this.feed.live && this.board.head(limit) !== undefined;
       const turnEnds = turnSince + TURN_MS;
       passed = queued
@@ -525,6 +525,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
       autoRenew: true,
       retain,
       use,
+      over: kept.permit,
     });
     this.holdings.add(lease, [{ key }]);
     if (retain > 0) keeper.began();

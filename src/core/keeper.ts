@@ -164,7 +164,7 @@ export class Keeper {
   shown({ key, revision }: Entry): string | undefined {
     const kept = this.kept.get(key);
     if (kept === undefined || kept.revision !== revision) return undefined;
-    return encodeRecord(this.record(kept, newId()));
+    return encodeRecord(this.record(kept, kept.permit));
   }
 
   private drop(kept: Kept): void {
@@ -209,7 +209,7 @@ export class Keeper {
   private async write(kept: Kept, note: Note): Promise<void> {
     const { clock, store } = this.host.context;
     const { key, ttl } = kept;
-    const value = encodeRecord(this.record(kept, note.id));
+    const value = encodeRecord({ ...this.record(kept, note.id), after: kept.permit });
     let written: { revision: number; sentAt: number } | undefined;
     try {
       const write = { key, expected: kept.revision, value, ttl };
@@ -223,7 +223,7 @@ export class Keeper {
     if (!note.gone) this.kept.delete(key);
     if (written !== undefined) {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
-      const next: Kept = { ...kept, ...written, deadline, uses: 0, noteAt: Infinity };
+      const next: Kept = { ...kept, ...written, permit: note.id, deadline, uses: 0, noteAt: Infinity };
       const entry = { key, value, revision: written.revision, writtenAt: clock.wallTime() };
       if (note.gone || leaving || clock.now() >= kept.deadline) this.remove(next);
       else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry)) this.kept.set(key, next);

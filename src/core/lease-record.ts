@@ -5,7 +5,7 @@ import { type Hold, decodeHold, encodeRecord } from './record';
 export function recordOf(permit: string, holdOf: (key: string) => Hold, use?: number): LeaseRecord {
   return {
     id: permit,
-    encode: (key, ttl, token) => encodeRecord({ ...holdOf(key), ttl, token, use }),
+    encode: (key, ttl, token, after) => encodeRecord({ ...holdOf(key), ttl, token, use, after }),
     owns: (value) => {
       const decoded = decodeHold(value);
       return decoded.ok && decoded.record.permit === permit;

@@ -21,8 +21,11 @@ export interface HeldSlot {
 export interface LeaseRecord {
   /** Of the permit, or of the ticket. */
   readonly id: string;
-  /** The value to write under a key, with a ttl and the revision that the lease began with. */
-  encode(key: string, ttl: number, token: number): string;
+  /**
+   * The value to write under a key, with a ttl and the revision that the lease began with.
+   * @param after the permit whose hold is written over, where it is not this one
+   */
+  encode(key: string, ttl: number, token: number, after?: string): string;
   /** Whether a value under one of the keys is of this lease. */
   owns(value: string): boolean;
 }
@@ -52,6 +55,8 @@ export interface LeaseTerms {
   readonly retain?: number;
   /** Which grant of a kept slot this is, under the revision of that slot. Nothing was written for it. Default: it was claimed. */
   readonly use?: number;
+  /** The permit that the slot's entry names, if another one. */
+  readonly over?: string;
 }
 
 /** A hold on one slot that somebody has just let go of, as it stands in the store. */
@@ -59,6 +64,8 @@ export interface RestingHold {
   readonly slot: number;
   readonly key: string;
   readonly revision: number;
+  /** The permit that the entry names. */
+  readonly permit: string;
   /** Reading of the clock before the last write was sent. */
   readonly sentAt: number;
   readonly ttl: number;
@@ -125,6 +132,8 @@ export function leaseEnd({ safetyMargin: configured }: Context, sentAt: number, 
  */
 export class Lease {
   readonly turnSince: number;
+  /** The permit that the entries of its slots name: until its own first write, that may be the one before. */
+  writtenAs: string;
   private readonly firstRevision: number;
   /** Made when somebody asks for the signal: most holders never do. */
   private lossSignal: AbortController | undefined;
@@ -150,6 +159,7 @@ export class Lease {
     private readonly terms: LeaseTerms,
   ) {
     this.slots = terms.slots;
+    this.writtenAs = terms.over ?? terms.record.id;
     this.sentAt = terms.sentAt;
     this.ttl = terms.ttl;
     this.turnSince = terms.turnSince ?? context.clock.now();
@@ -254,8 +264,8 @@ export class Lease {
     this.lossSignal?.abort(this.loss);
   }
 
-  private valueOf(key: string, ttl: number): string {
-    return this.terms.record.encode(key, ttl, this.firstRevision);
+  private valueOf(key: string, ttl: number, after?: string): string {
+    return this.terms.record.encode(key, ttl, this.firstRevision, after);
   }
 
   /** When it ends unless it is renewed. */
@@ -336,7 +346,8 @@ export class Lease {
   /** Writes every slot again. Each is withdrawn rather than repeated once the lease is over. */
   private async renewOnce(ttl: number): Promise<void> {
     const abandon = this.over.signal;
-    const slots = this.slots;
+    const { slots, writtenAs } = this;
+    const after = writtenAs === this.id ? undefined : writtenAs;
     const end = this.endOf(this.context.clock.now(), ttl);
     if (end < this.deadline) {
       this.earlierEnd = end;
@@ -344,7 +355,7 @@ export class Lease {
     }
     const results = await Promise.allSettled(
       slots.map(({ key, revision }) =>
-        this.context.store.commit([{ key, expected: revision, value: this.valueOf(key, ttl), ttl }], {
+        this.context.store.commit([{ key, expected: revision, value: this.valueOf(key, ttl, after), ttl }], {
           abandon,
         }),
       ),
@@ -358,6 +369,7 @@ export class Lease {
         this.refusal ??= settled.reason as Error;
       } else if (settled.value.committed) {
         slot.revision = settled.value.revisions[0] as number;
+        this.writtenAs = this.id;
         sentAt = Math.min(sentAt, settled.value.sentAt);
       } else {
         failure ??= `slot ${slot.slot} was taken from it`;
@@ -395,10 +407,11 @@ export class Lease {
     const { use = 0, retain = 0 } = this.terms;
     if (retain === 0 || slot === undefined || this.slots.length > 1) return false;
     if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity) return false;
-    const { deadline, sentAt, ttl } = this;
-    const uses = slot.revision === this.firstRevision ? use : 0;
-    const hold = { slot: slot.slot, key: slot.key, revision: slot.revision, sentAt, ttl, deadline, uses, retain };
-    if (this.owner.keep?.(hold) !== true) return false;
+    const { deadline, sentAt, ttl, writtenAs: permit } = this;
+    const { key, revision } = slot;
+    const uses = revision === this.firstRevision ? use : 0;
+    const at = { slot: slot.slot, key, revision, permit };
+    if (this.owner.keep?.({ ...at, sentAt, ttl, deadline, uses, retain }) !== true) return false;
     this.state = 'releasing';
     this.over.abort();
     this.cancelTimer?.();

@@ -26,7 +26,7 @@ export interface Hold {
   readonly use?: number;
   /** The ticket that this hold serves. */
   readonly ticket?: string;
-  /** The permit that held the slot until now and passed it on, in the write that took it over; not in renewals. */
+  /** The permit that the entry named until now, in the write with which its process passed the slot on, or kept it. */
   readonly after?: string;
   /** For how long its process keeps the slot after a release, in ms: others who wait should say so, by a wish. */
   readonly retain?: number;

@@ -87,8 +87,9 @@ async function open(Dispatcher: typeof NatsDispatcher): Promise<NatsDispatcher> 
 }
 
 const HANDLES: Record<Job['kind'], (dispatcher: NatsDispatcher, job: Job) => Lock> = {
-  semaphore: (dispatcher, { name, slots, ttl, fair }) => dispatcher.semaphore(name, slots, { ttl, fair }),
-  mutex: (dispatcher, { name, ttl, fair }) => dispatcher.mutex(name, { ttl, fair }),
+  semaphore: (dispatcher, { name, slots, ttl, fair, retain }) =>
+    dispatcher.semaphore(name, slots, { ttl, fair, retain }),
+  mutex: (dispatcher, { name, ttl, fair, retain }) => dispatcher.mutex(name, { ttl, fair, retain }),
 };
 
 async function work(handle: Lock, job: Job, loop: number): Promise<void> {

@@ -8,6 +8,8 @@ export interface Job {
   readonly slots: number;
   readonly ttl: number;
   readonly fair: boolean;
+  /** For how long a slot is kept after a release, in ms. Default: not at all. */
+  readonly retain?: number;
   /** How many slots an acquire asks for, one of these at random. */
   readonly counts: readonly number[];
   readonly hold: Range;
@@ -23,6 +25,8 @@ export interface Job {
  * - pool, queue, door, gate: contention of every kind, with short ttls so that a dead holder is followed soon
  * - long: permits that live by their renewals, all of them due whenever a server or a link fails
  * - quiet: pairs of clients that nobody else wakes: who misses a release here waits for ever
+ * - again: slots that their clients keep and take again, nobody else being there
+ * - turns: slots that are kept, and wanted by others all the time
  * - rare: a ttl so long that a claim which was forgotten is seen to stay
  */
 export const LOAD: readonly Job[] = [
@@ -44,8 +48,9 @@ export const LOAD: readonly Job[] = [
     hold: [20, 200],
     pause: [100, 500],
     timeout: 4_000,
+    retain: 500,
   }),
-  job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, hold: [20, 200], pause: [200, 800] }),
+  job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, retain: 800, hold: [20, 200], pause: [200, 800] }),
   job({ name: 'long', slots: 6, ttl: 1_000, hold: [3_000, 9_000], pause: [20, 200] }),
   job({ name: 'longer', slots: 6, ttl: 2_000, counts: [1, 2], hold: [2_000, 9_000], pause: [20, 500] }),
   ...[0, 1, 2].map((i) =>
@@ -58,6 +63,8 @@ export const LOAD: readonly Job[] = [
       clients: [2 * i, 2 * i + 1],
     }),
   ),
+  job({ name: 'again', slots: 2, ttl: 1_500, hold: [0, 60], pause: [0, 80], retain: 1_000, clients: [0, 1] }),
+  job({ name: 'turns', slots: 2, ttl: 2_000, hold: [0, 60], pause: [0, 60], retain: 1_500, clients: [2, 3, 4] }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
 ];
 

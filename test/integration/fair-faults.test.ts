@@ -8,6 +8,7 @@ import { monotonicMs } from '../support/monotonic';
 import { occupancy } from '../support/occupancy';
 import { Replay, replayQueue } from '../support/replay';
 import { WorkerProcess } from '../support/worker-process';
+import { revisionOf } from '../support/token';
 
 const STALL_MS = TICKET_TTL_MS + 1_000;
 const WAITERS = 20;
@@ -54,7 +55,7 @@ describe("a fair waiter's process stopped with SIGSTOP for longer than its ticke
     expect(served).toHaveLength(6);
     const lost = new Set([firstTicket, secondTicket]);
     expect(served.filter(({ ticket }) => lost.has(ticket))).toEqual([]);
-    const late = new Set(stopped!.steps.map(({ token }) => Number(token)));
+    const late = new Set(stopped!.steps.map(({ token }) => revisionOf(token)));
     expect(served.slice(-2).map(({ revision }) => late.has(revision))).toEqual([true, true]);
     expect({ inversions, above, peak }).toEqual({ inversions: [], above: [], peak: 1 });
     const seen = occupancy(...[gate!, stopped!, others!].map(({ steps }) => steps));

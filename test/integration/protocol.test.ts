@@ -17,6 +17,7 @@ import {
 } from '../support/foreign-client';
 import { eventually } from '../support/eventually';
 import { ProtocolText, type Values } from '../support/protocol-text';
+import { fencingToken, revisionOf } from '../support/token';
 
 /** `docs/protocol.md`, played: a client that knows nothing but the page meets the library in one bucket. */
 const text = new ProtocolText();
@@ -129,7 +130,7 @@ describe('the page and the bucket', () => {
       const claim = await heard(
         follower,
         'sem.ttl.slot.0',
-        ({ revision }) => BigInt(revision) === permit.fencingToken,
+        ({ revision }) => fencingToken(revision) === permit.fencingToken,
       );
       expect(claim.headers.get('Nats-TTL')).toBe(seconds);
       await permit.release();
@@ -167,7 +168,7 @@ describe('what the library writes', () => {
     const claim = await heard(follower, key, () => true);
     expectAsOnPage(claim, 'claim', { name: 's', slot: 0, expected: 0, seconds: 30 });
     expectFields(claim, 'hold', '3.1');
-    expect(permit.fencingToken).toBe(BigInt(claim.revision));
+    expect(permit.fencingToken).toBe(fencingToken(claim.revision));
 
     await permit.renew();
     const renewal = await heard(follower, key, ({ revision }) => revision > claim.revision);
@@ -190,7 +191,7 @@ describe('what the library writes', () => {
     expectAsOnPage(taken, 'pass-on', { ...at(claim), 'hold-after': '', seconds: 30 });
     expectFields(taken, 'hold-after', '3.1');
     expect(JSON.parse(taken.value ?? '')).toMatchObject({ permit: second.id, after: first.id });
-    expect(second.fencingToken).toBe(BigInt(taken.revision));
+    expect(second.fencingToken).toBe(fencingToken(taken.revision));
     await second.release();
     expect(await first.release()).toBe(false);
   });
@@ -218,7 +219,7 @@ describe('what the library writes', () => {
     const gone = await heard(follower, ticket.key, ({ value }) => value === undefined);
     expectAsOnPage(gone, 'ticket-delete', { ...at(renewed), id });
     await permit.renew();
-    const token = Number(permit.fencingToken);
+    const token = revisionOf(permit.fencingToken);
     const hold = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > token);
     expectFields(hold, 'hold-renewed', '3.1');
     expect(JSON.parse(hold.value ?? '')).toMatchObject({ ticket: id, token, meta: { job: 'nightly' } });
@@ -233,7 +234,7 @@ describe('what the library writes', () => {
       const batch = claim.headers.get('Nats-Batch-Id') ?? '';
       const slot = permit.slots[i] as number;
       expectAsOnPage(claim, block, { name: 's', slot, expected: 0, seconds: 30, batch });
-      if (i === 1) expect(permit.fencingToken).toBe(BigInt(claim.revision));
+      if (i === 1) expect(permit.fencingToken).toBe(fencingToken(claim.revision));
     }
     await permit.release();
 
@@ -269,7 +270,7 @@ describe('holding', () => {
     await shows(semaphore, { holders: ['foreign:1'] });
     await foreign.release(hold!);
     const permit = await waiting;
-    expect(permit.fencingToken).toBeGreaterThan(BigInt(hold!.token));
+    expect(permit.fencingToken).toBeGreaterThan(fencingToken(hold!.token));
     await shows(semaphore, { holders: ['ours:1'] });
     await permit.release();
   });
@@ -282,7 +283,7 @@ describe('holding', () => {
     await permit.release();
     await released;
     const hold = await foreign.claim('s', 0);
-    expect(hold!.token).toBeGreaterThan(Number(permit.fencingToken));
+    expect(fencingToken(hold!.token)).toBeGreaterThan(permit.fencingToken);
     expect(await semaphore.tryAcquire()).toBeNull();
     await foreign.release(hold!);
   });
@@ -299,7 +300,7 @@ describe('holding', () => {
       expect(granted).toBe(false);
     }
     const { holders } = await semaphore.status();
-    expect(holders).toMatchObject([{ holder: 'foreign:1', fencingToken: BigInt(hold!.token) }]);
+    expect(holders).toMatchObject([{ holder: 'foreign:1', fencingToken: fencingToken(hold!.token) }]);
     await foreign.release(hold!);
     await (await waiting).release();
   });
@@ -308,7 +309,7 @@ describe('holding', () => {
     const { semaphore, follower } = await shared('s', 1);
     const hold = await foreign.claim('s', 0, { ttl: 1_000 });
     const permit = await semaphore.lock(20_000);
-    expect(permit.fencingToken).toBeGreaterThan(BigInt(hold!.token));
+    expect(permit.fencingToken).toBeGreaterThan(fencingToken(hold!.token));
     const expiry = follower.heard.find(({ headers }) => headers.has('Nats-Marker-Reason'));
     const shown = text.message('expiry', {
       ...{ bucket, name: 's', slot: 0, revision: expiry!.revision, time: expiry!.time, last: hold!.revision },
@@ -330,7 +331,7 @@ describe('holding', () => {
     expect(both.answer.count).toBe(2);
     const { holders, available } = await semaphore.status();
     expect(available).toBe(0);
-    expect(holders).toMatchObject([{ slots: [0, 1], fencingToken: BigInt(both.held[0]!.token) }]);
+    expect(holders).toMatchObject([{ slots: [0, 1], fencingToken: fencingToken(both.held[0]!.token) }]);
     expect(await semaphore.tryAcquire()).toBeNull();
 
     const none = await foreign.claimTogether([
@@ -403,7 +404,7 @@ describe('queueing', () => {
     expect(granted).toBe(false);
     await foreign.release(second!);
     const permit = await waiting;
-    expect(permit.fencingToken).toBeGreaterThan(BigInt(second!.token));
+    expect(permit.fencingToken).toBeGreaterThan(fencingToken(second!.token));
     await permit.release();
   });
 
@@ -423,7 +424,7 @@ describe('queueing', () => {
     await permit.release();
     await follower.until(() => follower.queue[0]?.id === ticket.id && !follower.values.has('sem.s.slot.0'));
     const last = await foreign.claim('s', 0, { ticket: ticket.id });
-    expect(last!.token).toBeGreaterThan(Number(permit.fencingToken));
+    expect(fencingToken(last!.token)).toBeGreaterThan(permit.fencingToken);
     await foreign.leave(ticket);
     await foreign.release(last!);
   });
@@ -533,7 +534,7 @@ describe('looking', () => {
           slots: [1],
           since: new Date(hold!.record.since as string),
           expiresAt: new Date((await written('sem.s.slot.1')) + 20_000),
-          fencingToken: BigInt(hold!.token),
+          fencingToken: fencingToken(hold!.token),
           metadata: meta,
         },
       ],

@@ -4,6 +4,7 @@ import { TestServer } from '../../src/testing';
 import { BucketProbe } from '../support/bucket-probe';
 import { type ServerCounts, difference, serverCounts } from '../support/server-counts';
 import { WorkerProcess } from '../support/worker-process';
+import { revisionOf } from '../support/token';
 
 const WARM: ServerCounts = { stored: 2, api: 0, sent: 2 };
 const NAME = 'counted';
@@ -47,7 +48,7 @@ async function letExpire(): Promise<void> {
   const { permit, token } = await other.request('acquire', { name: NAME, ttl: 1_000 });
   other.kill('SIGKILL');
   await other.exited;
-  await probe.announced(({ marker, revision }) => marker === 'MaxAge' && revision > Number(token));
+  await probe.announced(({ marker, revision }) => marker === 'MaxAge' && revision > revisionOf(token));
   expect(permit).not.toBe('');
 }
 

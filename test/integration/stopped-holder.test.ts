@@ -3,6 +3,7 @@ import { TestServer } from '../../src/testing';
 import { BucketProbe } from '../support/bucket-probe';
 import type { WorkerEvent } from '../support/worker';
 import { WorkerProcess } from '../support/worker-process';
+import { revisionOf } from '../support/token';
 
 type Woke = Extract<WorkerEvent, { type: 'woke' }>;
 
@@ -21,7 +22,7 @@ describe('a holder stopped with SIGSTOP for longer than its ttl', () => {
     expect(granted.at - stoppedAt).toBeLessThanOrEqual(2_000);
     const key = `sem.${name}.slot.0`;
     const before = await probe.entry(key);
-    expect(before).toMatchObject({ permit: granted.permit, revision: Number(granted.token) });
+    expect(before).toMatchObject({ permit: granted.permit, revision: revisionOf(granted.token) });
     const continuedAt = first!.kill('SIGCONT');
 
     const { seen } = await first!.event<Woke>((event) => event.type === 'woke');

@@ -4,6 +4,8 @@ import type { Change } from './history';
 export type Deed =
   | 'claim'
   | 'passed on'
+  | 'kept'
+  | 'granted again'
   | 'hold renewed'
   | 'slot freed'
   | 'ticket made'
@@ -24,6 +26,7 @@ interface Fields {
   ticket?: string;
   after?: string;
   token?: number;
+  kept?: boolean;
   slots?: number;
   since?: string;
 }
@@ -60,6 +63,8 @@ export class Replay {
         return this.slot(Number(which), fields, revision);
       case 'ticket':
         return this.ticket(which, fields, revision);
+      case 'wish':
+        return undefined;
       default:
         throw new Error(`unknown key ${key}`);
     }
@@ -87,14 +92,15 @@ export class Replay {
       this.holds.delete(slot);
       return 'slot freed';
     }
-    const { permit = '', ticket, token, after } = fields;
+    const { permit = '', ticket, token, after, kept } = fields;
     if (after !== undefined) {
       if (before?.permit !== after)
         throw new Error(
           `revision ${revision} takes slot ${slot} over from ${after}, but ${before?.permit ?? 'nobody'} holds it`,
         );
-      this.holds.set(slot, { permit, ticket, token: revision });
-      return 'passed on';
+      this.holds.set(slot, { permit, ticket, token: token ?? revision });
+      if (kept === true) return 'kept';
+      return token === undefined ? 'passed on' : 'granted again';
     }
     if (token === undefined) {
       if (before !== undefined)

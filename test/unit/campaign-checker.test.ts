@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { check } from '../campaign/checker/check';
 import type { ClientLine, FaultLine, History, StreamLine } from '../campaign/history';
 import type { Job } from '../campaign/load';
+import { fencingToken } from '../support/token';
 
 const ONE: Job = {
   name: 'one',
@@ -75,9 +76,23 @@ class Tale {
     const revision = this.claim(at - 1, permit, client, slot);
     const { name } = this.job;
     return this.client(
-      { t: 'grant', at, ask, permit, name, slots: [slot], token: String(token || revision), remaining },
+      { t: 'grant', at, ask, permit, name, slots: [slot], token: String(token || fencingToken(revision)), remaining },
       client,
     );
+  }
+
+  /** A permit on a slot that its process kept, under the revision that it was kept with. */
+  again(at: number, permit: string, revision: number, use: number, client = 'c0'): this {
+    const ask = this.ask(at - 1, client);
+    const token = String(fencingToken(revision, use));
+    const { name } = this.job;
+    return this.client({ t: 'grant', at, ask, permit, name, slots: [0], token, remaining: 800 }, client);
+  }
+
+  /** A release after which the slot is kept. */
+  keep(at: number, permit: string, client = 'c0'): this {
+    this.client({ t: 'release', at, permit }, client);
+    return this.client({ t: 'released', at, permit, code: 'ok' }, client);
   }
 
   release(at: number, permit: string, client = 'c0', slot = 0): this {
@@ -125,8 +140,19 @@ const innocent: Record<string, () => Tale> = {
     const revision = tale.claim(21, 'b', 'c0', 0, { after: 'a' });
     tale.client({ t: 'released', at: 22, permit: 'a', code: 'ok' });
     const grant = { t: 'grant', at: 22, ask, permit: 'b', name: 'one', slots: [0], remaining: 900 } as const;
-    return tale.client({ ...grant, token: String(revision) }).release(100, 'b');
+    return tale.client({ ...grant, token: String(fencingToken(revision)) }).release(100, 'b');
   },
+  'a slot that is kept, and granted again': () => {
+    const tale = new Tale({ ...ONE, retain: 500 }).grant(10, 'a').keep(20, 'a');
+    const first = 102;
+    tale.again(30, 'b', first, 1).keep(40, 'b');
+    const kept = tale.claim(140, 'k', 'c0', 0, { after: 'a', kept: true });
+    tale.again(200, 'c', kept, 1);
+    // It lasted.
+    tale.claim(300, 'c', 'c0', 0, { after: 'k', token: kept, use: 1 });
+    return tale.release(400, 'c').grant(410, 'd', 'c1').release(420, 'd', 'c1');
+  },
+
   'one after the other': () =>
     new Tale().grant(10, 'a').release(100, 'a').grant(110, 'b', 'c1').release(200, 'b', 'c1'),
 
@@ -170,7 +196,7 @@ const innocent: Record<string, () => Tale> = {
       { t: 'begin', at: 900, fault: 1, kind: 'link cut', target: 'c0', detail: '' },
       { t: 'end', at: 30_000, fault: 1 },
     );
-    const token = String(tale.claim(31_000, 'a'));
+    const token = String(fencingToken(tale.claim(31_000, 'a')));
     const grant = {
       t: 'grant',
       at: 31_001,
@@ -188,7 +214,7 @@ const innocent: Record<string, () => Tale> = {
     const tale = new Tale().grant(10, 'a', 'c0', { remaining: 29_000 });
     const ask = tale.ask(20, 'c1');
     tale.release(28_000, 'a');
-    const token = String(tale.claim(28_010, 'b', 'c1'));
+    const token = String(fencingToken(tale.claim(28_010, 'b', 'c1')));
     const grant = {
       t: 'grant',
       at: 28_011,
@@ -234,6 +260,37 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
       () => {
         const tale = new Tale().grant(10, 'a').release(20, 'a');
         return tale.grant(30, 'b', 'c1', { token: 5 }).release(40, 'b', 'c1');
+      },
+    ],
+    [
+      'granted from nothing',
+      // Kept, and given to another process; then it was granted once more.
+      () => {
+        const tale = new Tale().grant(10, 'a', 'c1').release(20, 'a', 'c1');
+        return tale.again(30, 'b', 102, 1).keep(40, 'b');
+      },
+    ],
+    [
+      'believed after its end',
+      () => {
+        const tale = new Tale().grant(10, 'a').keep(20, 'a');
+        tale.free(30);
+        return tale.again(40, 'b', 102, 1).keep(50, 'b');
+      },
+    ],
+    [
+      'wrong token',
+      () => {
+        const tale = new Tale().grant(10, 'a').keep(20, 'a').again(30, 'b', 102, 2);
+        tale.claim(140, 'b', 'c0', 0, { after: 'a', token: 102, use: 1 });
+        return tale.release(150, 'b');
+      },
+    ],
+    [
+      'token did not grow',
+      () => {
+        const tale = new Tale().grant(10, 'a').keep(20, 'a').again(30, 'b', 102, 1).keep(40, 'b');
+        return tale.again(50, 'c', 102, 1).release(60, 'c');
       },
     ],
     ['wrong token', () => new Tale().grant(10, 'a', 'c0', { token: 7 }).release(20, 'a')],
@@ -320,7 +377,7 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
           slots: [0],
           remaining: 900,
         } as const;
-        tale.client({ ...grant, token: String(revision) });
+        tale.client({ ...grant, token: String(fencingToken(revision)) });
         tale.client({ t: 'release', at: 500, permit: 'a' });
         tale.client({ t: 'release', at: 600, permit: 'b' });
         tale.free(601);

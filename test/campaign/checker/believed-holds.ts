@@ -1,5 +1,22 @@
+import { revisionOf, useOf } from '../../support/token';
 import type { Belief } from './beliefs';
 import type { Hold } from './holds';
+
+/**
+ * A permit on a slot that was kept has no hold of its own, unless it lasted: it is the hold that was there, under the
+ * revision which its token names.
+ */
+function keptHold({ client, name, run, slots, token }: Belief, holds: readonly Hold[]): Hold[] {
+  const [slot] = slots;
+  const revision = revisionOf(token);
+  return holds.filter(
+    (hold) =>
+      hold.name === name &&
+      hold.slot === slot &&
+      hold.holder === `${client}.${run}` &&
+      hold.revisions.includes(revision),
+  );
+}
 
 /**
  * The hold of each slot that a client believes in, by its token. The same permit may have had the slot before: a claim that
@@ -11,6 +28,8 @@ export function believedHolds(beliefs: readonly Belief[], holds: readonly Hold[]
   return new Map(
     beliefs.map((belief) => {
       const own = byPermit.get(belief.permit) ?? [];
+      // What it wrote later took the place of the hold that was kept.
+      if (useOf(belief.token) > 0) return [belief, own.length > 0 ? own : keptHold(belief, holds)];
       const latest = belief.slots.flatMap((slot) => {
         const hold = own.findLast(
           (each) => each.slot === slot && each.from <= belief.grantedAt + CLOCK_ERROR_MS,

@@ -10,8 +10,14 @@ export interface Hold {
   /** Who wrote it: client and run. */
   readonly holder: string;
   readonly ttl: number;
-  /** Revision of the claim; undefined if that was not recorded. */
+  /** Revision that its fencing token is made of: of the claim; undefined if that was not recorded. */
   readonly claim: number | undefined;
+  /** Which grant under that revision it is. */
+  readonly use: number;
+  /** Nobody holds it: its process keeps the slot. */
+  readonly kept: boolean;
+  /** All that was written of it. */
+  readonly revisions: number[];
   /** When it was claimed, or first seen. */
   readonly from: number;
   /** By then it had gone; undefined: it is still there. */
@@ -46,6 +52,8 @@ interface Fields {
   readonly holder: string;
   readonly ttl: number;
   readonly token?: number;
+  readonly use?: number;
+  readonly kept?: boolean;
   readonly after?: string;
   readonly slots?: number;
 }
@@ -110,12 +118,15 @@ function next(
   violations: Violation[],
 ): Hold | undefined {
   if (fields === undefined) return undefined;
-  const { permit, holder, ttl, token, after } = fields;
-  const renewal = token !== undefined;
+  const { permit, holder, ttl, token, after, use = 0, kept = false } = fields;
+  const renewal = token !== undefined && after === undefined;
   const there = before?.hold;
-  if (there?.permit === permit && renewal) return there;
-  // A process may pass a slot on among its own; whether the one before had stopped believing, others judge.
-  const passedOn = after !== undefined && there?.permit === after && there.holder === holder && !renewal;
+  if (there?.permit === permit && renewal) {
+    there.revisions.push(line.revision);
+    return there;
+  }
+  // A process may pass a slot on among its own, or keep it; whether the one before had stopped believing, others judge.
+  const passedOn = after !== undefined && there?.permit === after && there.holder === holder;
   const replaces = unbroken && there !== undefined && !passedOn;
   if (replaces || (renewal && unbroken) || (after !== undefined && unbroken && !passedOn)) {
     const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;
@@ -133,7 +144,10 @@ function next(
     permit,
     holder,
     ttl,
-    claim: renewal ? undefined : line.revision,
+    claim: renewal ? undefined : (token ?? line.revision),
+    use,
+    kept,
+    revisions: [line.revision],
     from: line.storedAt,
     to: undefined,
     endedBy: undefined,

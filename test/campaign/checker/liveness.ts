@@ -3,7 +3,7 @@ import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { type Disturbance, type Span, disturbedMs, length, undisturbed } from './calm';
 import { believedHolds } from './believed-holds';
-import type { StreamStory } from './holds';
+import type { Hold, StreamStory } from './holds';
 import type { Violation } from './violation';
 
 /**
@@ -112,7 +112,7 @@ function checkServed(
 
 /** Parts of a span in which at least `needed` slots of a job were free for certain. */
 function spansWithFree(span: Span, needed: number, { name, slots }: Job, story: StreamStory): Span[] {
-  const taken: Span[] = [...story.holds, ...story.unknown]
+  const taken: Span[] = [...story.holds.filter(({ kept }) => !kept), ...story.unknown]
     .filter((some) => some.name === name)
     .map(({ from, to }) => ({ from, to: to ?? Infinity }));
   const times = taken.flatMap(({ from, to }) => [
@@ -156,24 +156,26 @@ function checkTimeout(wait: Wait, troubles: readonly Disturbance[]): Violation[]
 
 /** Slots that were taken while nobody believed in them. */
 function checkOrphans(
-  { until }: History,
+  { facts, until }: History,
   beliefs: readonly Belief[],
   { holds }: StreamStory,
   troubles: readonly Disturbance[],
   ends: ReadonlyMap<string, number>,
 ): Violation[] {
-  const believedUntil = new Map(
-    [...believedHolds(beliefs, holds)].flatMap(([{ segments }, own]) =>
-      own.map((hold) => [hold, segments.at(-1)?.to ?? 0] as const),
-    ),
-  );
+  const believedUntil = new Map<Hold, number>();
+  for (const [{ segments }, own] of believedHolds(beliefs, holds)) {
+    const to = segments.at(-1)?.to ?? 0;
+    for (const hold of own) believedUntil.set(hold, Math.max(believedUntil.get(hold) ?? 0, to));
+  }
+  const retainOf = new Map(facts.jobs.map(({ name, retain = 0 }) => [name, retain]));
   const outages = troubles.filter(({ target }) => target === 'server');
   return holds.flatMap((hold) => {
     const { name, slot, permit, holder, ttl } = hold;
     const from = Math.max(hold.from, believedUntil.get(hold) ?? 0);
     const vacant = { from, to: hold.to ?? until };
     const took = length(vacant) - disturbedMs(vacant, outages);
-    const allowed = Math.ceil(ttl / 1_000) * 1_000 + FREED_WITHIN_MS + BUSY_MACHINE_MS;
+    const retain = retainOf.get(name) ?? 0;
+    const allowed = Math.ceil(ttl / 1_000) * 1_000 + retain + FREED_WITHIN_MS + BUSY_MACHINE_MS;
     const about = { at: from, permits: [permit], name, client: holder };
     const what = `slot ${slot} of ${name} stayed taken by ${permit} of ${holder}`;
     if (took > allowed)
@@ -185,7 +187,7 @@ function checkOrphans(
       ({ target }) => /server|links/.test(target) || holder.startsWith(`${target}.`),
     );
     const idle = Math.max(0, ...undisturbed(alive, own).map(length));
-    if (idle > RESOLVED_WITHIN_MS)
+    if (idle > RESOLVED_WITHIN_MS + retain)
       return [
         {
           ...about,

@@ -1,8 +1,9 @@
 import { type Step, occupancy } from '../../support/occupancy';
+import { fencingToken, revisionOf, useOf } from '../../support/token';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { CLOCK_ERROR_MS, believedHolds } from './believed-holds';
-import type { StreamStory } from './holds';
+import type { Hold, StreamStory } from './holds';
 import type { Violation } from './violation';
 
 const READING_ERROR_MS = 1;
@@ -73,14 +74,23 @@ function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violat
   for (const [belief, own] of believedHolds(beliefs, holds)) {
     const { permit, name, client } = belief;
     const about = { permits: [permit], name, client };
-    const claims = own.map(({ claim }) => claim ?? 0);
+    const granted = own.filter((hold) => hold.permit === permit);
+    const claims = granted.map(({ claim }) => claim ?? 0);
     const complete = claims.length === belief.slots.length && !claims.includes(0);
-    if (complete && BigInt(Math.max(...claims)) !== belief.token)
+    const use = granted[0]?.use ?? 0;
+    if (complete && fencingToken(Math.max(...claims), use) !== belief.token)
       found.push({
         ...about,
         kind: 'wrong token',
         at: belief.grantedAt,
         message: `${permit} of ${name} has token ${belief.token}, its claims have revisions ${claims.join(', ')}`,
+      });
+    if (useOf(belief.token) > 0 && own.length === 0 && isRecorded(belief, holds))
+      found.push({
+        ...about,
+        kind: 'granted from nothing',
+        at: belief.grantedAt,
+        message: `${permit} of ${name} has token ${belief.token}, but its client had no hold of that revision`,
       });
     for (const { slot, to, endedBy } of own) {
       const end = belief.segments.at(-1)?.to ?? -Infinity;
@@ -94,6 +104,12 @@ function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violat
     }
   }
   return found;
+}
+
+/** Whether it is known what was stored under the revision that a token names. */
+function isRecorded({ token }: Belief, holds: readonly Hold[]): boolean {
+  const revision = revisionOf(token);
+  return holds.some(({ revisions }) => revisions.includes(revision));
 }
 
 /** Nobody takes permits away here: one is lost when its lease has run out, not before. */
