@@ -162,7 +162,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   readonly pump = (): void => {
     if (this.closed) return;
     if (this.unused) return this.rest();
-    if (this.waiting === 0) return;
+    if (this.waiting === 0) return this.express();
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
     if (this.keeper !== undefined) this.serveKept(this.keeper, limit);
@@ -565,6 +565,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   /** Tells others that somebody waits for what they keep, or no longer does. */
   private express(): void {
     if (this.wish === undefined && (this.board.retaining.size === 0 || !this.waits)) return;
+    // What is free, or being claimed, may be all that is wanted.
+    const one = this.collecting === 0 && this.line.waiters[0]?.want.count === 1;
+    if (one && (this.free.claiming || this.free.now().length > 0)) return;
     this.wish ??= new Wish(this);
     this.wish.look();
   }
@@ -641,7 +644,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
 
   /** Lets go of what is only needed while somebody waits, looks or listens. */
   private rest(): void {
-    this.wish?.look();
+    if (!this.waits) this.wish?.look();
     if (this.waiting + this.observers.size === 0) this.feed.watch(false);
     if (!this.unused || this.holdings.listens || this.keeper?.active === true) return;
     if (this.feed.live) this.limit.noteComplete();

@@ -6,9 +6,15 @@ import { newId } from './id';
 import type { Keys } from './keys';
 import { encodeRecord } from './record';
 import { removeOwn } from './removal';
+import { MARKER_TTL_MS } from '../store/store';
 
-/** How long a wish stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again. */
-export const WISH_TTL_MS = 60_000;
+/**
+ * How long a wish stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
+ * a process that died keeps others from keeping slots for so long.
+ */
+export const WISH_TTL_MS = 10_000;
+/** How often to write it, where the revision to expect turns out to be another one. */
+const TRIES = 3;
 /** How long to try to take one back. Then its TTL does. */
 const REMOVAL_MS = 5_000;
 
@@ -33,18 +39,23 @@ export interface WishHost {
  * not heard of it then, or had no reason to listen.
  */
 export class Wish {
-  /** Those of ours that may still be seen. */
-  private readonly ids = new Set<string>();
-  private stands: { readonly id: string; readonly key: string; readonly revision: number } | undefined;
+  private readonly id = newId();
+  private readonly key: string;
+  /** Revision of the wish that stands. */
+  private stands: number | undefined;
+  /** Marker of the last one that was taken back, and when that was. */
+  private gone = { revision: 0, at: -Infinity };
   private writing: Abort | undefined;
   /** It could not be written: not tried again before somebody else waits. */
   private refused = false;
 
-  constructor(private readonly host: WishHost) {}
+  constructor(private readonly host: WishHost) {
+    this.key = host.keys.wish(this.id);
+  }
 
-  /** Whether a wish is one of ours. */
+  /** Whether a wish is ours. */
   isOurs(id: string): boolean {
-    return this.ids.has(id);
+    return id === this.id;
   }
 
   /** Writes it or takes it back, where that is due. Cheap if not. */
@@ -52,49 +63,45 @@ export class Wish {
     const { board, context, live, waits } = this.host;
     if (!waits) return this.takeBack();
     if (!live || this.refused || this.writing !== undefined) return;
-    const { stands } = this;
-    if (stands === undefined) {
-      if (this.isCalledFor(0)) context.background.add(this.write());
-    } else if (!board.wishes.has(stands.id)) {
-      this.forget(stands.id);
-      this.look();
-    } else if (board.kept.size > 0 && this.isCalledFor(stands.revision)) {
-      this.takeBack();
-      context.background.add(this.write());
-    }
+    // It may have run out.
+    if (this.stands !== undefined && !board.wishes.has(this.id)) this.stands = undefined;
+    if (this.isCalledFor()) context.background.add(this.write());
   }
 
-  /** Whether others retain a slot, written after a wish was. */
-  private isCalledFor(revision: number): boolean {
+  /** Whether others retain a slot: any, or one that was seen to be kept after the wish was written. */
+  private isCalledFor(): boolean {
     const { board, keys } = this.host;
-    for (const slot of revision === 0 ? board.retaining : board.kept) {
+    const since = this.stands ?? 0;
+    for (const slot of this.stands === undefined ? board.retaining : board.kept) {
       const entry = board.taken.get(slot)?.entry;
-      if (entry !== undefined && entry.revision > revision && !this.host.holds(keys.slot(slot))) return true;
+      if (entry !== undefined && entry.revision > since && !this.host.holds(keys.slot(slot))) return true;
     }
     return false;
   }
 
   private async write(): Promise<void> {
-    const { board, context, keys } = this.host;
+    const { context } = this.host;
     const { clock, holder, store } = context;
-    const id = newId();
-    const key = keys.wish(id);
+    const { key } = this;
     const value = encodeRecord({ holder, since: isoTime(clock.wallTime()), ttl: WISH_TTL_MS });
     const abandon = new Abort();
     this.writing = abandon;
-    this.ids.add(id);
+    const marker = clock.now() - this.gone.at < MARKER_TTL_MS ? this.gone.revision : 0;
+    let expected: number | undefined = this.stands ?? marker;
     try {
-      const result = await store.commit([{ key, expected: 0, value, ttl: WISH_TTL_MS }], { abandon });
-      const [revision] = result.committed ? result.revisions : [];
-      if (revision === undefined) {
-        this.forget(id);
-      } else {
-        this.stands = { id, key, revision };
-        board.apply({ key, revision, value, writtenAt: clock.wallTime() }, clock.now());
+      for (let tries = 0; tries < TRIES && expected !== undefined; tries++) {
+        const result = await store.commit([{ key, expected, value, ttl: WISH_TTL_MS }], { abandon });
+        // Nobody else writes it: what stands in the way is a marker, or one that we thought to be gone.
+        if (!result.committed) expected = result.actual;
+        else {
+          this.stands = result.revisions[0];
+          this.show(this.stands, value);
+          break;
+        }
       }
+      this.refused = this.stands === undefined && !abandon.aborted;
     } catch {
       this.refused = true;
-      this.forget(id);
     }
     this.writing = undefined;
     this.look();
@@ -102,22 +109,26 @@ export class Wish {
 
   private takeBack(): void {
     this.refused = false;
-    this.writing?.abort();
-    const { stands } = this;
-    if (stands === undefined) return;
+    if (this.writing !== undefined) return this.writing.abort();
+    const { key, stands: revision } = this;
+    if (revision === undefined) return;
     this.stands = undefined;
     const { background, clock, store } = this.host.context;
     background.add(
-      removeOwn(store, [stands], clock.now() + REMOVAL_MS).then(({ freed }) => {
-        const writtenAt = clock.wallTime();
-        for (const own of freed) this.host.board.apply({ ...own, value: null, writtenAt }, clock.now());
-        this.ids.delete(stands.id);
+      removeOwn(store, [{ key, revision }], clock.now() + REMOVAL_MS).then(({ freed }) => {
+        for (const marker of freed) {
+          this.gone = { revision: marker.revision, at: clock.now() };
+          this.show(marker.revision, null);
+        }
       }),
     );
   }
 
-  private forget(id: string): void {
-    this.ids.delete(id);
-    if (this.stands?.id === id) this.stands = undefined;
+  /** Others hear of it by the store; our own board may not listen any more. */
+  private show(revision: number | undefined, value: string | null): void {
+    if (revision === undefined) return;
+    const { board, context } = this.host;
+    const { clock } = context;
+    board.apply({ key: this.key, revision, value, writtenAt: clock.wallTime() }, clock.now());
   }
 }
