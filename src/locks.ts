@@ -184,7 +184,12 @@ function checkBackend(backend: unknown): LockBackend {
   throw new RangeError(`backend must be "local" or "nats", got ${JSON.stringify(backend)}`);
 }
 
-function filledIn({ ttl, fair = false, retain = 0, reentrant = false }: MutexOptions): Required<MutexOptions> {
+function filledIn({
+  ttl,
+  fair = false,
+  retain = 0,
+  reentrant = false,
+}: MutexOptions): Required<MutexOptions> {
   return {
     ttl: ttl === undefined ? DEFAULT_TTL_MS : checkTtl(ttl),
     fair: checkBoolean('fair', fair, false),

@@ -400,7 +400,10 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
    * else is woken for nothing. Those in the queue are served in its order, whoever's they are; without a queue this process
    * keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is always busy.
    */
-  passOn({ deadline, turnSince, writtenAs }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
+  passOn(
+    { deadline, turnSince, writtenAs }: Lease,
+    { slot, revision }: HeldSlot,
+  ): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
     if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
@@ -496,7 +499,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     const limit = this.limit.known;
     if (this.keeper === undefined || this.keeper.size === 0 || limit === undefined) return undefined;
     if (this.waiting > 0 || this.collecting > 0 || signal?.aborted === true) return undefined;
-    return want.slots === undefined || want.slots === limit ? this.grantKept(this.keeper, want, limit) : undefined;
+    return want.slots === undefined || want.slots === limit
+      ? this.grantKept(this.keeper, want, limit)
+      : undefined;
   }
 
   private grantKept(keeper: Keeper, want: Want, limit: number): Lease | undefined {

@@ -44,7 +44,8 @@ export class Keys {
     if (more.length > 0) return undefined;
     if (part === 'limit' && which === undefined) return { part };
     if (part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? '')) return { part, slot: Number(which) };
-    if ((part === 'ticket' || part === 'wish') && which !== undefined && which !== '') return { part, id: which };
+    if ((part === 'ticket' || part === 'wish') && which !== undefined && which !== '')
+      return { part, id: which };
     return undefined;
   }
 

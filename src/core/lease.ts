@@ -406,7 +406,8 @@ export class Lease {
     const [slot] = this.slots;
     const { use = 0, retain = 0 } = this.terms;
     if (retain === 0 || slot === undefined || this.slots.length > 1) return false;
-    if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity) return false;
+    if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity)
+      return false;
     const { deadline, sentAt, ttl, writtenAs: permit } = this;
     const { key, revision } = slot;
     const uses = revision === this.firstRevision ? use : 0;

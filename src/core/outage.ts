@@ -162,7 +162,12 @@ export class Outage {
 /** The limit within the process is that of the backend, as far as it was ever known. */
 function localWant(real: Engine, want: Want): Want {
   const known = real.board.limit?.limit;
-  return { ...want, retain: 0, slots: known?.ok === true ? known.record.slots : want.slots, limitPolicy: 'set' };
+  return {
+    ...want,
+    retain: 0,
+    slots: known?.ok === true ? known.record.slots : want.slots,
+    limitPolicy: 'set',
+  };
 }
 
 function patienceLeft(clock: Clock, patience: Patience, askedAt: number, moved: AbortSignal): Patience {

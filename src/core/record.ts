@@ -74,7 +74,8 @@ export function decodeHold(value: string): Decoded<Hold> {
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
     if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
     if (after !== undefined && typeof after !== 'string') return 'after is not a string';
-    if (use !== undefined && !(isWhole(use) && use >= 0 && use <= LAST_USE)) return 'use is not a whole number in range';
+    if (use !== undefined && !(isWhole(use) && use >= 0 && use <= LAST_USE))
+      return 'use is not a whole number in range';
     if (retain !== undefined && typeof retain !== 'number') return 'retain is not a number';
     if (kept !== undefined && typeof kept !== 'boolean') return 'kept is not true or false';
     return fields as unknown as Hold;

@@ -50,7 +50,16 @@ export const LOAD: readonly Job[] = [
     timeout: 4_000,
     retain: 500,
   }),
-  job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, retain: 800, hold: [20, 200], pause: [200, 800] }),
+  job({
+    name: 'gate',
+    kind: 'mutex',
+    slots: 1,
+    ttl: 1_500,
+    fair: true,
+    retain: 800,
+    hold: [20, 200],
+    pause: [200, 800],
+  }),
   job({ name: 'long', slots: 6, ttl: 1_000, hold: [3_000, 9_000], pause: [20, 200] }),
   job({ name: 'longer', slots: 6, ttl: 2_000, counts: [1, 2], hold: [2_000, 9_000], pause: [20, 500] }),
   ...[0, 1, 2].map((i) =>
@@ -64,7 +73,15 @@ export const LOAD: readonly Job[] = [
     }),
   ),
   job({ name: 'again', slots: 2, ttl: 1_500, hold: [0, 60], pause: [0, 80], retain: 1_000, clients: [0, 1] }),
-  job({ name: 'turns', slots: 2, ttl: 2_000, hold: [0, 60], pause: [0, 60], retain: 1_500, clients: [2, 3, 4] }),
+  job({
+    name: 'turns',
+    slots: 2,
+    ttl: 2_000,
+    hold: [0, 60],
+    pause: [0, 60],
+    retain: 1_500,
+    clients: [2, 3, 4],
+  }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
 ];
 

@@ -68,7 +68,9 @@ describe('a kept slot', () => {
     expect(new Set(tokens).size).toBe(tokens.length);
     expect((await probe.entry(`sem.${name}.slot.0`))?.revision).toBe(revisionOf(granted.token));
     // Nobody waits any more.
-    await eventually(async () => expect(await probe.liveKeys()).not.toContainEqual(expect.stringMatching(/wish/)));
+    await eventually(async () =>
+      expect(await probe.liveKeys()).not.toContainEqual(expect.stringMatching(/wish/)),
+    );
   });
 
   it('is not used by a process that was stopped for longer than its lease', async () => {
@@ -87,14 +89,17 @@ describe('a kept slot', () => {
     expect(seen).toMatchObject({ peak: { stopped: 1 }, overlaps: [], tokenFaults: [] });
   });
 
-  it.each([1_000, 3_000])('of a process that was killed is free again within the ttl of %i ms', async (ttl) => {
-    const [a, b] = (await start(2)) as [WorkerProcess, WorkerProcess];
-    const ask = { name: `killed-${ttl}`, ttl };
-    await keepOne(a, ask);
-    const killedAt = a.kill('SIGKILL');
-    const granted = await b.request('acquire', ask);
-    expect(granted.at - killedAt).toBeLessThanOrEqual(ttl + GRACE_MS);
-  });
+  it.each([1_000, 3_000])(
+    'of a process that was killed is free again within the ttl of %i ms',
+    async (ttl) => {
+      const [a, b] = (await start(2)) as [WorkerProcess, WorkerProcess];
+      const ask = { name: `killed-${ttl}`, ttl };
+      await keepOne(a, ask);
+      const killedAt = a.kill('SIGKILL');
+      const granted = await b.request('acquire', ask);
+      expect(granted.at - killedAt).toBeLessThanOrEqual(ttl + GRACE_MS);
+    },
+  );
 
   it('is given back on close, and leaves nothing', async () => {
     const dispatcher = await NatsDispatcher.connect({ servers: server.url, retain: RETAIN_MS });

@@ -76,7 +76,16 @@ class Tale {
     const revision = this.claim(at - 1, permit, client, slot);
     const { name } = this.job;
     return this.client(
-      { t: 'grant', at, ask, permit, name, slots: [slot], token: String(token || fencingToken(revision)), remaining },
+      {
+        t: 'grant',
+        at,
+        ask,
+        permit,
+        name,
+        slots: [slot],
+        token: String(token || fencingToken(revision)),
+        remaining,
+      },
       client,
     );
   }

@@ -65,7 +65,11 @@ async function revisionNow(store: Store, key: string): Promise<number> {
 }
 
 /** Replaces a method, or a getter, until the returned function is called. */
-function patch(prototype: object, name: string, change: (original: PropertyDescriptor) => PropertyDescriptor): () => void {
+function patch(
+  prototype: object,
+  name: string,
+  change: (original: PropertyDescriptor) => PropertyDescriptor,
+): () => void {
   const original = Object.getOwnPropertyDescriptor(prototype, name) as PropertyDescriptor;
   Object.defineProperty(prototype, name, { ...change(original), configurable: true });
   return () => Object.defineProperty(prototype, name, original);
