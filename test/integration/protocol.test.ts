@@ -17,6 +17,7 @@ import {
 } from '../support/foreign-client';
 import { eventually } from '../support/eventually';
 import { ProtocolText, type Values } from '../support/protocol-text';
+import { fencingToken as ownToken } from '../../src/core/token';
 import { fencingToken, revisionOf } from '../support/token';
 
 /** `docs/protocol.md`, played: a client that knows nothing but the page meets the library in one bucket. */
@@ -91,6 +92,25 @@ async function shows(
   });
 }
 
+function kindOf(type: string): string {
+  if (type.startsWith('object')) return 'object';
+  if (type.startsWith('boolean')) return 'boolean';
+  return type.startsWith('string') ? 'string' : 'number';
+}
+
+/** Compares a value with an example of the page and the table of its fields. */
+function expectFields(entry: StoredEntry, block: string, section: string): void {
+  const value = JSON.parse(entry.value ?? '') as Record<string, unknown>;
+  expect(Object.keys(value).sort()).toEqual(Object.keys(text.json(block)).sort());
+  const table = text.rowsOf(section, 'field');
+  expect(table.map(([field]) => field)).toEqual(expect.arrayContaining(Object.keys(value)));
+  for (const [field, type, required] of table as [string, string, string][]) {
+    if (required === 'yes' || field in value) {
+      expect([field, typeof value[field]]).toEqual([field, kindOf(type)]);
+    }
+  }
+}
+
 describe('the page and the bucket', () => {
   it('describes the stream that the library makes', async () => {
     const name = `${bucket}made`;
@@ -146,19 +166,6 @@ describe('what the library writes', () => {
     expect(entry.headers.get('Nats-Subject')).toBe(shown.subject);
     const sent = [...entry.headers].filter(([header]) => !ADDED.includes(header));
     expect(new Map(sent)).toEqual(shown.headers);
-  }
-
-  /** Compares a value with an example of the page and the table of its fields. */
-  function expectFields(entry: StoredEntry, block: string, section: string): void {
-    const value = JSON.parse(entry.value ?? '') as Record<string, unknown>;
-    expect(Object.keys(value).sort()).toEqual(Object.keys(text.json(block)).sort());
-    const table = text.rowsOf(section, 'field');
-    expect(table.map(([field]) => field)).toEqual(expect.arrayContaining(Object.keys(value)));
-    for (const [field, type, required] of table as [string, string, string][]) {
-      if (required === 'yes' || field in value) {
-        expect([field, typeof value[field]]).toEqual([field, kindOf(type)]);
-      }
-    }
   }
 
   it('is what the page shows: claim, renewal, release', async () => {
@@ -253,11 +260,6 @@ describe('what the library writes', () => {
   function at(entry: StoredEntry): Values {
     const [, name = '', , which = ''] = entry.key.split('.');
     return { name, slot: which, expected: entry.revision };
-  }
-
-  function kindOf(type: string): string {
-    if (type.startsWith('object')) return 'object';
-    return type.startsWith('string') ? 'string' : 'number';
   }
 });
 
@@ -527,6 +529,7 @@ describe('looking', () => {
       kind: 'semaphore',
       slots: 2,
       available: 1,
+      kept: [],
       holders: [
         {
           permitId: hold!.record.permit,
@@ -593,6 +596,83 @@ describe('looking', () => {
     await expect(ours.semaphore('t').lock(2_000)).rejects.toMatchObject({ code: 'CORRUPT_ENTRY' });
     await foreign.setLimit('t', 1);
     await (await ours.semaphore('t').lock(5_000)).release();
+  });
+});
+
+describe('a kept slot', () => {
+  const KEY = 'sem.s.slot.0';
+  const RETAIN_MS = 600_000;
+
+  /** Has us keep the slot, and write it down. */
+  async function kept() {
+    const { follower } = await shared('s', 1);
+    const semaphore = ours.semaphore('s', undefined, { retain: RETAIN_MS });
+    await eventually(async () => {
+      await semaphore.lock(5_000, () => undefined);
+      expect((await semaphore.status()).kept).toHaveLength(1);
+    });
+    const note = await heard(follower, KEY, ({ value }) => value?.includes('"kept":true') === true);
+    return { semaphore, follower, note };
+  }
+
+  it('is written down, and granted again, as the page shows', async () => {
+    const { semaphore, follower, note } = await kept();
+    expectFields(note, 'hold-kept', '3.1');
+    const permit = await semaphore.lock(5_000);
+    expect(permit.fencingToken).toBe(fencingToken(note.revision, 1));
+    const again = await heard(follower, KEY, ({ revision }) => revision > note.revision);
+    expectFields(again, 'hold-again', '3.1');
+    const { permit: before } = JSON.parse(note.value ?? '') as { permit: string };
+    expect(JSON.parse(again.value ?? '')).toMatchObject({
+      permit: permit.id,
+      token: note.revision,
+      use: 1,
+      after: before,
+    });
+    expect((await semaphore.status()).holders).toMatchObject([{ fencingToken: permit.fencingToken }]);
+    await permit.release();
+  });
+
+  it('is given back when a wish of another client comes', async () => {
+    const { follower } = await kept();
+    const wish = { name: 's', id: 'wish-of-another', expected: 0, seconds: 10, wish: '{"v":9}' };
+    const answer = await foreign.write('wish-write', wish);
+    await follower.until(() => !follower.values.has(KEY));
+    const hold = await foreign.claim('s', 0);
+    await foreign.release(hold!);
+    stored(await foreign.write('wish-delete', { name: 's', id: wish.id, expected: stored(answer) }));
+  });
+
+  it('is given back when another client queues', async () => {
+    const { follower } = await kept();
+    const ticket = await foreign.join('s');
+    await follower.until(() => !follower.values.has(KEY));
+    await foreign.leave(ticket);
+  });
+
+  it('of another client: we wish for it while we wait, and no longer', async () => {
+    const { semaphore, follower } = await shared('s', 1);
+    const hold = await foreign.claim('s', 0, { retain: RETAIN_MS, kept: true, ttl: 30_000 });
+    const { kept: shown, available } = await semaphore.status();
+    expect([shown, available]).toMatchObject([[{ slot: 0, holder: 'foreign:1' }], 1]);
+    const waiting = semaphore.lock(20_000);
+    const wish = await follower.until(() => follower.heard.find(({ key }) => key.startsWith('sem.s.wish.')));
+    expect(Object.keys(JSON.parse(wish.value ?? '') as object).sort()).toEqual(
+      Object.keys(text.json('wish')).sort(),
+    );
+    expect(wish.headers.get('Nats-TTL')).toBe('10s');
+    await foreign.release(hold!);
+    await (await waiting).release();
+    await follower.until(() =>
+      follower.heard.find(({ key, value }) => key === wish.key && value === undefined),
+    );
+  });
+
+  it('has tokens as the page reckons them', () => {
+    const rows = text.rows('revision');
+    expect(rows.length).toBeGreaterThan(2);
+    for (const [revision, use, token] of rows)
+      expect(String(ownToken(Number(revision), Number(use)))).toBe(token);
   });
 });
 
