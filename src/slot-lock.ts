@@ -14,14 +14,13 @@ import {
   checkTimeout,
   checkTtl,
 } from './options';
-import { type Permit, toPermit } from './permit';
+import { type Permit, type PermitChecks, toPermit } from './permit';
 import { type SlotKind, type SlotStatus, statusOf } from './status';
 import { changes } from './watching';
 
-/** What a primitive made of slots needs of its dispatcher. */
-export interface SlotSettings {
+/** What a primitive needs of its dispatcher. */
+export interface Settings {
   readonly name: string;
-  readonly kind: SlotKind;
   /** As the code has it; undefined: as it is stored. */
   readonly slots: number | undefined;
   readonly ttl: number;
@@ -30,6 +29,11 @@ export interface SlotSettings {
   readonly safetyMargin: number | undefined;
   /** The engine for this name, for one operation. */
   engine(): Engine;
+}
+
+/** What a primitive made of slots needs of its dispatcher. */
+export interface SlotSettings extends Settings {
+  readonly kind: SlotKind;
 }
 
 /** What operators do to a primitive, and see of it. */
@@ -109,7 +113,7 @@ export function settingsOf(handle: object): SlotSettings | undefined {
   return settingsOfHandle.get(handle);
 }
 
-export function wantOf(settings: SlotSettings, options: AcquireOptions): Want {
+export function wantOf(settings: Settings, options: AcquireOptions): Want {
   const { slots, fair, limitPolicy, safetyMargin } = settings;
   const ttl = options.ttl === undefined ? settings.ttl : checkTtl(options.ttl);
   checkSafetyMargin(safetyMargin, ttl);
@@ -129,12 +133,16 @@ export function patienceOf(options: AcquireOptions): Patience {
 }
 
 export function permitOf(lease: Parameters<typeof toPermit>[0], safetyMargin: number | undefined): Permit {
-  return toPermit(lease, {
+  return toPermit(lease, permitChecks(safetyMargin));
+}
+
+export function permitChecks(safetyMargin: number | undefined): PermitChecks {
+  return {
     ttl: (value) => {
       const ttl = checkTtl(value);
       checkSafetyMargin(safetyMargin, ttl);
       return ttl;
     },
     count: (count, held) => checkCount(count, held, 'the slots it holds'),
-  });
+  };
 }

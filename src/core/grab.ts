@@ -41,16 +41,20 @@ export async function grab(
     ttl: want.ttl,
     ...(want.metadata === undefined ? {} : { meta: want.metadata }),
   };
+  const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
   const writes = parts.flatMap(({ engine, slots, ticket }) =>
     slots.map(({ slot, expected }) => {
-      const key = engine.keys.slot(slot);
+      const place = engine.keys.slot(slot);
+      // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
+      const key = reads ? engine.keys.reader(hold.permit) : place;
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
-      return { key, expected, value: encodeRecord(own), ttl: want.ttl };
+      const write = { key, expected, value: encodeRecord(own), ttl: want.ttl };
+      return reads ? { ...write, expectedOf: place } : write;
     }),
   );
-  const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
+  const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
   let result: CommitResult;
   try {

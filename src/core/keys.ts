@@ -48,7 +48,8 @@ export class Keys {
     if (this.kind === 'rw' && part === 'writer' && which === undefined) return { part: 'slot', slot: 0 };
     if (this.kind === 'rw' && part === 'reader' && which !== undefined && which !== '')
       return { part, id: which };
-    if (this.kind !== 'rw' && part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? '')) return { part, slot: Number(which) };
+    if (this.kind !== 'rw' && part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? ''))
+      return { part, slot: Number(which) };
     if (part === 'ticket' && which !== undefined && which !== '') return { part, id: which };
     return undefined;
   }

@@ -67,7 +67,8 @@ export function decodeTicket(value: string): Decoded<Ticket> {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
     if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
-    if (![undefined, 'read', 'write'].includes(fields.mode as undefined)) return 'mode is not "read" or "write"';
+    if (![undefined, 'read', 'write'].includes(fields.mode as undefined))
+      return 'mode is not "read" or "write"';
     return fields as unknown as Ticket;
   });
 }

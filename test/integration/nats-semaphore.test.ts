@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { TestServer } from '../../src/testing';
 import { mutexSuites } from '../suites/mutex-suite';
+import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
@@ -13,3 +14,4 @@ afterAll(() => server.stop());
 
 semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));
+readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
