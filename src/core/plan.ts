@@ -64,10 +64,10 @@ export function planClaims(
 }
 
 /**
- * How many claims to read one process has under way at once. With one server more would be a little faster; with three
- * only one write at a time may depend on the same key, and each of the others is sent again some milliseconds later.
+ * How many claims to read one process has under way at once: enough to make use of the way to a server that is far. With three
+ * servers only one write at a time may depend on the same key, and each of the others is sent again some milliseconds later.
  */
-export const MOST_READS_UNDERWAY = 4;
+export const MOST_READS_UNDERWAY = 8;
 
 /** As {@link planClaims}, for those who read: one after another is claimed for under the same free place of the writer. */
 export function planReads(
