@@ -29,7 +29,13 @@ describe('six processes that read and write at random, of which some are killed'
       const members: Member[] = [];
       const join = async (): Promise<void> => {
         const worker = await WorkerProcess.start({ url: server.url });
-        const plan = { name: 'config', ttl: TTL_MS, fair, writes: 0.15, work: [0, 6] as const };
+        const plan = {
+          name: 'config',
+          ttl: TTL_MS,
+          fair,
+          writes: 0.15,
+          work: { read: [0, 15], write: [0, 4] } as const,
+        };
         const done = worker.request('readWriteChurn', { ...plan, seed: members.length + 1 });
         members.push({ worker, done, killedAt: undefined });
       };

@@ -12,8 +12,8 @@ export interface ReadWriteChurn {
   readonly fair: boolean;
   /** Share of those who write; of them every fourth downgrades. */
   readonly writes: number;
-  /** Least and most ms for which it is held. */
-  readonly work: readonly [number, number];
+  /** Least and most ms for which it is held in each mode. */
+  readonly work: { readonly read: readonly [number, number]; readonly write: readonly [number, number] };
 }
 
 /** One after another until `ended` says so. Returns how many there were. */
@@ -43,12 +43,12 @@ export async function readWriteChurn(
         at: monotonicMs(),
       } satisfies ReadWriteStep);
     log('in', mode, permit);
-    await sleep(within(random, ...work));
+    await sleep(within(random, ...work[mode]));
     if ('downgrade' in permit && random() < 0.25) {
       log('out', mode, permit);
       await (permit as unknown as { downgrade(): Promise<Permit> }).downgrade();
       log('in', 'read', permit);
-      await sleep(within(random, ...work));
+      await sleep(within(random, ...work.read));
       log('out', 'read', permit);
     } else {
       log('out', mode, permit);
