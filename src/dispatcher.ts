@@ -3,10 +3,16 @@ import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
+import type { Engine } from './core/engine';
 import type { FeedCounts } from './core/feed';
+import { Latches } from './core/latches';
+import { encodeName } from './core/name';
+import { Outage } from './core/outage';
+import { type DispatcherEvents, type EventName, Events } from './events';
 import { Board } from './core/board';
 import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
+import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
 import type { Lock } from './lock';
@@ -23,25 +29,28 @@ import {
   checkBucket,
   checkHolder,
   checkLimitPolicy,
+  checkOnUnavailable,
   checkSafetyMargin,
   checkSlots,
+  checkTotal,
   checkTtl,
 } from './options';
 import type { Permit, WritePermit } from './permit';
 import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
+import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import type { Settings } from './slot-lock';
-import { type PrimitiveKind, type PrimitiveSummary, summaryOf } from './status';
+import { type PermitKind, type PrimitiveSummary, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
 import { NatsStore } from './store/nats/nats-store';
-import type { Store } from './store/store';
+import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** What the keys of each kind of primitive begin with, and the other way round. */
-const KEYS_OF: Record<PrimitiveKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
-const KIND_OF: Record<Kind, PrimitiveKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
+const KEYS_OF: Record<PermitKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
+const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
 
@@ -94,6 +103,14 @@ export interface Dispatcher extends AsyncDisposable {
     work: (permit: WritePermit) => T | Promise<T>,
   ): Promise<T>;
   /**
+   * A latch of that name. Needs no server: nothing happens before it is used.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @param count what it counts down from: 1 to 1,000,000,000. Stored by the first `countDown` if none is; a stored one that
+   *   began at another number is a {@link LimitConflictError} at first use. Default: as {@link CountDownLatch.trySetCount} says
+   * @throws RangeError, TypeError for bad arguments
+   */
+  latch(name: string, count?: number): CountDownLatch;
+  /**
    * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. Nothing is held while it waits, so there
    * is no order to follow and no deadlock. Needs nats-server 2.12.
    * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
@@ -101,6 +118,10 @@ export interface Dispatcher extends AsyncDisposable {
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
   /** What exists in the bucket: every primitive with a stored limit, a holder or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
+  /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
+  on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;
+  /** Whether permits are granted within this process only, at this moment: see {@link DispatcherOptions.onUnavailable}. */
+  readonly isDegraded: boolean;
   /**
    * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
    * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
@@ -113,6 +134,8 @@ export interface Dispatcher extends AsyncDisposable {
 export interface Diagnostics {
   /** How often the safety net looked for missed changes, and how often it found one. Without faults: never. */
   readonly feed: Readonly<FeedCounts>;
+  /** How many writes went without answer, and of how many of those it was found out what became of them. */
+  readonly writes: Readonly<WriteCounts>;
 }
 
 /** A dispatcher over any store. The package exports only its two subclasses. */
@@ -120,7 +143,10 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
   readonly #engines: Engines;
+  readonly #latches: Latches;
   readonly #fair: boolean;
+  readonly #events = new Events();
+  readonly #outage: Outage | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
@@ -136,11 +162,22 @@ export abstract class StoreDispatcher implements Dispatcher {
       background: new Background(),
     };
     this.#engines = new Engines(this.#context);
+    this.#latches = new Latches(this.#context);
+    if (checkOnUnavailable(options.onUnavailable) === 'local') this.#outage = this.#followOutages();
+  }
+
+  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  get isDegraded(): boolean {
+    return this.#outage?.isOn === true;
   }
 
   /** @internal */
   get diagnostics(): Diagnostics {
-    return { feed: this.#context.counts };
+    const { counts, store } = this.#context;
+    return { feed: counts, writes: store.counts ?? { unanswered: 0, resolved: 0 } };
   }
 
   async ready(): Promise<void> {
@@ -155,7 +192,24 @@ export abstract class StoreDispatcher implements Dispatcher {
   }
 
   mutex(name: string, options: MutexOptions = {}): Mutex {
-    return createMutex(this.#settings('mutex', name, options));
+    const reentrant = checkBoolean('reentrant', options.reentrant, false);
+    return createMutex(
+      this.#settings('mutex', name, options),
+      reentrant ? new Reentrancy(this.#context, name) : undefined,
+    );
+  }
+
+  latch(name: string, count?: number): CountDownLatch {
+    const total = count === undefined ? undefined : checkTotal(count);
+    encodeName(name);
+    return createLatch({
+      name,
+      total,
+      engine: () => {
+        this.#checkOpen();
+        return this.#latches.get(name);
+      },
+    });
   }
 
   readWriteLock(name: string, options: ReadWriteLockOptions = {}): ReadWriteLock {
@@ -198,7 +252,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   async list(): Promise<PrimitiveSummary[]> {
     this.#checkOpen();
     const { clock, store } = this.#context;
-    const boards = new Map<string, { kind: PrimitiveKind; name: string; board: Board }>();
+    const boards = new Map<string, { kind: PermitKind; name: string; board: Board }>();
     const askedAt = clock.now();
     for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
       const { kind, prefix, name } = primitiveOf(entry.key);
@@ -210,13 +264,16 @@ export abstract class StoreDispatcher implements Dispatcher {
       boards.set(prefix, known);
       known.board.apply(entry, askedAt);
     }
-    return [...boards.values()]
+    const slots = [...boards.values()]
       .filter(
         ({ board }) =>
           board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0,
       )
-      .map(({ kind, name, board }) => summaryOf(kind, name, board))
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1));
+      .map(({ kind, name, board }) => summaryOf(kind, name, board));
+    const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
+    return [...slots, ...latches].sort((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1,
+    );
   }
 
   close(): Promise<void> {
@@ -231,7 +288,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
-  #settings<K extends PrimitiveKind>(
+  #settings<K extends PermitKind>(
     kind: K,
     name: string,
     options: MutexOptions,
@@ -240,19 +297,34 @@ export abstract class StoreDispatcher implements Dispatcher {
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
     const { safetyMargin } = this.#context;
     checkSafetyMargin(safetyMargin, ttl);
+    const engine = (): Engine => {
+      this.#checkOpen();
+      return this.#engines.get(keys, name);
+    };
+    const outage = this.#outage;
     return {
       name,
+      keys,
       kind,
       slots: undefined,
       ttl,
       fair: checkBoolean('fair', options.fair, this.#fair),
       limitPolicy: 'error',
       safetyMargin,
-      engine: () => {
-        this.#checkOpen();
-        return this.#engines.get(keys, name);
-      },
+      engine,
+      acquire: outage && ((want, patience) => outage.acquire(keys, engine, want, patience)),
     };
+  }
+
+  #followOutages(): Outage {
+    return new Outage(this.#context, {
+      degraded: (cause) => {
+        if (this.#events.tell('degraded', { cause })) return;
+        const message = `permits are granted within this process only: ${cause.message}`;
+        process.emitWarning(message, 'NatsSemaphoreWarning');
+      },
+      restored: (afterMs) => this.#events.tell('restored', { afterMs }),
+    });
   }
 
   #checkOpen(): void {
@@ -261,7 +333,8 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   async #closeNow(): Promise<void> {
     const { background, clock, store } = this.#context;
-    const closed = this.#engines.close();
+    this.#latches.close();
+    const closed = Promise.all([this.#outage?.close(), this.#engines.close()]);
     const done = new Abort();
     await Promise.race([
       closed.then(() => background.settled()),
@@ -328,9 +401,21 @@ class OwningDispatcher extends NatsDispatcher {
       fair,
       safetyMargin,
       allowBucketUpdate,
+      onUnavailable,
       ...client
     } = options;
-    const own = { bucket, storage, replicas, placement, holder, ttl, fair, safetyMargin, allowBucketUpdate };
+    const own = {
+      bucket,
+      storage,
+      replicas,
+      placement,
+      holder,
+      ttl,
+      fair,
+      safetyMargin,
+      allowBucketUpdate,
+      onUnavailable,
+    };
     const connection = await openConnection(client);
     try {
       return new OwningDispatcher(connection, own);

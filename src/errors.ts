@@ -45,6 +45,13 @@ export class LimitConflictError extends SemaphoreError {
   }
 }
 
+/** `LOCK_CONFLICT`: a lock by name exists already, with another backend or other options. */
+export class LockConflictError extends SemaphoreError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('LOCK_CONFLICT', message, details);
+  }
+}
+
 /** `UNSUPPORTED_SERVER`: JetStream is off, or the server is too old for what was asked of it. */
 export class UnsupportedServerError extends SemaphoreError {
   constructor(message: string, details?: ErrorDetails) {

@@ -7,17 +7,32 @@ export {
   CorruptEntryError,
   DispatcherClosedError,
   LimitConflictError,
+  LockConflictError,
   PermissionDeniedError,
   PermitLostError,
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
+export type { DispatcherEvents } from './events';
+export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
+export {
+  type ListedLock,
+  type LockBackend,
+  type LockManager,
+  type LockManagerOptions,
+  createLock,
+  getDefaultLockManager,
+  getLock,
+  getOrCreateLock,
+  lockContext,
+} from './locks';
 export type { Mutex } from './mutex';
 export type {
   AcquireOptions,
   ConnectOptions,
   DispatcherOptions,
+  LatchWaitOptions,
   LimitPolicy,
   LockOptions,
   MutexOptions,
@@ -30,8 +45,9 @@ export type { Semaphore } from './semaphore';
 export type { Watchable } from './slot-lock';
 export type {
   HolderStatus,
+  LatchStatus,
   MutexStatus,
-  PrimitiveKind,
+  PermitKind,
   PrimitiveSummary,
   ReadWriteHolderStatus,
   ReadWriteLockStatus,

@@ -49,8 +49,8 @@ export abstract class LockHandle<Options extends LockOptions, P extends Permit =
     if (work !== undefined && typeof work !== 'function') {
       throw new TypeError(`work must be a function, got ${typeof work}`);
     }
-    const permit = await this.take(toAcquireOptions(timeout));
-    return work === undefined ? permit : runAndRelease(permit, work);
+    const options: Options = toAcquireOptions(timeout);
+    return work === undefined ? this.take(options) : this.takeFor(options, work);
   }
 
   async acquire(options?: Options): Promise<P> {
@@ -65,6 +65,10 @@ export abstract class LockHandle<Options extends LockOptions, P extends Permit =
   abstract isLocked(): Promise<boolean>;
 
   protected abstract take(options: Options): Promise<P>;
+
+  protected async takeFor<T>(options: Options, work: (permit: P) => T | Promise<T>): Promise<T> {
+    return runAndRelease(await this.take(options), work);
+  }
 }
 
 export async function orNull<P extends Permit>(acquiring: Promise<P>): Promise<P | null> {
@@ -77,7 +81,7 @@ export async function orNull<P extends Permit>(acquiring: Promise<P>): Promise<P
 }
 
 /** Runs work under a permit: the work's outcome wins, and its error carries that of a failed release. */
-async function runAndRelease<T, P extends Permit>(
+export async function runAndRelease<T, P extends Permit>(
   permit: P,
   work: (permit: P) => T | Promise<T>,
 ): Promise<T> {

@@ -1,7 +1,8 @@
 import type { Lock } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount } from './options';
 import type { Permit } from './permit';
-import { SlotLock, type SlotSettings, type Watchable } from './slot-lock';
+import type { Reentrancy } from './reentrancy';
+import { SlotLock, type SlotSettings, type Watchable, patienceOf, wantOf } from './slot-lock';
 import type { MutexStatus } from './status';
 
 /**
@@ -10,8 +11,8 @@ import type { MutexStatus } from './status';
  */
 export interface Mutex extends Lock, Watchable<MutexStatus> {}
 
-export function createMutex(settings: SlotSettings): Mutex {
-  return new SlotMutex(settings);
+export function createMutex(settings: SlotSettings, reentrancy?: Reentrancy): Mutex {
+  return reentrancy === undefined ? new SlotMutex(settings) : new ReentrantMutex(settings, reentrancy);
 }
 
 class SlotMutex extends SlotLock<LockOptions, MutexStatus> implements Mutex {
@@ -20,7 +21,40 @@ class SlotMutex extends SlotLock<LockOptions, MutexStatus> implements Mutex {
   }
 
   protected override async take(options: AcquireOptions): Promise<Permit> {
-    if (options.count !== undefined) checkCount(options.count, 1, 'a mutex');
+    checkOne(options);
     return super.take(options);
   }
+}
+
+class ReentrantMutex extends SlotMutex {
+  constructor(
+    settings: SlotSettings,
+    private readonly reentrancy: Reentrancy,
+  ) {
+    super(settings);
+  }
+
+  protected override async take(options: LockOptions): Promise<Permit> {
+    this.check(options);
+    return this.reentrancy.take(() => super.take(options));
+  }
+
+  protected override async takeFor<T>(
+    options: LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T> {
+    this.check(options);
+    return this.reentrancy.takeFor(() => super.take(options), work);
+  }
+
+  /** Options that could not be met are refused, also of who holds it already. */
+  private check(options: LockOptions): void {
+    checkOne(options);
+    wantOf(this.settings, options);
+    patienceOf(options).signal?.throwIfAborted();
+  }
+}
+
+function checkOne({ count }: AcquireOptions): void {
+  if (count !== undefined) checkCount(count, 1, 'a mutex');
 }

@@ -32,6 +32,21 @@ export interface DispatcherOptions {
   safetyMargin?: number;
   /** Default for {@link SemaphoreOptions.fair}. */
   fair?: boolean;
+  /**
+   * What becomes of an acquire while the server is out of reach. `"reject"` (default): it waits, and fails with a
+   * {@link BackendUnavailableError} when its timeout ends. `"local"`: permits of semaphores and mutexes are then granted within
+   * this process, by the same limits. **That gives up mutual exclusion between processes**: of N slots each process may grant
+   * N, beside those held on the server.
+   *
+   * It begins, with the event `degraded`, when somebody has waited for 3 s with the server out of reach, or would have been
+   * refused for that reason; and ends, with `restored`, as soon as the server answers. Then those who wait locally move over.
+   * Local permits run on to their end, so at that moment N local ones of each process may be held beside N of the server's.
+   * Their fencing tokens are lower than any of the server's: a resource that has seen one of those refuses them.
+   *
+   * The limit is the last one known, or the one in the code. `status` and whatever else looks at the server fails as
+   * otherwise; `acquireAll` and latches know no local side.
+   */
+  onUnavailable?: 'reject' | 'local';
   /** Whether an existing bucket whose settings do not fit may be changed in place. Default false: it is an error. */
   allowBucketUpdate?: boolean;
 }
@@ -66,7 +81,29 @@ export interface SemaphoreOptions {
 }
 
 /** Settings of a mutex. */
-export type MutexOptions = Pick<SemaphoreOptions, 'ttl' | 'fair'>;
+export interface MutexOptions extends Pick<SemaphoreOptions, 'ttl' | 'fair'> {
+  /**
+   * Whether code that holds the mutex may lock it again. Default false: that waits for itself. The mutex is released when each
+   * lock of it was. Who holds it is told by the asynchronous context (`AsyncLocalStorage`), on this dispatcher, by all
+   * handles of that name which say `reentrant`:
+   * - `lock(timeout, work)` lets in what `work` calls, and only that: two functions that `work` runs side by side both get in.
+   * - `lock()`, `acquire()` and `tryAcquire()` let in what comes after them in the calling function. That includes the caller
+   *   of an async function that locks before its first `await`, also if it does not await it: start such tasks with the form
+   *   above, or they may let each other in.
+   *
+   * Locking again never waits and ignores `ttl`, `autoRenew` and `metadata`; the permit has the `id`, `fencingToken` and
+   * `signal` of the first. Once a hold was lost, locking acquires anew. `acquireAll` never takes part.
+   */
+  reentrant?: boolean;
+}
+
+/** Settings of one wait for a latch. */
+export interface LatchWaitOptions {
+  /** How long to wait, in ms. 0: only look. Default: for ever. */
+  timeout?: number;
+  /** Ends the wait: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
 
 /** Settings of a read-write lock. */
 export interface ReadWriteLockOptions {
@@ -101,6 +138,7 @@ export interface AcquireOptions extends LockOptions {
 }
 
 export const DEFAULT_TTL_MS = 30_000;
+const MOST_COUNT = 1_000_000_000;
 const LEAST_TTL_MS = 1_000;
 const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
@@ -126,6 +164,11 @@ export function checkCount(count: unknown, most = MOST_AT_ONCE, what?: string): 
   return wholeNumber('count', count, 1, most, what);
 }
 
+/** What a latch counts down from, or by. */
+export function checkTotal(count: unknown): number {
+  return wholeNumber('count', count, 1, MOST_COUNT);
+}
+
 export function checkDelta(delta: unknown): number {
   return wholeNumber('delta', delta, -MOST_SLOTS, MOST_SLOTS);
 }
@@ -143,6 +186,12 @@ export function checkLimitPolicy(policy: unknown): LimitPolicy {
     throw new RangeError(`limitPolicy must be "error", "adopt" or "set", got ${show(policy)}`);
   }
   return policy;
+}
+
+export function checkOnUnavailable(value: unknown): 'reject' | 'local' {
+  if (value === undefined) return 'reject';
+  if (value === 'reject' || value === 'local') return value;
+  throw new RangeError(`onUnavailable must be "reject" or "local", got ${show(value)}`);
 }
 
 export function checkTtl(ttl: unknown): number {

@@ -118,12 +118,17 @@ class PermitHandle implements Permit {
     return this.#lease.release(this.#checks.count(count, this.count));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.release();
-    } catch (error) {
-      if (!(error instanceof BackendUnavailableError)) throw error;
-    }
+  [Symbol.asyncDispose](): Promise<void> {
+    return releaseQuietly(this);
+  }
+}
+
+/** Releases; that the server is out of reach is no news: the ttl ends the hold. */
+export async function releaseQuietly(permit: Permit): Promise<void> {
+  try {
+    await permit.release();
+  } catch (error) {
+    if (!(error instanceof BackendUnavailableError)) throw error;
   }
 }
 

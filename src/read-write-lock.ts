@@ -3,7 +3,7 @@ import type { Lease } from './core/lease';
 import { type Lock, LockHandle } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, checkSignal } from './options';
 import { type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
-import { type Settings, type Watchable, patienceOf, permitChecks, wantOf } from './slot-lock';
+import { type Settings, type Watchable, acquireBy, patienceOf, permitChecks, wantOf } from './slot-lock';
 import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
 import { changes } from './watching';
 
@@ -52,8 +52,9 @@ class ReadWriteLockHandle implements ReadWriteLock {
   constructor(private readonly settings: Settings) {
     const checks = permitChecks(settings.safetyMargin);
     this.read = new Side(settings, 'read', (lease) => toPermit(lease, checks));
-    this.write = new Side(settings, 'write', (lease, engine) =>
-      toWritePermit(lease, checks, () => engine.downgrade(lease)),
+    const { keys } = settings;
+    this.write = new Side(settings, 'write', (lease) =>
+      toWritePermit(lease, checks, () => lease.moveTo(keys.reader(lease.id))),
     );
   }
 
@@ -67,9 +68,10 @@ class ReadWriteLockHandle implements ReadWriteLock {
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<ReadWriteLockStatus> {
     const signal = checkSignal(options.signal);
-    const engine = this.settings.engine();
-    const read = (): ReadWriteLockStatus => readWriteStatusOf(this.name, engine.board);
-    return { [Symbol.asyncIterator]: () => changes(engine, signal, read) };
+    this.settings.engine().checkOpen();
+    const read = ({ board }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, board);
+    // One that nobody uses may have been put away since.
+    return { [Symbol.asyncIterator]: () => changes(() => this.settings.engine(), signal, read) };
   }
 
   async forceRelease(permitId: string): Promise<boolean> {
@@ -82,7 +84,7 @@ class Side<P extends Permit> extends LockHandle<LockOptions, P> {
   constructor(
     private readonly settings: Settings,
     private readonly mode: 'read' | 'write',
-    private readonly toHandle: (lease: Lease, engine: Engine) => P,
+    private readonly toHandle: (lease: Lease) => P,
   ) {
     super();
   }
@@ -98,8 +100,7 @@ class Side<P extends Permit> extends LockHandle<LockOptions, P> {
 
   protected async take(options: AcquireOptions): Promise<P> {
     if (options.count !== undefined) checkCount(options.count, 1, 'a read-write lock');
-    const engine = this.settings.engine();
     const want = { ...wantOf(this.settings, options), mode: this.mode };
-    return this.toHandle(await engine.acquire(want, patienceOf(options)), engine);
+    return this.toHandle(await acquireBy(this.settings, want, patienceOf(options)));
   }
 }

@@ -1,4 +1,6 @@
 import type { Engine } from './core/engine';
+import type { Keys } from './core/keys';
+import type { Lease } from './core/lease';
 import { available } from './core/plan';
 import type { LimitPolicy, Patience, Want } from './core/waiter';
 import { LockHandle } from './lock';
@@ -21,6 +23,7 @@ import { changes } from './watching';
 /** What a primitive needs of its dispatcher. */
 export interface Settings {
   readonly name: string;
+  readonly keys: Keys;
   /** As the code has it; undefined: as it is stored. */
   readonly slots: number | undefined;
   readonly ttl: number;
@@ -29,6 +32,8 @@ export interface Settings {
   readonly safetyMargin: number | undefined;
   /** The engine for this name, for one operation. */
   engine(): Engine;
+  /** How to acquire where that is not up to the engine alone. */
+  readonly acquire?: (want: Want, patience: Patience) => Promise<Lease>;
 }
 
 /** What a primitive made of slots needs of its dispatcher. */
@@ -82,9 +87,16 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<Status> {
     const signal = checkSignal(options.signal);
     const { kind, name } = this.settings;
-    const engine = this.settings.engine();
-    const read = (): Status => statusOf(kind, name, engine.board, this.defaultLimit) as Status;
-    return { [Symbol.asyncIterator]: () => changes(engine, signal, read) };
+    this.settings.engine().checkOpen();
+    return {
+      [Symbol.asyncIterator]: () =>
+        changes(
+          // One that nobody uses may have been put away since.
+          () => this.settings.engine(),
+          signal,
+          ({ board }) => statusOf(kind, name, board, this.defaultLimit) as Status,
+        ),
+    };
   }
 
   async forceRelease(permitId: string): Promise<boolean> {
@@ -102,7 +114,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   protected async takeSlots(want: Want, patience: Patience): Promise<Permit> {
-    return permitOf(await this.settings.engine().acquire(want, patience), this.settings.safetyMargin);
+    return permitOf(await acquireBy(this.settings, want, patience), this.settings.safetyMargin);
   }
 }
 
@@ -111,6 +123,10 @@ const settingsOfHandle = new WeakMap<object, SlotSettings>();
 
 export function settingsOf(handle: object): SlotSettings | undefined {
   return settingsOfHandle.get(handle);
+}
+
+export function acquireBy(settings: Settings, want: Want, patience: Patience): Promise<Lease> {
+  return settings.acquire?.(want, patience) ?? settings.engine().acquire(want, patience);
 }
 
 export function wantOf(settings: Settings, options: AcquireOptions): Want {

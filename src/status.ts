@@ -1,4 +1,5 @@
 import type { Board, QueuedTicket, TakenSlot } from './core/board';
+import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
 import type { Hold } from './core/record';
@@ -76,19 +77,51 @@ export interface ReadWriteLockStatus {
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
-/** Kinds of primitive, as lists show them. */
-export type PrimitiveKind = SlotKind | 'read-write-lock';
+/** A latch at one moment. */
+export interface LatchStatus {
+  readonly name: string;
+  readonly kind: 'latch';
+  /** What is left. If nothing is stored: the count in the code, or 0. */
+  readonly count: number;
+  /** What it counts down from; undefined if nothing is stored. */
+  readonly total: number | undefined;
+  /** Who has counted how much in this round, one for each process. Empty once it has reached zero. */
+  readonly counted: readonly { readonly holder: string; readonly count: number }[];
+  /** Entries that can not be read. What they may have counted does not count. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** Kinds of primitive that are held by permits. */
+export type PermitKind = SlotKind | 'read-write-lock';
 
 /** A primitive in a list. */
 export interface PrimitiveSummary {
   readonly name: string;
-  readonly kind: PrimitiveKind;
-  /** The limit; undefined if none is stored, and for a read-write lock. */
+  readonly kind: PermitKind | 'latch';
+  /** The limit; of a latch what it counts down from. Undefined if none is stored, it can not be read, or there is none: of a read-write lock. */
   readonly slots: number | undefined;
-  /** How many slots are taken; of a read-write lock: how many permits are held. */
+  /** How many slots are taken; of a read-write lock how many permits are held, of a latch what is left. */
   readonly held: number;
-  /** How many wait with a ticket; of a read-write lock also who is to write once those who read are gone. */
+  /** How many wait with a ticket; of a read-write lock also who is to write once those who read are gone, of a latch always 0. */
   readonly waiting: number;
+}
+
+/** @param total in the code */
+export function latchStatusOf(name: string, board: LatchBoard, total: number | undefined): LatchStatus {
+  const stored = board.round?.ok === true ? board.round.record : undefined;
+  return {
+    name,
+    kind: 'latch',
+    count: Math.max(0, board.left ?? total ?? 0),
+    total: stored?.total,
+    counted: stored?.over === true ? [] : board.counted.map(({ holder, done }) => ({ holder, count: done })),
+    corrupt: board.corrupt.map(([key, reason]) => ({ key, reason })),
+  };
+}
+
+export function latchSummaryOf(name: string, board: LatchBoard): PrimitiveSummary {
+  const { count, kind, total } = latchStatusOf(name, board, undefined);
+  return { name, kind, slots: total, held: count, waiting: 0 };
 }
 
 /** @param limit to show where none is stored */
@@ -150,7 +183,7 @@ function corruptOf(board: Board): { key: string; reason: string }[] {
   return [...board.corrupt].map(([key, reason]) => ({ key, reason }));
 }
 
-export function summaryOf(kind: PrimitiveKind, name: string, board: Board): PrimitiveSummary {
+export function summaryOf(kind: PermitKind, name: string, board: Board): PrimitiveSummary {
   if (kind === 'read-write-lock') {
     const toWrite = board.readers.size > 0 ? board.taken.size : 0;
     const held = board.readers.size + board.taken.size - toWrite;

@@ -1,30 +1,36 @@
-import type { Engine } from './core/engine';
+/** What can be watched: an watched. */
+interface Watched {
+  readonly live: boolean;
+  observe(callback: (failure?: Error) => void): () => void;
+  checkOpen(): void;
+}
 
 /** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
-export async function* changes<T>(
-  engine: Engine,
+export async function* changes<T, W extends Watched>(
+  watchedNow: () => W,
   signal: AbortSignal | undefined,
-  read: () => T,
+  read: (watched: W) => T,
 ): AsyncGenerator<T> {
-  let fresh = engine.live;
+  const watched = watchedNow();
+  let fresh = watched.live;
   let failure: Error | undefined;
   let wake = (): void => undefined;
   const note = (): void => {
     fresh = true;
     wake();
   };
-  const stop = engine.observe((error) => {
+  const stop = watched.observe((error) => {
     failure = error;
     note();
   });
   signal?.addEventListener('abort', note, { once: true });
   try {
     while (signal?.aborted !== true) {
-      engine.checkOpen();
+      watched.checkOpen();
       if (failure !== undefined) throw failure;
-      if (fresh && engine.live) {
+      if (fresh && watched.live) {
         fresh = false;
-        yield read();
+        yield read(watched);
       } else {
         fresh = false;
         await new Promise<void>((resolve) => (wake = resolve));

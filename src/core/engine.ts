@@ -14,6 +14,7 @@ import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
+import type { Memo } from './memo';
 import { TicketLine } from './tickets';
 import { withoutReaders } from './without-readers';
 import { type Patience, Waiter, type Want } from './waiter';
@@ -78,18 +79,32 @@ export class Engine implements LeaseOwner, Host {
     readonly context: Context,
     readonly name: string,
     readonly keys: Keys,
+    memo?: Memo,
   ) {
     const { clock, store, counts } = context;
     this.board = new Board(keys);
     this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
     this.limit =
       keys.kind === 'sem'
-        ? new StoredLimit(context, name, keys, this.board)
+        ? new StoredLimit(context, name, keys, this.board, memo?.limit)
         : new FixedLimit(1, clock, keys, this.board);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
     this.tickets = new TicketLine(this);
+    if (memo?.free === undefined) return;
+    const { slot, revision, heardAt } = memo.free;
+    this.board.apply({ key: keys.slot(slot), revision, value: null, writtenAt: 0 }, heardAt);
+  }
+
+  /** What to remember of it while nobody uses it. */
+  remember(): Memo {
+    const [free] = this.free.remembered();
+    const known = free && this.board.picture.get(this.keys.slot(free.slot));
+    return {
+      limit: this.limit.remember(),
+      free: free && known && { slot: free.slot, revision: known.revision, heardAt: known.heardAt },
+    };
   }
 
   /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
@@ -181,15 +196,6 @@ export class Engine implements LeaseOwner, Host {
     if (this.free.refused(slots, actual, askedAt)) return;
     if (this.feed.running) this.feed.refresh();
     else this.feed.start();
-  }
-
-  /**
-   * A permit to write becomes one to read, without a gap: first the reader's key is written, under the condition that the
-   * writer's is still ours, then the writer's is given back.
-   * @throws PermitLostError
-   */
-  async downgrade(lease: Lease): Promise<void> {
-    await lease.moveTo(this.keys.reader(lease.id), () => this.adopt(lease, lease.entries));
   }
 
   /** Slots of ours are held by a lease from now on. */
@@ -353,7 +359,7 @@ export class Engine implements LeaseOwner, Host {
    * else is woken for nothing. Those in the queue are served in its order, whoever's they are; without a queue this process
    * keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is always busy.
    */
-  passOn({ deadline, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
+  passOn({ deadline, id, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
     // Who writes next has to look for readers first; who reads holds no slot that another could take over.
@@ -364,7 +370,7 @@ export class Engine implements LeaseOwner, Host {
     const over = { slot, expected: revision };
     let passed = false;
     const written = new Promise<boolean>((answered, failed) => {
-      const after = { deadline, answered, failed, turnSince };
+      const after = { permit: id, deadline, answered, failed, turnSince };
       const queued = this.feed.live && this.board.head(limit) !== undefined;
       const turnEnds = turnSince + TURN_MS;
       passed = queued

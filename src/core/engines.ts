@@ -1,39 +1,44 @@
 import type { Context } from './context';
 import { Engine } from './engine';
-import { type Keys, limitsOf, primitiveOf } from './keys';
+import { Keys, limitsOf, primitiveOf } from './keys';
+import type { Memo } from './memo';
+import { Remembered } from './remembered';
 
-/** How many primitives to remember that nobody uses at the moment; those used longest ago are forgotten first. */
-const REMEMBERED_ENGINES = 20_000;
+/** How many primitives to keep ready that nobody uses at the moment. Of others only a {@link Memo} is kept. */
+const READY_ENGINES = 500;
+/** How many of those to remember; what was used longest ago is forgotten first. */
+const MEMOS = 100_000;
 
 /** The engines of one dispatcher, one for each primitive that it uses. */
 export class Engines {
-  private readonly byPrefix = new Map<string, Engine>();
+  private readonly memos = new Map<string, Memo>();
+  private readonly byPrefix = new Remembered<Engine>(READY_ENGINES, (prefix, engine) =>
+    this.keepMemo(prefix, engine),
+  );
   private readonly stopResets: () => void;
   private stopLimits: (() => void) | undefined;
 
   constructor(private readonly context: Context) {
     this.stopResets = context.store.onReset(() => {
-      for (const engine of this.byPrefix.values()) engine.reset();
+      for (const engine of this.byPrefix.all) engine.reset();
+      for (const memo of this.memos.values()) memo.free = undefined;
+      this.doubtMemos();
     });
   }
 
-  /** The engine for a primitive: to be asked for again for each operation, since one that is idle may be forgotten. */
+  /** The engine for a primitive: to be asked for again for each operation, since one that is idle may be put away. */
   get(keys: Keys, name: string): Engine {
     this.stopLimits ??= this.followLimits();
-    const engine = this.byPrefix.get(keys.prefix) ?? new Engine(this.context, name, keys);
-    // Last used comes last: a Map keeps the order in which its keys were put in.
-    this.byPrefix.delete(keys.prefix);
-    this.byPrefix.set(keys.prefix, engine);
-    if (this.byPrefix.size > REMEMBERED_ENGINES) this.forgetOne();
-    return engine;
+    return this.byPrefix.get(keys.prefix, () => this.make(keys, name));
   }
 
   has(engine: Engine): boolean {
-    return this.byPrefix.get(engine.keys.prefix) === engine;
+    return this.byPrefix.find(engine.keys.prefix) === engine;
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.byPrefix.values()].map((engine) => engine.close()));
+    this.memos.clear();
+    await Promise.all(this.byPrefix.all.map((engine) => engine.close()));
     this.stopLimits?.();
     this.stopResets();
   }
@@ -41,18 +46,31 @@ export class Engines {
   /** Limits change rarely and matter to all who have ever used a primitive: one subscription hears of all of them. */
   private followLimits(): () => void {
     return this.context.store.listen([limitsOf('sem')], {
-      changed: (entry) => this.byPrefix.get(primitiveOf(entry.key).prefix)?.limitAnnounced(entry),
+      changed: (entry) => {
+        const { kind, prefix, name } = primitiveOf(entry.key);
+        const known = this.byPrefix.find(prefix) !== undefined || this.memos.has(prefix);
+        if (known) this.get(new Keys(kind, name), name).limitAnnounced(entry);
+      },
       interrupted: () => {
-        for (const engine of this.byPrefix.values()) engine.limitUncertain();
+        for (const engine of this.byPrefix.all) engine.limitUncertain();
+        this.doubtMemos();
       },
     });
   }
 
-  private forgetOne(): void {
-    for (const [prefix, engine] of this.byPrefix) {
-      if (!engine.idle) continue;
-      this.byPrefix.delete(prefix);
-      return;
-    }
+  private make(keys: Keys, name: string): Engine {
+    const memo = this.memos.get(keys.prefix);
+    this.memos.delete(keys.prefix);
+    return new Engine(this.context, name, keys, memo);
+  }
+
+  private keepMemo(prefix: string, engine: Engine): void {
+    this.memos.set(prefix, engine.remember());
+    if (this.memos.size <= MEMOS) return;
+    for (const forgotten of this.memos.keys()) return void this.memos.delete(forgotten);
+  }
+
+  private doubtMemos(): void {
+    for (const { limit } of this.memos.values()) if (limit !== undefined) limit.current = false;
   }
 }

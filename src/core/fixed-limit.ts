@@ -41,6 +41,10 @@ export class FixedLimit implements SlotLimit {
     return true;
   }
 
+  remember(): undefined {
+    return undefined;
+  }
+
   async refresh(): Promise<void> {
     // It is what it was.
   }

@@ -50,7 +50,8 @@ export async function grab(
       const key = reads ? engine.keys.reader(hold.permit) : place;
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
-      const write = { key, expected, value: encodeRecord(own), ttl: want.ttl };
+      const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
+      const write = { key, expected, value, ttl: want.ttl };
       return reads ? { ...write, expectedOf: place } : write;
     }),
   );
@@ -146,6 +147,9 @@ function ownersOf(engines: readonly Engine[]): LeaseOwner {
     freed: (slots) => {
       for (const engine of engines)
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));
+    },
+    moved: (lease) => {
+      for (const engine of engines) engine.adopt(lease, lease.entries);
     },
     lasts: (lease) => {
       for (const engine of engines) engine.lasts(lease);

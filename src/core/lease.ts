@@ -26,6 +26,8 @@ export interface LeaseRecord {
 
 /** A write over the slot of a lease that has just ended, by which another of this process takes it over. */
 export interface Succession {
+  /** The permit that held the slot. */
+  readonly permit: string;
   /** End of the lease that held the slot: an answer that comes later does not count. */
   readonly deadline: number;
   /** The write was answered. @param ours whether the slot was still the lease's until then */
@@ -56,6 +58,8 @@ export interface LeaseOwner {
    * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
+  /** The lease is held under another key from now on, and does not give back the old one before this returns. */
+  moved?(lease: Lease): void;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
@@ -211,16 +215,16 @@ export class Lease {
 
   /**
    * Goes on under another key, new and our own. That is written under the condition that the key held until now is still
-   * ours; then the old one is given back. `moved` is called in between.
+   * ours; then the old one is given back: at no instant is neither held.
    * @throws PermitLostError; what the store throws if it refuses the write for good: it is then held as it was
    */
-  async moveTo(key: string, moved: () => void): Promise<void> {
+  async moveTo(key: string): Promise<void> {
     while (this.renewing !== undefined) await this.renewing;
     if (!this.isHeld) throw this.lossError();
     const old = this.slots;
     if (old.some((slot) => slot.key === key)) return;
     let refusal: Error | undefined;
-    this.renewing = this.moveOnce(key, moved)
+    this.renewing = this.moveOnce(key)
       .catch((error: unknown) => {
         refusal = error as Error;
         if (this.isHeld) this.planRenewal();
@@ -236,7 +240,7 @@ export class Lease {
     await this.inTime(freeing).catch(() => undefined);
   }
 
-  private async moveOnce(key: string, moved: () => void): Promise<void> {
+  private async moveOnce(key: string): Promise<void> {
     const { background, store } = this.context;
     const { ttl } = this;
     const [{ slot, key: expectedOf, revision: expected }] = this.slots as [HeldSlot];
@@ -250,7 +254,7 @@ export class Lease {
     if (now === undefined || !result.committed) return this.lose(`slot ${slot} was taken from it`);
     this.slots = [now];
     this.sentAt = result.sentAt;
-    moved();
+    this.owner.moved?.(this);
     this.planRenewal();
     this.schedule();
   }

@@ -2,6 +2,7 @@ import { SemaphoreError } from '../errors';
 import type { Board } from './board';
 import type { Context } from './context';
 import type { Keys } from './keys';
+import type { RememberedLimit } from './memo';
 import { encodeRecord } from './record';
 import { corrupt, limitConflict } from './refusals';
 import type { Want } from './waiter';
@@ -30,6 +31,8 @@ export interface SlotLimit {
   doubt(): void;
   /** Reads it again. */
   refresh(): Promise<void>;
+  /** What is worth knowing later, when nobody has used the primitive for a while; undefined: nothing. */
+  remember(): RememberedLimit | undefined;
   /** The board shows another limit, or none. Returns whether it is a different number than before. */
   noteChange(): boolean;
   /** The board shows everything at this moment. */
@@ -78,7 +81,27 @@ export class StoredLimit implements SlotLimit {
     private readonly name: string,
     private readonly keys: Keys,
     private readonly board: Board,
-  ) {}
+    remembered?: RememberedLimit,
+  ) {
+    if (remembered === undefined) return;
+    const { slots, revision, accepted = [slots], current } = remembered;
+    const { clock } = context;
+    const value = encodeRecord({ slots });
+    board.apply({ key: keys.limit, revision, value, writtenAt: clock.wallTime() }, clock.now());
+    for (const number of accepted) this.accepted.add(number);
+    this.last = slots;
+    this.current = current;
+    this.overhang = false;
+  }
+
+  remember(): RememberedLimit | undefined {
+    const stored = this.board.limit;
+    if (stored?.limit.ok !== true || this.overhang) return undefined;
+    const { slots } = stored.limit.record;
+    const plain = this.accepted.size === 1 && this.accepted.has(slots);
+    const accepted = plain ? undefined : [...this.accepted];
+    return { slots, revision: stored.revision, accepted, current: this.current };
+  }
 
   get known(): number | undefined {
     const stored = this.board.limit?.limit;

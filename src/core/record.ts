@@ -22,6 +22,8 @@ export interface Hold {
   readonly token?: number;
   /** The ticket that this hold serves. */
   readonly ticket?: string;
+  /** The permit that held the slot until now and passed it on, in the write that took it over; not in renewals. */
+  readonly after?: string;
   readonly meta?: Readonly<Record<string, string>>;
 }
 
@@ -47,7 +49,7 @@ export interface Limit {
 export type Decoded<T> =
   { readonly ok: true; readonly record: T } | { readonly ok: false; readonly reason: string };
 
-export function encodeRecord(record: Hold | Ticket | Limit): string {
+export function encodeRecord(record: object): string {
   return JSON.stringify({ v: FORMAT_VERSION, ...record });
 }
 
@@ -55,9 +57,10 @@ export function decodeHold(value: string): Decoded<Hold> {
   return decodeVersioned(value, (fields) => {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
-    const { permit, ticket } = fields;
+    const { permit, ticket, after } = fields;
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
     if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
+    if (after !== undefined && typeof after !== 'string') return 'after is not a string';
     return fields as unknown as Hold;
   });
 }
@@ -92,7 +95,7 @@ function commonFault({ holder, since, ttl, token, meta }: Record<string, unknown
 }
 
 /** Parses a value and checks its version; `read` gives the record, or says in words what is wrong with it. */
-function decodeVersioned<T extends object>(
+export function decodeVersioned<T extends object>(
   value: string,
   read: (fields: Record<string, unknown>) => T | string,
 ): Decoded<T> {
@@ -116,7 +119,7 @@ function decodeVersioned<T extends object>(
   return typeof record === 'string' ? { ok: false, reason: record } : { ok: true, record };
 }
 
-function isWhole(value: unknown): value is number {
+export function isWhole(value: unknown): value is number {
   return Number.isSafeInteger(value);
 }
 

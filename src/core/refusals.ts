@@ -32,9 +32,11 @@ export function unavailable(
   primitive: string,
   ms: number,
   trouble: Error | undefined,
+  kind: 'permit' | 'latch' = 'permit',
 ): BackendUnavailableError {
   const reason = trouble?.message ?? 'the server did not answer';
-  const message = `no permit of "${primitive}" within ${ms} ms: ${reason}`;
+  const what = kind === 'latch' ? `nothing known of the latch "${primitive}"` : `no permit of "${primitive}"`;
+  const message = `${what} within ${ms} ms: ${reason}`;
   return new BackendUnavailableError(message, { primitive, cause: trouble });
 }
 
@@ -48,7 +50,21 @@ export function dispatcherClosed(primitive: string): DispatcherClosedError {
   return new DispatcherClosedError('the dispatcher is closed', { primitive });
 }
 
-export function limitConflict(primitive: string, inCode: number, stored: number): LimitConflictError {
+export function limitConflict(
+  primitive: string,
+  inCode: number,
+  stored: number,
+  kind: 'semaphore' | 'latch' = 'semaphore',
+): LimitConflictError {
+  if (kind === 'latch') {
+    const message = `the latch "${primitive}" counts down from ${stored}, the code says ${inCode}`;
+    return new LimitConflictError(
+      `${message}. Use the same number everywhere, or none but with trySetCount.`,
+      {
+        primitive,
+      },
+    );
+  }
   return new LimitConflictError(
     `"${primitive}" has ${stored} slots, the code asks for ${inCode}. Use the same number everywhere, ` +
       'or say with limitPolicy which one counts: "adopt" for the stored one, "set" for the one in the code.',

@@ -30,8 +30,9 @@ interface Place {
  * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
  *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
  *   else may claim for them, so a released slot costs the same number of writes however many wait.
- * - Several such claims are under way at once only for waiters who are alike; whichever succeeds, the one who joined first
- *   gets it, and the places of the others move up.
+ * - A claim of a free slot is waited for before anything is done for those behind it: it may be refused. Slots of ours that
+ *   are taken over can not be, but for faults, so several may be under way, for waiters who are alike. Should one be refused
+ *   all the same, whoever joined first gets what the others bring, and the places of the others move up.
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
  */
@@ -40,7 +41,7 @@ export class TicketLine {
   private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
   private readonly joining = new Map<Waiter, Abort | undefined>();
-  private readonly claims = new Map<Place, Abort>();
+  private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
 
@@ -64,7 +65,7 @@ export class TicketLine {
     else asked.abort();
     const place = this.placeOf.get(waiter);
     if (place === undefined) return;
-    this.claims.get(place)?.abort();
+    this.claims.get(place)?.abandon.abort();
     this.host.context.background.add(place.ticket.release());
   }
 
@@ -82,24 +83,18 @@ export class TicketLine {
     const slots = free.now();
     for (const place of this.front(limit)) {
       const needed = slotsFor(place.waiter);
-      if (this.claims.has(place)) continue;
       if (slots.length < needed) return;
-      const reads = place.waiter.want.mode === 'read';
-      if (reads && this.claims.size >= MOST_READS_UNDERWAY) return;
-      // Those who read do not use up what they claim under.
-      context.background.add(this.claimFor(place, reads ? slots.slice(0, needed) : slots.splice(0, needed)));
+      if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
+      context.background.add(this.claimFor(place, slots.slice(0, needed)));
     }
   }
 
   /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
-    for (const place of this.front(limit)) {
-      if (this.claims.has(place)) continue;
-      if (place.waiter.want.count !== 1) return false;
-      this.host.context.background.add(this.claimFor(place, [slot], after));
-      return true;
-    }
-    return false;
+    const [place] = this.front(limit);
+    if (place?.waiter.want.count !== 1) return false;
+    this.host.context.background.add(this.claimFor(place, [slot], after));
+    return true;
   }
 
   /** One of our tickets changed. */
@@ -203,7 +198,7 @@ export class TicketLine {
   }
 
   /**
-   * Our places before which nobody else waits, in order, as long as their waiters are alike. Those who read are let in
+   * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
    * together: who waits to read waits only for those before him who want to write.
    */
   private *front(limit: number): Generator<Place> {
@@ -213,13 +208,18 @@ export class TicketLine {
       const place = this.placed.get(id);
       if (ticket.mode === 'read' && shape === undefined) {
         reads++;
-        if (place?.ticket.isHeld === true) yield place;
+        if (place?.ticket.isHeld === true && !this.claims.has(place)) yield place;
         continue;
       }
       if (reads > 0 || place?.ticket.isHeld !== true) return;
       shape ??= place.waiter.shape;
       if (place.waiter.shape !== shape) return;
-      yield place;
+      const claim = this.claims.get(place);
+      if (claim === undefined) {
+        yield place;
+        return;
+      }
+      if (!claim.takesOver) return;
     }
   }
 
@@ -265,7 +265,7 @@ export class TicketLine {
     after?: Succession & { readonly turnSince: number },
   ): Promise<void> {
     const abandon = new Abort();
-    this.claims.set(place, abandon);
+    this.claims.set(place, { abandon, takesOver: after !== undefined });
     try {
       // What is written over a hold is never given up half-way: the slot would stay taken.
       const signal = after === undefined ? abandon : undefined;
@@ -283,8 +283,9 @@ export class TicketLine {
 
   /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
   private grant(place: Place, lease: Lease): void {
+    if (place.waiter.settled) return this.host.context.background.add(lease.release());
     const earlier: Place[] = [];
-    for (const { id, order } of this.host.board.line(Infinity)) {
+    for (const { id, order } of this.placed.has(place.ticket.id) ? this.host.board.line(Infinity) : []) {
       if (order >= Number(place.ticket.token)) break;
       const other = this.placed.get(id);
       if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
@@ -293,8 +294,7 @@ export class TicketLine {
       [place.waiter, other.waiter] = [other.waiter, place.waiter];
       this.placeOf.set(place.waiter, place).set(other.waiter, other);
     }
-    if (place.waiter.settled) this.host.context.background.add(lease.release());
-    else place.waiter.settle(lease);
+    place.waiter.settle(lease);
   }
 
   private gone(entries: readonly { key: string; revision: number }[]): void {

@@ -21,11 +21,14 @@ interface Slot extends Entry {
 export class MemoryStore implements Store {
   private readonly entries = new Map<string, Slot>();
   private readonly listeners = new Set<{ patterns: readonly string[]; listener: Listener }>();
-  private revision = 0;
+  private revision: number;
 
-  constructor(private readonly clock: Clock = systemClock) {
-    // Like the bucket's first sequence: tokens of a later store outrank those of an earlier one.
-    this.revision = Math.floor(clock.wallTime()) * 1000;
+  /** @param before the first revision. By default like that of a bucket: tokens of a later store outrank those of an earlier one */
+  constructor(
+    private readonly clock: Clock = systemClock,
+    before = Math.floor(clock.wallTime()) * 1000,
+  ) {
+    this.revision = before;
   }
 
   ready(): Promise<void> {

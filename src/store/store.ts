@@ -66,7 +66,15 @@ export interface Listener {
   interrupted(): void;
 }
 
+/** Commits whose answer did not come, and those of them of which it was found out what became of them. */
+export interface WriteCounts {
+  unanswered: number;
+  resolved: number;
+}
+
 export interface Store {
+  /** Where there is a network to lose answers. */
+  readonly counts?: Readonly<WriteCounts>;
   /**
    * Opens the store, creating what it needs; every operation does so by itself.
    * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError

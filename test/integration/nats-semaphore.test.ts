@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { TestServer } from '../../src/testing';
+import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
 import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
@@ -15,3 +16,4 @@ afterAll(() => server.stop());
 semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));
 readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
+latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));

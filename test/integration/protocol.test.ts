@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import { NatsDispatcher, type Semaphore } from '../../src';
 import { TestServer } from '../../src/testing';
+import { BucketProbe } from '../support/bucket-probe';
 import {
   type Answer,
   type Follower,
@@ -176,6 +177,22 @@ describe('what the library writes', () => {
     await permit.release();
     const release = await heard(follower, key, ({ value }) => value === undefined);
     expectAsOnPage(release, 'release', at(renewal));
+  });
+
+  it('is what the page shows: a slot passed on to the next of the same process', async () => {
+    const { semaphore, follower } = await shared('s', 1);
+    const first = await semaphore.lock(5_000);
+    const claim = await heard(follower, 'sem.s.slot.0', () => true);
+    const waiting = semaphore.lock(5_000);
+    await first.release();
+    const second = await waiting;
+    const taken = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > claim.revision);
+    expectAsOnPage(taken, 'pass-on', { ...at(claim), 'hold-after': '', seconds: 30 });
+    expectFields(taken, 'hold-after', '3.1');
+    expect(JSON.parse(taken.value ?? '')).toMatchObject({ permit: second.id, after: first.id });
+    expect(second.fencingToken).toBe(BigInt(taken.revision));
+    await second.release();
+    expect(await first.release()).toBe(false);
   });
 
   it('is what the page shows: a hold by ticket, with everything in it', async () => {
@@ -608,6 +625,71 @@ describe('a write that was not answered', () => {
     expect((await foreign.send(renewal)).error?.err_code).toBe(10071);
     expect(permit.isHeld).toBe(true);
     await permit.release();
+  });
+});
+
+describe('a latch', () => {
+  const read = async (key: string) => {
+    const entry = await foreign.readOnLeader(key);
+    return {
+      revision: entry!.revision,
+      value: JSON.parse(entry!.value ?? 'null') as Record<string, unknown>,
+    };
+  };
+  /** Shares of a latch that stand. */
+  const shares = async (name: string): Promise<string[]> => {
+    await using probe = await BucketProbe.open(server.url, bucket);
+    return (await probe.liveKeys()).filter((key) => key.startsWith(`latch.${name}.share.`));
+  };
+
+  it('that the foreign client began is counted down by both, and ours wakes at zero', async () => {
+    const round = text.json('round');
+    const key = { name: 'l', expected: 0 };
+    stored(await foreign.write('round-set', { ...key, round: JSON.stringify({ ...round, total: 3 }) }));
+    const latch = ours.latch('l');
+    const waiting = latch.wait({ timeout: 20_000 });
+    const share = JSON.stringify({ ...text.json('share'), round: round.round, done: 2 });
+    stored(await foreign.write('count-down', { ...key, client: 'foreign', share }));
+    expect(await latch.count()).toBe(1);
+    expect(await latch.countDown()).toBe(0);
+    await waiting;
+    await eventually(async () => {
+      expect((await read('latch.l.count')).value).toEqual({ ...round, total: 3, over: true });
+      expect(await shares('l')).toEqual([]);
+    });
+  });
+
+  it('of ours is written as the page says', async () => {
+    const latch = ours.latch('l', 2);
+    expect(await latch.countDown()).toBe(1);
+    const { value: round, revision } = await read('latch.l.count');
+    expect(round).toEqual({ ...text.json('round'), round: expect.any(String), total: 2 });
+    const [own] = await shares('l');
+    const { value: share } = await read(own!);
+    expect(share).toEqual({ ...text.json('share'), round: round.round, done: 1, holder: 'ours:1' });
+
+    // The foreign client marks it as over; who waits goes on, and a new round may begin.
+    const waiting = latch.wait({ timeout: 20_000 });
+    const over = JSON.stringify({ ...text.json('round-over'), round: round.round, total: 2 });
+    stored(await foreign.write('round-set', { name: 'l', expected: revision, round: over }));
+    await waiting;
+    expect(await latch.countDown()).toBe(0);
+    expect(await latch.trySetCount(1)).toBe(true);
+    expect((await read('latch.l.count')).value.round).not.toBe(round.round);
+    expect(await latch.countDown()).toBe(0);
+    await eventually(async () => expect(await shares('l')).toEqual([]));
+  });
+
+  it('lets go who waits when another round begins', async () => {
+    const begin = async (id: string, expected: number): Promise<number> => {
+      const round = JSON.stringify({ ...text.json('round'), round: id });
+      return stored(await foreign.write('round-set', { name: 'l', expected, round }));
+    };
+    const first = await begin('first', 0);
+    const waiting = ours.latch('l').wait({ timeout: 20_000 });
+    await expect(ours.latch('l').wait({ timeout: 100 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+    await begin('second', first);
+    await waiting;
   });
 });
 

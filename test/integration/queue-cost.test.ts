@@ -26,6 +26,8 @@ interface Cost {
   readonly sent: number;
   /** Renewals of tickets: they go by time, not by acquisition, and are left out of the others. */
   readonly renewals: number;
+  /** Writes not needed because a slot was passed on within a process. */
+  readonly saved: number;
 }
 
 let server: TestServer;
@@ -63,7 +65,8 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
   const changes = await history.between(before.stored, after.stored);
   const { deeds, inversions } = replayQueue(name, changes);
   expect(inversions).toEqual([]);
-  expect(deeds).toMatchObject({ claim: TOTAL, 'slot freed': TOTAL });
+  const passedOn = deeds['passed on'] ?? 0;
+  expect(deeds).toMatchObject({ claim: TOTAL - passedOn, 'slot freed': TOTAL - passedOn });
   const renewals = (deeds['ticket renewed'] ?? 0) + (deeds['hold renewed'] ?? 0);
   const stored = changes.length - renewals;
   const refused = after.writes - before.writes - changes.length;
@@ -79,44 +82,45 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
     reads: each(reads),
     api: each(api),
     sent: each(sent),
+    saved: each(passedOn),
     renewals: each(renewals),
   };
 }
 
-/** How much larger the largest is than the smallest. */
+/** How much larger the largest is than the smallest, had nothing been saved: how often neighbours in the queue are of one process is chance. */
 function spread(costs: readonly Cost[]): number {
-  const sent = costs.map((cost) => cost.sent);
+  const sent = costs.map((cost) => cost.sent + cost.saved);
   return Math.max(...sent) / Math.min(...sent) - 1;
 }
 
 function show(what: string, costs: readonly Cost[]): void {
   const rows = costs.map(
-    ({ stored, refused, reads, api, sent, renewals }, i) =>
+    ({ stored, refused, reads, api, sent, saved, renewals }, i) =>
       `${LENGTHS[i]} waiters: ${sent.toFixed(3)} messages = ${stored.toFixed(3)} stored + ${refused.toFixed(3)} refused + ` +
-      `${reads.toFixed(3)} reads + ${api.toFixed(3)} API requests; beside them ${renewals.toFixed(3)} renewals`,
+      `${reads.toFixed(3)} reads + ${api.toFixed(3)} API requests; beside them ${renewals.toFixed(3)} renewals; ${saved.toFixed(3)} were saved by passing on`,
   );
   console.log(`${what}, per acquisition:\n${rows.join('\n')}`);
 }
 
 describe('messages per acquisition while 10, 100 or 1,000 wait in 4 processes', () => {
-  it('fair: the same however many wait, and four writes', async () => {
+  it('fair: the same however many wait, and at most four writes', async () => {
     const costs: Cost[] = [];
     for (const waiters of LENGTHS) costs.push(await costOf(true, waiters));
     show('fair', costs);
     for (const { stored, refused } of costs) {
-      expect(stored).toBe(4);
+      expect(stored).toBeLessThanOrEqual(4);
       // The server forgets a released slot after a second: if nobody came for so long, the first claim is refused.
       expect(refused).toBeLessThanOrEqual(0.01);
     }
     expect(spread(costs)).toBeLessThanOrEqual(0.1);
   });
 
-  it('unfair: the same however many wait, two writes and a lost race for each other process', async () => {
+  it('unfair: the same however many wait, at most two writes and a lost race for each other process', async () => {
     const costs: Cost[] = [];
     for (const waiters of LENGTHS) costs.push(await costOf(false, waiters));
     show('unfair', costs);
     for (const { stored, refused } of costs) {
-      expect(stored).toBe(2);
+      expect(stored).toBeLessThanOrEqual(2);
       expect(refused).toBeLessThanOrEqual(PROCESSES);
     }
     expect(spread(costs)).toBeLessThanOrEqual(0.1);

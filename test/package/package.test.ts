@@ -49,14 +49,23 @@ describe('the tarball', () => {
        "BucketConfigError",
        "ConnectOptions",
        "CorruptEntryError",
+       "CountDownLatch",
        "Dispatcher",
        "DispatcherClosedError",
+       "DispatcherEvents",
        "DispatcherOptions",
        "HolderStatus",
+       "LatchStatus",
+       "LatchWaitOptions",
        "LimitConflictError",
        "LimitPolicy",
+       "ListedLock",
        "LocalDispatcher",
        "Lock",
+       "LockBackend",
+       "LockConflictError",
+       "LockManager",
+       "LockManagerOptions",
        "LockOptions",
        "Mutex",
        "MutexOptions",
@@ -75,6 +84,11 @@ describe('the tarball', () => {
        "UnsupportedServerError",
        "WaiterStatus",
        "Watchable",
+       "createLock",
+       "getDefaultLockManager",
+       "getLock",
+       "getOrCreateLock",
+       "lockContext",
      ]
     `);
     expect(exportedNames(join(packed.installed, 'dist/esm/testing.d.mts'))).toMatchInlineSnapshot(`
@@ -124,6 +138,20 @@ describe('a JavaScript program', () => {
         console.log(Object.keys(imported).filter((name) => !names.includes(name)).join());
       }`;
     expect(await packed.run('both.mjs', program)).toBe('true true\n\n'.repeat(2));
+  });
+
+  it('gets the same lock by name both ways, also at the top level of a module', async () => {
+    const program = `
+      import { createRequire } from 'node:module';
+      import { getDefaultLockManager, getOrCreateLock } from 'nats-semaphore';
+      const required = createRequire(import.meta.url)('nats-semaphore');
+      const lock = getOrCreateLock('config', 'nats', { reentrant: true });
+      console.log(lock === required.getOrCreateLock('config', 'nats'), lock === required.getLock('config'));
+      const outer = await lock.lock(5_000);
+      const inner = await required.getLock('config').lock(1_000);
+      console.log(inner.id === outer.id, await required.createLock('nats', { name: 'config' }).tryAcquire());
+      await getDefaultLockManager().close();`;
+    expect(await packed.run('locks.mjs', program, env())).toBe('true true\ntrue null\n');
   });
 
   it('can not reach into it', async () => {
@@ -189,7 +217,7 @@ describe('README.md', () => {
   it('has a program that compiles, runs and ends', async () => {
     expect(snippets.length).toBeGreaterThan(5);
     await packed.compile({ 'readme.mts': snippets.join('\n') }, { module: 'nodenext' });
-    expect(await packed.node(['readme.mjs'], env())).toBe('2 of 3 free, 1 holder\n');
+    expect(await packed.node(['readme.mjs'], env())).toBe('2 of 3 free, 1 holder\n1 lock\n');
   });
 
   it.each(['demo', 'test'])('names a command that exists: %s', (script) => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Dispatcher, Lock, LockOptions } from '../../src';
+import type { Dispatcher, Lock, LockOptions, Mutex, Permit } from '../../src';
 import type { Watchable } from '../../src/slot-lock';
 import type { SlotStatus } from '../../src/status';
 import type { SemaphoreWorld } from './semaphore-suite';
@@ -16,11 +16,19 @@ interface Way {
   readonly name: string;
   make(dispatcher: Dispatcher, name: string, options?: MutexSettings): MutexLike;
   prepare(dispatcher: Dispatcher, name: string): Promise<() => Promise<unknown>>;
+  /** Who holds it gets it again. */
+  readonly reentrant?: true;
 }
 
 const nothing = (): Promise<() => Promise<unknown>> => Promise.resolve(() => Promise.resolve());
 
 const WAYS: readonly Way[] = [
+  {
+    name: 'reentrant Mutex',
+    make: (dispatcher, name, options) => dispatcher.mutex(name, { ...options, reentrant: true }),
+    prepare: nothing,
+    reentrant: true,
+  },
   { name: 'Mutex', make: (dispatcher, name, options) => dispatcher.mutex(name, options), prepare: nothing },
   {
     name: 'Semaphore(1)',
@@ -45,6 +53,7 @@ const WAYS: readonly Way[] = [
 export function mutexSuites(where: string, makeWorld: () => Promise<SemaphoreWorld>): void {
   for (const way of WAYS) mutexSuite(`${way.name} ${where}`, way, makeWorld);
   ownSuite(where, makeWorld);
+  reentrantSuite(where, makeWorld);
 }
 
 /** What only a Mutex does. */
@@ -151,7 +160,10 @@ function mutexSuite(title: string, way: Way, makeWorld: () => Promise<SemaphoreW
       expect([await here.isLocked(), await there.isLocked()]).toEqual([false, false]);
       const permit = await here.lock(5_000);
       expect([await here.isLocked(), await there.isLocked()]).toEqual([true, true]);
-      expect([await here.tryAcquire(), await there.tryAcquire()]).toEqual([null, null]);
+      expect(await there.tryAcquire()).toBeNull();
+      const again = await here.tryAcquire();
+      expect(again?.id).toBe(way.reentrant ? permit.id : undefined);
+      await again?.release();
       await expect(there.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', primitive: 'm' });
       expect(await permit.release()).toBe(true);
       expect(await there.isLocked()).toBe(false);
@@ -214,6 +226,172 @@ function mutexSuite(title: string, way: Way, makeWorld: () => Promise<SemaphoreW
       expect(shown).toMatchObject({ slots: held.slots, fencingToken: held.fencingToken });
       expect((await mutex.status()).available).toBe(0);
       await held.release();
+    });
+  });
+}
+
+function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>): void {
+  describe(`mutex: reentrant ${where}`, () => {
+    let world: SemaphoreWorld;
+    let a: Dispatcher;
+    let b: Dispatcher;
+    let mutex: Mutex;
+
+    beforeEach(async () => {
+      world = await makeWorld();
+      a = await world.open();
+      b = await world.open();
+      mutex = a.mutex('m', { reentrant: true });
+    });
+
+    afterEach(async () => {
+      await a.close();
+      await b.close();
+      const left = await world.keys();
+      await world.close();
+      expect(left).toEqual([]);
+    });
+
+    /** Whether somebody else could have it. */
+    const isFree = async (): Promise<boolean> => !(await b.mutex('m').isLocked());
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+    it('lets in again what holds it, counted, and is released with the outermost', async () => {
+      const outer = await mutex.lock(5_000);
+      await turn();
+      const handle = a.mutex('m', { reentrant: true });
+      const nested = async (): Promise<Permit> => {
+        await turn();
+        return handle.acquire({ timeout: 1_000 });
+      };
+      const inner = await nested();
+      const third = await mutex.tryAcquire();
+      expect([inner.id, inner.fencingToken]).toEqual([outer.id, outer.fencingToken]);
+      expect(inner.signal).toBe(outer.signal);
+      expect([await third?.release(), await third?.release()]).toEqual([true, false]);
+      expect([await inner.release(), await inner.release()]).toEqual([true, false]);
+      expect([inner.isHeld, outer.isHeld, await isFree()]).toEqual([false, true, false]);
+      expect(inner.remaining).toBe(0);
+      await expect(inner.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
+      await outer.renew();
+      expect(await outer.release()).toBe(true);
+      expect(await isFree()).toBe(true);
+      const next = await mutex.lock(5_000);
+      expect(next.fencingToken).toBeGreaterThan(outer.fencingToken);
+      await next.release();
+    });
+
+    it('lets in again what the work calls, and nothing else', async () => {
+      let inside = false;
+      const first = mutex.lock(5_000, async (outer) => {
+        inside = true;
+        await turn();
+        await mutex.lock(1_000, async (inner) => expect(inner.id).toBe(outer.id));
+        await using inner = await mutex.lock(1_000);
+        expect(inner.id).toBe(outer.id);
+        expect(await isFree()).toBe(false);
+        inside = false;
+      });
+      const second = mutex.lock(5_000, async () => expect(inside).toBe(false));
+      await Promise.all([first, second]);
+      expect(await isFree()).toBe(true);
+    });
+
+    it('holds until the last is released, in whatever order', async () => {
+      const outer = await mutex.lock(5_000);
+      const inner = await mutex.lock(1_000);
+      expect(await outer.release()).toBe(true);
+      expect([outer.isHeld, inner.isHeld, await isFree()]).toEqual([false, true, false]);
+      const third = await mutex.lock(1_000);
+      expect(third.id).toBe(inner.id);
+      await inner.release();
+      expect(await isFree()).toBe(false);
+      await third.release();
+      expect(await isFree()).toBe(true);
+    });
+
+    it('excludes calls that were made side by side', async () => {
+      let inside = 0;
+      let most = 0;
+      const ids = new Set<string>();
+      const task = async (): Promise<void> => {
+        await using permit = await mutex.lock(20_000);
+        most = Math.max(most, ++inside);
+        ids.add(permit.id);
+        await turn();
+        await using again = await mutex.lock(1_000);
+        expect(again.id).toBe(permit.id);
+        inside--;
+      };
+      await Promise.all(Array.from({ length: 10 }, task));
+      expect([most, ids.size]).toEqual([1, 10]);
+      await Promise.all(
+        Array.from({ length: 10 }, () =>
+          mutex.lock(20_000, async () => {
+            most = Math.max(most, ++inside);
+            await turn();
+            inside--;
+          }),
+        ),
+      );
+      expect(most).toBe(1);
+    });
+
+    it('excludes other dispatchers, other names, and handles that do not say so', async () => {
+      await using outer = await mutex.lock(5_000);
+      expect(await b.mutex('m', { reentrant: true }).tryAcquire()).toBeNull();
+      expect(await a.mutex('m').tryAcquire()).toBeNull();
+      await using other = await a.mutex('other', { reentrant: true }).lock(5_000);
+      expect(other.id).not.toBe(outer.id);
+      expect((await mutex.tryAcquire())?.id).toBe(outer.id);
+      await (await mutex.lock()).release();
+      // The one taken by tryAcquire above is still counted.
+      await outer.release();
+      expect(await isFree()).toBe(false);
+    });
+
+    it('tells all who hold it of a loss, and acquires anew afterwards', async () => {
+      const outer = await mutex.lock(5_000);
+      const inner = await mutex.lock(1_000);
+      const lost = new Promise((resolve) => inner.signal.addEventListener('abort', resolve));
+      expect(await b.mutex('m').forceRelease(inner.id)).toBe(true);
+      await lost;
+      expect([outer.isHeld, inner.isHeld, outer.signal.aborted]).toEqual([false, false, true]);
+      const next = await mutex.lock(5_000);
+      expect(next.fencingToken).toBeGreaterThan(outer.fencingToken);
+      expect([await inner.release(), await outer.release()]).toEqual([false, false]);
+      expect([next.isHeld, (await mutex.lock(1_000)).id]).toEqual([true, next.id]);
+    });
+
+    it('is not held by what outlives the work', async () => {
+      let late: Promise<Permit | null> | undefined;
+      let go = (): void => undefined;
+      const gone = new Promise<void>((resolve) => (go = resolve));
+      await mutex.lock(5_000, () => {
+        late = gone.then(() => mutex.tryAcquire());
+      });
+      const held = await b.mutex('m').lock(5_000);
+      go();
+      expect(await late).toBeNull();
+      await held.release();
+    });
+
+    it('acquires again after it did not get it', async () => {
+      const held = await b.mutex('m').lock(5_000);
+      await expect(mutex.lock(20)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+      expect(await mutex.tryAcquire()).toBeNull();
+      await held.release();
+      await (await mutex.lock(5_000)).release();
+      expect(await isFree()).toBe(true);
+    });
+
+    it('refuses bad options, also of who holds it', async () => {
+      await using permit = await mutex.lock(5_000);
+      expect(permit.isHeld).toBe(true);
+      await expect(mutex.lock({ count: 2 } as LockOptions)).rejects.toThrow(RangeError);
+      await expect(mutex.lock({ ttl: 1 })).rejects.toThrow(RangeError);
+      await expect(mutex.lock({ signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
+      expect(() => a.mutex('m', { reentrant: 'yes' as unknown as boolean })).toThrow(TypeError);
     });
   });
 }

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import type { Entry } from '../../src/store/store';
-import type { Permit, WritePermit } from '../../src/permit';
+import type { Permit } from '../../src/permit';
 import { settle } from '../support/fake-clock';
 import type { Lab, LabClient } from '../support/lab';
 
@@ -138,7 +138,7 @@ export const readWriteScenarios: Record<string, (lab: Lab) => Promise<void>> = {
     });
     const next = waitFor(b, 'write');
     await lab.clock.advance(100);
-    const reader = await (writer as WritePermit).downgrade();
+    const reader = await writer.downgrade();
     await lab.clock.advance(100);
     stop();
     expect([gaps, reader.isHeld, next.permit]).toEqual([0, true, undefined]);

@@ -57,11 +57,16 @@ export class Lab {
     const settings = { name, slots, ttl, fair, limitPolicy, safetyMargin: undefined };
     const semaphore = createSemaphore({
       ...settings,
+      keys,
       kind: 'semaphore',
       engine: () => engines.get(keys, name),
     });
     const lockKeys = new Keys('rw', name);
-    const lock = createReadWriteLock({ ...settings, engine: () => engines.get(lockKeys, name) });
+    const lock = createReadWriteLock({
+      ...settings,
+      keys: lockKeys,
+      engine: () => engines.get(lockKeys, name),
+    });
     return { semaphore, lock, wire, clock, context, engines };
   }
 

@@ -56,11 +56,11 @@ export function occupancy(...logs: readonly (readonly Step[])[]): Occupancy {
     for (const stay of some) {
       const { name, slot, from } = stay;
       if (longest !== undefined) {
-        if (from < longest.to) {
+        if (stay.permit !== longest.permit && from < longest.to) {
           const ms = Math.min(longest.to, stay.to) - from;
           overlaps.push({ name, slot, permits: [longest.permit, stay.permit], from, ms });
         }
-        if (BigInt(stay.token) <= BigInt(longest.token))
+        if (stay.permit !== longest.permit && BigInt(stay.token) <= BigInt(longest.token))
           tokenFaults.push({ name, slot, tokens: [longest.token, stay.token] });
       }
       if (longest === undefined || stay.to >= longest.to) longest = stay;

@@ -1,5 +1,5 @@
 import type { Change } from './history';
-import { Replay } from './replay';
+import { Replay, isGrant } from './replay';
 
 /** A grant that left more slots granted than the limit that was in force allows. */
 export interface Excess {
@@ -45,7 +45,7 @@ export function replayGrants(
       const granted = [...replay.holds.values()].filter(({ permit }) => told.has(permit)).length;
       peak[name] = Math.max(peak[name] ?? 0, granted);
       if (deed === 'limit set' && granted > replay.limit) overhangs++;
-      if (deed !== 'claim') continue;
+      if (!isGrant(deed)) continue;
       const permit = permitOf(changes[i]!);
       claims.set(permit, [...(claims.get(permit) ?? []), change.revision]);
       if (told.has(permit) && granted > replay.limit)

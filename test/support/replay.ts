@@ -3,6 +3,7 @@ import type { Change } from './history';
 /** What a change does to a semaphore. */
 export type Deed =
   | 'claim'
+  | 'passed on'
   | 'hold renewed'
   | 'slot freed'
   | 'ticket made'
@@ -21,6 +22,7 @@ export interface ReplayedHold {
 interface Fields {
   permit?: string;
   ticket?: string;
+  after?: string;
   token?: number;
   slots?: number;
   since?: string;
@@ -85,7 +87,15 @@ export class Replay {
       this.holds.delete(slot);
       return 'slot freed';
     }
-    const { permit = '', ticket, token } = fields;
+    const { permit = '', ticket, token, after } = fields;
+    if (after !== undefined) {
+      if (before?.permit !== after)
+        throw new Error(
+          `revision ${revision} takes slot ${slot} over from ${after}, but ${before?.permit ?? 'nobody'} holds it`,
+        );
+      this.holds.set(slot, { permit, ticket, token: revision });
+      return 'passed on';
+    }
     if (token === undefined) {
       if (before !== undefined)
         throw new Error(`revision ${revision} claims slot ${slot}, which ${before.permit} holds`);
@@ -115,7 +125,12 @@ export class Replay {
   }
 }
 
-/** A claim that serves a ticket. */
+/** Whether somebody was given a slot, by claiming a free one or by taking it over from whoever released it. */
+export function isGrant(deed: Deed): boolean {
+  return deed === 'claim' || deed === 'passed on';
+}
+
+/** A grant that serves a ticket. */
 export interface Served {
   readonly ticket: string;
   /** Revision that created the ticket. */
@@ -157,7 +172,7 @@ export function replayQueue(name: string, changes: readonly Change[]): QueueRepo
     const queuers = [...replay.holds.values()].filter(({ ticket }) => ticket !== undefined);
     peak = Math.max(peak, queuers.length);
     if (replay.holds.size > replay.limit) above.push(change.revision);
-    if (deed === 'claim') {
+    if (isGrant(deed)) {
       const { ticket, permit } = [...replay.holds.values()].find(({ token }) => token === change.revision)!;
       if (ticket !== undefined) {
         const order = replay.created.get(ticket) ?? 0;
@@ -168,7 +183,7 @@ export function replayQueue(name: string, changes: readonly Change[]): QueueRepo
       }
     }
     const open = replay.holds.size < replay.limit && replay.queued;
-    if (openSince !== undefined && (!open || deed === 'claim')) {
+    if (openSince !== undefined && (!open || isGrant(deed))) {
       stalls.push({ from: openSince, ms: change.storedAt - openSince });
       openSince = undefined;
     }

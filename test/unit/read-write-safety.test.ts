@@ -19,15 +19,13 @@ interface Variant {
   readonly setUp?: () => () => void;
 }
 
-/** Replaces a method of a class. Returns how to put it back. */
-function replaced(
-  prototype: object,
-  name: string,
-  method: (this: never, ...args: never[]) => unknown,
-): () => void {
-  const own = prototype as Record<string, unknown>;
-  const original = own[name];
-  own[name] = method;
+type Method = (this: never, ...args: never[]) => unknown;
+
+/** Replaces a method of a class by what `instead` makes of it. Returns how to put it back. */
+function replaced(prototype: object, name: string, instead: (original: Method) => Method): () => void {
+  const own = prototype as Record<string, Method>;
+  const original = own[name] as Method;
+  own[name] = instead(original);
   return () => {
     own[name] = original;
   };
@@ -56,23 +54,28 @@ const variants: Record<string, Variant> = {
   "trusts what it knew before it had the writer's place": {
     caughtBy: 'one who began to read without having been announced is waited for',
     lab: () => new Lab(),
-    setUp: () => {
-      const { refresh } = Feed.prototype;
-      return replaced(Feed.prototype, 'refresh', function (this: Feed) {
-        if (!this.live) refresh.call(this);
-      });
-    },
+    setUp: () =>
+      replaced(
+        Feed.prototype,
+        'refresh',
+        (refresh) =>
+          function (this: Feed) {
+            if (!this.live) refresh.call(this as never);
+          },
+      ),
   },
   'believes a late renewal': {
     caughtBy: 'a renewal that is stored after its own expiry counts for nothing',
     lab: () => new Lab(),
-    setUp: () => {
-      const prototype = Lease.prototype as unknown as { lookAtClock(): void };
-      const { lookAtClock } = prototype;
-      return replaced(prototype, 'lookAtClock', function (this: { renewing?: Promise<void> }) {
-        if (this.renewing === undefined) lookAtClock.call(this as never);
-      });
-    },
+    setUp: () =>
+      replaced(
+        Lease.prototype,
+        'lookAtClock',
+        (lookAtClock) =>
+          function (this: { renewing?: Promise<void> }) {
+            if (this.renewing === undefined) lookAtClock.call(this as never);
+          },
+      ),
   },
   'has no deadline of its own': {
     caughtBy: 'one who reads and can not renew has lost his permit before anybody writes',
@@ -81,23 +84,22 @@ const variants: Record<string, Variant> = {
   "gives back the writer's place before it reads": {
     caughtBy: 'who wrote and now reads leaves no moment in which another could write',
     lab: () => new Lab(),
-    setUp: () => {
-      const { moveTo } = Lease.prototype;
-      return replaced(
+    setUp: () =>
+      replaced(
         Lease.prototype,
         'moveTo',
-        async function (this: Lease, key: string, moved: () => void) {
-          const own = this as unknown as { free(slots: readonly HeldSlot[]): Promise<boolean> };
-          await own.free(this.held);
-          await moveTo.call(this, key, moved);
-        },
-      );
-    },
+        (moveTo) =>
+          async function (this: Lease, key: string) {
+            const own = this as unknown as { free(slots: readonly HeldSlot[]): Promise<boolean> };
+            await own.free(this.held);
+            await moveTo.call(this as never, key as never);
+          },
+      ),
   },
   "keeps the writer's place when it gives up": {
     caughtBy: 'who gives up waiting to write leaves nothing that keeps others out',
     lab: () => new Lab(),
-    setUp: () => replaced(Lease.prototype, 'release', () => Promise.resolve(true)),
+    setUp: () => replaced(Lease.prototype, 'release', () => () => Promise.resolve(true)),
   },
 };
 

@@ -10,6 +10,7 @@ import { MARKER_TTL_MS } from '../store';
 import { asVersion3 } from './connection';
 import { RequestFailure, failureKind, toPublicError } from './failure';
 import type { Link } from './link';
+import type { LeaderView } from './read';
 import type { BucketNames } from './wire';
 
 /** How the bucket is made, where it has to be made. */
@@ -84,25 +85,23 @@ export class BucketOpener {
     }
   }
 
-  /** The keys under some patterns, as the stream's leader has them. */
-  async list(patterns: readonly string[]): Promise<readonly string[]> {
+  /** The keys under some patterns, and up to which sequence that is so, as the stream's leader has them. */
+  async leaderView(patterns: readonly string[]): Promise<LeaderView> {
     const keys = new Set<string>();
+    let lastSequence = Infinity;
     try {
       const manager = await this.jetstream();
       for (const pattern of patterns) {
         const filter = { subjects_filter: this.names.subject(pattern) };
         const { state } = await this.link.exchange(() => manager.streams.info(this.names.stream, filter));
+        lastSequence = Math.min(lastSequence, state.last_seq);
         for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
       }
     } catch (error) {
+      if (apiCode(error) === STREAM_NOT_FOUND) return { keys: new Set(), lastSequence: 0 };
       throw this.explain(error, `listing the keys of the bucket "${this.names.bucket}"`);
     }
-    return [...keys];
-  }
-
-  /** Last sequence of the stream on its leader. */
-  async lastSequence(): Promise<number> {
-    return (await this.find())?.state.last_seq ?? 0;
+    return { keys, lastSequence };
   }
 
   private async jetstream(): Promise<JetStreamManager> {

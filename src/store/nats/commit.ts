@@ -34,7 +34,7 @@ export async function commit(
   /** When the first attempt was sent of which nobody knows what became. */
   let unsettledSince: number | undefined;
 
-  return session.persist<CommitResult>('writing', deadline, async (bucket) => {
+  const result = await session.persist<CommitResult>('writing', deadline, async (bucket) => {
     if (writes.length > 1 && bucket?.atomic === false) throw noBatches(names.bucket);
     const withdrawing = abandon?.aborted === true;
     if (withdrawing && unsettledSince === undefined) return { committed: false, withdrawn: true };
@@ -60,10 +60,15 @@ export async function commit(
           `the server refused a write to ${writes[0]?.key}: ${attempt.reason}`,
         );
       case 'unanswered':
-        if (attempt.kind === 'silent') unsettledSince ??= sentAt;
+        if (attempt.kind === 'silent') {
+          if (unsettledSince === undefined) session.counts.unanswered++;
+          unsettledSince ??= sentAt;
+        }
         throw attempt.error;
     }
   });
+  if (unsettledSince !== undefined) session.counts.resolved++;
+  return result;
 }
 
 /** After a refusal that may be due to our own earlier attempt: finds out whose writes are stored. */

@@ -1,11 +1,11 @@
 import { type Clock, systemClock } from '../../core/clock';
-import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../store';
+import type { CommitOptions, CommitResult, Entry, Listener, Store, Write, WriteCounts } from '../store';
 import { BucketOpener, type BucketOptions } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
 import { Deadline } from './deadline';
 import { Link } from './link';
-import { leaderFindsNone, readLast } from './read';
+import { leaderFindsNone, readLast, withoutGhosts } from './read';
 import { AGAIN, ATTEMPT_MS, Session } from './session';
 import { BucketNames, messageToEntry } from './wire';
 
@@ -45,6 +45,10 @@ export class NatsStore implements Store {
     });
   }
 
+  get counts(): Readonly<WriteCounts> {
+    return this.session.counts;
+  }
+
   async ready(): Promise<void> {
     await this.session.open();
   }
@@ -65,7 +69,10 @@ export class NatsStore implements Store {
     return commit(this.session, writes, options);
   }
 
-  /** By direct get; with replicas only an answer as new as the leader's state at the time of asking counts. */
+  /**
+   * By direct get. With replicas only an answer as new as the leader's state at the time of asking counts, and of it only
+   * what the leader has too.
+   */
   read(patterns: readonly string[], options: { until?: number } = {}): Promise<readonly Entry[]> {
     const deadline = new Deadline(
       this.clock,
@@ -74,10 +81,11 @@ export class NatsStore implements Store {
     return this.session.persist<readonly Entry[]>('reading', deadline, async (bucket) => {
       const timeout = deadline.clip(ATTEMPT_MS);
       const replicated = (bucket?.replicas ?? 1) > 1;
-      const floor = replicated ? await this.opener.lastSequence() : 0;
+      const leader = replicated ? await this.opener.leaderView(patterns) : undefined;
       const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
       this.link.checkSubscriptions();
-      if (!replicated || (upTo ?? 0) >= floor) return entries;
+      if (leader === undefined) return entries;
+      if ((upTo ?? 0) >= leader.lastSequence) return withoutGhosts(entries, leader);
       if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;
       return AGAIN;
     });

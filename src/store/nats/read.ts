@@ -23,10 +23,25 @@ const ANY_NUMBER = 1_000_000;
 /** The server refuses to give more than 1,024 entries in one answer. */
 const KEYS_PER_ANSWER = 1_000;
 
+/** What there is according to the stream's leader. */
+export interface LeaderView {
+  readonly keys: ReadonlySet<string>;
+  /** Of what was stored later it says nothing. */
+  readonly lastSequence: number;
+}
+
 /** Knows which keys there are. */
 export interface KeyLister {
-  /** All keys under the patterns, as the stream's leader has them. */
-  list(patterns: readonly string[]): Promise<readonly string[]>;
+  /** All keys under the patterns. */
+  leaderView(patterns: readonly string[]): Promise<LeaderView>;
+}
+
+/**
+ * Without what only the answering replica has. After a change of leader a replica may keep entries for good that ran out
+ * meanwhile on the new leader; nobody is ever told of those again.
+ */
+export function withoutGhosts(entries: readonly Entry[], { keys, lastSequence }: LeaderView): Entry[] {
+  return entries.filter(({ key, revision }) => revision > lastSequence || keys.has(key));
 }
 
 /**
@@ -43,7 +58,7 @@ export async function readLast(
 ): Promise<Answer> {
   const answer = await directGet(link, names, patterns, timeout);
   if (answer !== 'too many') return answer;
-  const keys = await lister.list(patterns);
+  const keys = [...(await lister.leaderView(patterns)).keys];
   const entries: Entry[] = [];
   let upTo: number | undefined;
   for (let i = 0; i < keys.length; i += KEYS_PER_ANSWER) {

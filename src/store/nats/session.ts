@@ -7,6 +7,7 @@ import type { Subscription } from './connection';
 import type { Deadline } from './deadline';
 import { failureKind, toPublicError } from './failure';
 import type { Link } from './link';
+import type { WriteCounts } from '../store';
 import type { BucketNames } from './wire';
 
 /** Longest a single request may take before it is sent again: long for a network, short for a lease. */
@@ -17,6 +18,7 @@ export const AGAIN = Symbol('again');
 
 /** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
 export class Session {
+  readonly counts: WriteCounts = { unanswered: 0, resolved: 0 };
   private readonly closing = new Abort();
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;

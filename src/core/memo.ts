@@ -1,0 +1,18 @@
+/**
+ * What is worth remembering of a primitive that nobody uses at the moment, in a hundredth of the memory that its engine
+ * takes: enough that the next acquire costs no round trip more.
+ */
+export interface Memo {
+  limit: RememberedLimit | undefined;
+  /** A slot that was free when we last knew, with its revision and when that was heard. */
+  free: { readonly slot: number; readonly revision: number; readonly heardAt: number } | undefined;
+}
+
+export interface RememberedLimit {
+  readonly slots: number;
+  readonly revision: number;
+  /** Other numbers in the code that were dealt with; undefined: none. */
+  readonly accepted: readonly number[] | undefined;
+  /** Whether it is the one in force, as far as anybody told. */
+  current: boolean;
+}

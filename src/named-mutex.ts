@@ -1,0 +1,73 @@
+import { systemClock } from './core/clock';
+import type { NatsDispatcher } from './dispatcher';
+import { LockHandle } from './lock';
+import type { Mutex } from './mutex';
+import { type LockOptions, type MutexOptions, checkSignal, checkTimeout } from './options';
+import type { Permit } from './permit';
+import { Reentrancy } from './reentrancy';
+import type { MutexStatus } from './status';
+
+/** A mutex whose dispatcher is connected when it is first used. The timeout of that use covers connecting too. */
+export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
+  readonly #connected: (patience: LockOptions) => Promise<NatsDispatcher>;
+  readonly #options: MutexOptions;
+  readonly #reentrancy: Reentrancy | undefined;
+
+  /** @param owner of the mutex: two of one owner and name are the same */
+  constructor(
+    owner: object,
+    readonly name: string,
+    { reentrant, ...options }: MutexOptions,
+    connected: (patience: LockOptions) => Promise<NatsDispatcher>,
+  ) {
+    super();
+    this.#connected = connected;
+    this.#options = options;
+    this.#reentrancy = reentrant === true ? new Reentrancy(owner, name) : undefined;
+  }
+
+  async isLocked(): Promise<boolean> {
+    return (await this.#mutex()).isLocked();
+  }
+
+  async status(): Promise<MutexStatus> {
+    return (await this.#mutex()).status();
+  }
+
+  async *watch(options?: { signal?: AbortSignal }): AsyncGenerator<MutexStatus> {
+    yield* (await this.#mutex(options)).watch(options);
+  }
+
+  async forceRelease(permitId: string): Promise<boolean> {
+    return (await this.#mutex()).forceRelease(permitId);
+  }
+
+  protected override async take(options: LockOptions): Promise<Permit> {
+    options.signal?.throwIfAborted();
+    const acquire = (): Promise<Permit> => this.#acquire(options);
+    return this.#reentrancy === undefined ? acquire() : this.#reentrancy.take(acquire);
+  }
+
+  protected override async takeFor<T>(
+    options: LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T> {
+    if (this.#reentrancy === undefined) return super.takeFor(options, work);
+    options.signal?.throwIfAborted();
+    return this.#reentrancy.takeFor(() => this.#acquire(options), work);
+  }
+
+  async #acquire(options: LockOptions): Promise<Permit> {
+    const timeout = checkTimeout(options.timeout);
+    checkSignal(options.signal);
+    const askedAt = systemClock.now();
+    // One attempt, also where it has to connect first: that gets as long as any connection.
+    const mutex = await this.#mutex({ ...options, timeout: timeout === 0 ? undefined : timeout });
+    if (timeout === undefined || timeout === 0) return mutex.acquire(options);
+    return mutex.acquire({ ...options, timeout: Math.max(1, timeout - (systemClock.now() - askedAt)) });
+  }
+
+  async #mutex(patience: LockOptions = {}): Promise<Mutex> {
+    return (await this.#connected(patience)).mutex(this.name, this.#options);
+  }
+}

@@ -1,0 +1,131 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { monotonicMs } from '../support/monotonic';
+import { type CampaignFacts, type FaultLine, LineFile, files } from './history';
+import { ClientLink } from './client-link';
+import { ClientProcess } from './client-process';
+import type { Topology } from './topology';
+
+/** How long a client that was told to finish may take: it waits a while for who still waits, and then closes. */
+const FINISH_MS = 30_000;
+
+/** One client: its link stays, its process may be killed and started again. */
+export interface Participant {
+  readonly id: string;
+  readonly number: number;
+  readonly link: ClientLink;
+  process: ClientProcess;
+  /** A fault of its own is under way. */
+  busy: boolean;
+}
+
+/** Where a campaign takes place: servers, clients, and the links between them. Everything done to them is written down. */
+export class Arena implements AsyncDisposable {
+  readonly participants: Participant[] = [];
+  private readonly file: LineFile<FaultLine>;
+  private faults = 0;
+
+  private constructor(
+    readonly topology: Topology,
+    readonly facts: CampaignFacts,
+    private readonly folder: string,
+    private readonly library: string,
+  ) {
+    mkdirSync(files.clients(folder), { recursive: true });
+    writeFileSync(files.facts(folder), JSON.stringify(facts, null, 2));
+    this.file = new LineFile(files.faults(folder));
+  }
+
+  static async open(
+    topology: Topology,
+    facts: CampaignFacts,
+    folder: string,
+    library: string,
+  ): Promise<Arena> {
+    const arena = new Arena(topology, facts, folder, library);
+    const ports = topology.servers.map(({ port }) => port);
+    for (let number = 0; number < facts.clients; number++) {
+      const link = await ClientLink.open(ports, facts.bucket);
+      const id = `c${number}`;
+      arena.participants.push({
+        id,
+        number,
+        link,
+        process: arena.launch(id, number, 1, link),
+        busy: false,
+      });
+    }
+    return arena;
+  }
+
+  get stream(): string {
+    return `KV_${this.facts.bucket}`;
+  }
+
+  write(line: FaultLine): void {
+    this.file.add(line);
+  }
+
+  /** Writes down that a fault begins; the result, that it has ended. */
+  begin(kind: string, target: string, detail: string): () => void {
+    const fault = ++this.faults;
+    this.write({ t: 'begin', at: monotonicMs(), fault, kind, target, detail });
+    return () => this.write({ t: 'end', at: monotonicMs(), fault });
+  }
+
+  async kill({ id, process }: Participant): Promise<void> {
+    process.expected = true;
+    this.write({ t: 'kill', at: monotonicMs(), client: id, run: process.run });
+    process.signal('SIGKILL');
+    await process.exited;
+  }
+
+  startAgain(participant: Participant): void {
+    const { id, number, link, process } = participant;
+    participant.process = this.launch(id, number, process.run + 1, link);
+  }
+
+  /** Tells all clients to come to their end, and waits for it. */
+  async finish(): Promise<void> {
+    this.write({ t: 'finish', at: monotonicMs() });
+    for (const { process } of this.participants) {
+      process.expected = true;
+      process.finish();
+    }
+    await Promise.all(
+      this.participants.map(async (participant) => {
+        const { id, process } = participant;
+        if (await process.endsWithin(FINISH_MS)) return;
+        this.write({ t: 'hung', at: monotonicMs(), client: id, run: process.run });
+        await this.kill(participant);
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { link, process } of this.participants) {
+      process.expected = true;
+      process.signal('SIGKILL');
+      await process.exited;
+      await link.close();
+    }
+  }
+
+  private launch(client: string, number: number, run: number, link: ClientLink): ClientProcess {
+    const { bucket, jobs, seed } = this.facts;
+    const launched = new ClientProcess(client, run, {
+      log: files.client(this.folder, client, run),
+      library: this.library,
+      servers: link.urls,
+      bucket,
+      replicas: this.topology.replicas,
+      holder: `${client}.${run}`,
+      seed: seed * 10_000 + number * 100 + run,
+      jobs: jobs.filter(({ clients }) => clients === undefined || clients.includes(number)),
+    });
+    void launched.exited.then(({ code, signal }) => {
+      const { expected, stderr } = launched;
+      this.write({ t: 'exit', at: monotonicMs(), client, run, code, signal, expected, stderr });
+    });
+    return launched;
+  }
+}

@@ -1,0 +1,82 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A change to the text of one file of the library. */
+interface Change {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Protections, and how each is taken out of a copy of the library. */
+export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
+  /** A release removes whatever is under the key. */
+  'conditional-release': [
+    {
+      file: 'core/lease.ts',
+      from: 'this.context.store.commit([{ key, expected: revision, value: null }], { until }),',
+      to: `this.context.store.read([key]).then(([there]) => this.context.store.commit(
+        [{ key, expected: there?.revision ?? revision, value: null }], { until })),`,
+    },
+  ],
+  /** A holder believes on after its lease has run out. */
+  'local-deadline': [
+    {
+      file: 'core/lease.ts',
+      from: 'return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);',
+      to: 'return sentAt + ttl + 1e9;',
+    },
+  ],
+  /**
+   * A renewal counts whenever its answer comes; until then the permit does not count as held. A single server seldom
+   * undoes a renewal that it has answered, a cluster often: take three servers.
+   */
+  'late-renewal': [
+    {
+      file: 'core/lease.ts',
+      from: "if (this.state !== 'held' || this.context.clock.now() < this.deadline) return;",
+      to: "if (this.state !== 'held' || this.context.clock.now() < this.deadline || this.renewing !== undefined) return;",
+    },
+    {
+      file: 'core/lease.ts',
+      from: `    this.lookAtClock();
+    return this.state === 'held';`,
+      to: `    this.lookAtClock();
+    return this.state === 'held' && this.context.clock.now() < this.deadline;`,
+    },
+    {
+      file: 'core/lease.ts',
+      from: '    if (!this.isHeld) return;\n    if (failure !== undefined)',
+      to: "    if (this.state !== 'held') return;\n    if (failure !== undefined)",
+    },
+  ],
+  /** A write that was not answered counts as not stored. */
+  'unanswered-writes': [
+    {
+      file: 'store/nats/commit.ts',
+      from: 'unsettledSince ??= sentAt;',
+      to: '',
+    },
+  ],
+  /** Nothing is read again after a reconnect, nor as a safety net. */
+  'read-again': [
+    { file: 'core/feed.ts', from: 'interrupted: () => this.refresh(),', to: 'interrupted: () => undefined,' },
+    { file: 'core/feed.ts', from: 'if (on) this.scheduleSafetyRead();', to: 'if (on) return;' },
+  ],
+};
+
+/** Makes a copy of the library without one of its protections, and returns where it is. */
+export function brokenCopy(name: string, folder: string): string {
+  const changes = BREAKS[name];
+  if (changes === undefined)
+    throw new Error(`nothing is called "${name}": ${Object.keys(BREAKS).join(', ')}`);
+  cpSync(join(__dirname, '..', '..', 'src'), folder, { recursive: true });
+  for (const { file, from, to } of changes) {
+    const path = join(folder, file);
+    const parts = readFileSync(path, 'utf8').split(from);
+    if (parts.length !== 2)
+      throw new Error(`${file} has "${from}" ${parts.length - 1} times, so it can not be taken out`);
+    writeFileSync(path, parts.join(to));
+  }
+  return folder;
+}

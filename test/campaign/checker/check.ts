@@ -1,0 +1,36 @@
+import type { History } from '../history';
+import { beliefsOf } from './beliefs';
+import { disturbances } from './calm';
+import { checkEndings } from './endings';
+import { type Evidence, evidenceOf } from './evidence';
+import { type Figures, figuresOf } from './figures';
+import { readStream } from './holds';
+import { checkLiveness } from './liveness';
+import { checkSafety } from './safety';
+import type { Violation } from './violation';
+
+export interface Verdict {
+  readonly figures: Figures;
+  readonly violations: readonly Violation[];
+  /** What was going on around the first of them. */
+  readonly evidence: readonly Evidence[];
+}
+
+const EVIDENCE_OF = 5;
+
+/** Judges what a campaign left behind. Reads nothing else, and shares no code with the library. */
+export function check(history: History): Verdict {
+  const beliefs = beliefsOf(history);
+  const story = readStream(history);
+  const troubles = disturbances(history);
+  const violations = [
+    ...checkSafety(beliefs, story, history.facts.jobs),
+    ...checkLiveness(history, beliefs, story, troubles),
+    ...checkEndings(history),
+  ].sort((a, b) => a.at - b.at);
+  return {
+    figures: figuresOf(history, beliefs, story),
+    violations,
+    evidence: violations.slice(0, EVIDENCE_OF).map((violation) => evidenceOf(history, violation)),
+  };
+}

@@ -1,0 +1,187 @@
+/**
+ * A client process of the campaign: does its jobs until it is told to finish, and writes down what it believes, and from
+ * when to when. Started by `client-process.ts`.
+ */
+import { createInterface } from 'node:readline';
+import type { Permit } from '../../src/permit';
+import type { NatsDispatcher } from '../../src/dispatcher';
+import type { Lock } from '../../src/lock';
+import { monotonicMs } from '../support/monotonic';
+import { randomFrom, within } from '../support/random';
+import { type ClientLine, LineFile } from './history';
+import type { Job, Range } from './load';
+
+export interface ClientSetup {
+  readonly log: string;
+  /** Folder of the library's sources. */
+  readonly library: string;
+  readonly servers: readonly string[];
+  readonly bucket: string;
+  readonly replicas: number;
+  readonly holder: string;
+  readonly seed: number;
+  readonly jobs: readonly Job[];
+}
+
+const LOOK_EVERY_MS = 50;
+const COUNT_EVERY_MS = 1_000;
+const CONNECT_AGAIN_MS = 200;
+/** After being told to finish: how long who still waits may go on waiting. */
+const FINISH_MS = 15_000;
+
+const setup = JSON.parse(process.argv[2] ?? '{}') as ClientSetup;
+const file = new LineFile<ClientLine>(setup.log);
+const permits = new Map<string, Permit>();
+const resting = new Set<() => void>();
+let finishing = false;
+let asks = 0;
+
+const write = (line: ClientLine): void => file.add(line);
+
+async function main(): Promise<void> {
+  process.on('unhandledRejection', fault);
+  process.on('uncaughtException', fault);
+  const orders = createInterface({ input: process.stdin });
+  let finish: (() => void) | undefined;
+  const told = new Promise<void>((resolve) => (finish = resolve));
+  orders.on('line', () => finish?.());
+  // Whoever started us is gone.
+  orders.on('close', () => {
+    if (!finishing) process.exit(1);
+  });
+  const { NatsDispatcher: Dispatcher } = (await import(`${setup.library}/index.ts`)) as {
+    NatsDispatcher: typeof NatsDispatcher;
+  };
+  const dispatcher = await open(Dispatcher);
+  write({ t: 'up', at: monotonicMs(), pid: process.pid });
+  const timers = [setInterval(look, LOOK_EVERY_MS), setInterval(() => count(dispatcher), COUNT_EVERY_MS)];
+  const loops = Promise.all(setup.jobs.map((job, i) => work(HANDLES[job.kind](dispatcher, job), job, i)));
+  await told;
+  finishing = true;
+  for (const wake of [...resting]) wake();
+  let patience: NodeJS.Timeout | undefined;
+  await Promise.race([loops, new Promise((resolve) => (patience = setTimeout(resolve, FINISH_MS)))]);
+  clearTimeout(patience);
+  await dispatcher.close();
+  await loops;
+  for (const timer of timers) clearInterval(timer);
+  count(dispatcher);
+  write({ t: 'closed', at: monotonicMs() });
+  // From here on nothing must keep the process alive.
+  orders.close();
+  process.stdin.destroy();
+}
+
+async function open(Dispatcher: typeof NatsDispatcher): Promise<NatsDispatcher> {
+  const { servers, bucket, replicas, holder } = setup;
+  for (;;) {
+    try {
+      // Addresses that a cluster tells its clients would lead past the links that can be made to fail.
+      const client = { servers: [...servers], ignoreClusterUpdates: true, timeout: 3_000 };
+      return await Dispatcher.connect({ ...client, bucket, replicas, holder });
+    } catch (error) {
+      if (codeOf(error) !== 'BACKEND_UNAVAILABLE') throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, CONNECT_AGAIN_MS));
+  }
+}
+
+const HANDLES: Record<Job['kind'], (dispatcher: NatsDispatcher, job: Job) => Lock> = {
+  semaphore: (dispatcher, { name, slots, ttl, fair }) => dispatcher.semaphore(name, slots, { ttl, fair }),
+  mutex: (dispatcher, { name, ttl, fair }) => dispatcher.mutex(name, { ttl, fair }),
+};
+
+async function work(handle: Lock, job: Job, loop: number): Promise<void> {
+  const random = randomFrom(setup.seed * 1_000 + loop);
+  await rest(random, [0, 300]);
+  while (!finishing) {
+    const count = job.counts[within(random, 0, job.counts.length - 1)] ?? 1;
+    const permit = await ask(handle, job, count);
+    await rest(random, permit === undefined ? [50, 150] : job.hold, permit?.signal);
+    if (permit !== undefined) await giveBack(permit);
+    await rest(random, job.pause);
+  }
+}
+
+async function ask(handle: Lock, job: Job, count: number): Promise<Permit | undefined> {
+  const { name, timeout } = job;
+  const id = ++asks;
+  write({ t: 'ask', at: monotonicMs(), ask: id, name, count, timeout });
+  try {
+    const permit = await handle.acquire({ timeout, ...(count === 1 ? {} : { count }) });
+    // The time before the lease: if the process is stopped between the two, too little is believed, not too much.
+    const at = monotonicMs();
+    const { id: permitId, slots, fencingToken, remaining } = permit;
+    permits.set(permitId, permit);
+    write({ t: 'grant', at, ask: id, permit: permitId, name, slots, token: String(fencingToken), remaining });
+    const { signal } = permit;
+    if (signal.aborted) lost(permitId, signal.reason);
+    else signal.addEventListener('abort', () => lost(permitId, signal.reason), { once: true });
+    return permit;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    write({ t: 'refused', at: monotonicMs(), ask: id, code: codeOf(error), message });
+    return undefined;
+  }
+}
+
+function lost(permit: string, reason: unknown): void {
+  if (!permits.delete(permit)) return;
+  const text = reason instanceof Error ? reason.message : String(reason);
+  write({ t: 'lost', at: monotonicMs(), permit, reason: text });
+}
+
+async function giveBack(permit: Permit): Promise<void> {
+  const { id } = permit;
+  // A look that finds the lease over says so before anything else is said.
+  if (!permit.isHeld || !permits.delete(id)) return;
+  write({ t: 'release', at: monotonicMs(), permit: id });
+  let code = 'ok';
+  try {
+    if (!(await permit.release())) code = 'not held';
+  } catch (error) {
+    code = codeOf(error);
+  }
+  write({ t: 'released', at: monotonicMs(), permit: id, code });
+}
+
+function look(): void {
+  const at = monotonicMs();
+  const held: [string, number][] = [];
+  for (const [id, permit] of [...permits]) if (permit.isHeld) held.push([id, permit.remaining]);
+  if (held.length > 0) write({ t: 'held', at, permits: held });
+}
+
+function count({ diagnostics }: NatsDispatcher): void {
+  const { feed, writes } = diagnostics;
+  write({ t: 'counts', at: monotonicMs(), ...writes, ...feed });
+}
+
+function rest(random: () => number, [least, most]: Range, signal?: AbortSignal): Promise<void> {
+  const ms = within(random, least, most);
+  if (finishing) return Promise.resolve();
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      resting.delete(wake);
+      signal?.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    resting.add(wake);
+    signal?.addEventListener('abort', wake, { once: true });
+  });
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
+function fault(error: unknown): never {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  write({ t: 'fault', at: monotonicMs(), error: text });
+  console.error(text);
+  process.exit(70);
+}
+
+void main();

@@ -1,0 +1,66 @@
+/** From and to, in ms. */
+export type Range = readonly [number, number];
+
+/** Something that clients do over and over: acquire, hold, release, pause. */
+export interface Job {
+  readonly name: string;
+  readonly kind: 'semaphore' | 'mutex';
+  readonly slots: number;
+  readonly ttl: number;
+  readonly fair: boolean;
+  /** How many slots an acquire asks for, one of these at random. */
+  readonly counts: readonly number[];
+  readonly hold: Range;
+  readonly pause: Range;
+  /** Default: wait for ever. */
+  readonly timeout?: number;
+  /** The clients that do it, by number, each in a loop of its own. Default: all. */
+  readonly clients?: readonly number[];
+}
+
+/**
+ * The load. Names are plain, so that keys need no decoding. What each is there for:
+ * - pool, queue, door, gate: contention of every kind, with short ttls so that a dead holder is followed soon
+ * - long: permits that live by their renewals, all of them due whenever a server or a link fails
+ * - quiet: pairs of clients that nobody else wakes: who misses a release here waits for ever
+ * - rare: a ttl so long that a claim which was forgotten is seen to stay
+ */
+export const LOAD: readonly Job[] = [
+  job({ name: 'pool', slots: 3, ttl: 1_500, counts: [1, 1, 2], hold: [20, 400], pause: [20, 200] }),
+  job({
+    name: 'queue',
+    slots: 2,
+    ttl: 2_000,
+    fair: true,
+    counts: [1, 1, 2],
+    hold: [20, 250],
+    pause: [100, 600],
+  }),
+  job({
+    name: 'door',
+    kind: 'mutex',
+    slots: 1,
+    ttl: 1_000,
+    hold: [20, 200],
+    pause: [100, 500],
+    timeout: 4_000,
+  }),
+  job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, hold: [20, 200], pause: [200, 800] }),
+  job({ name: 'long', slots: 6, ttl: 1_000, hold: [3_000, 9_000], pause: [20, 200] }),
+  job({ name: 'longer', slots: 6, ttl: 2_000, counts: [1, 2], hold: [2_000, 9_000], pause: [20, 500] }),
+  ...[0, 1, 2].map((i) =>
+    job({
+      name: `quiet-${i}`,
+      slots: 1,
+      ttl: 3_000,
+      hold: [500, 1_500],
+      pause: [0, 50],
+      clients: [2 * i, 2 * i + 1],
+    }),
+  ),
+  job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
+];
+
+function job(some: Omit<Job, 'kind' | 'fair' | 'counts'> & Partial<Job>): Job {
+  return { kind: 'semaphore', fair: false, counts: [1], ...some };
+}

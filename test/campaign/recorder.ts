@@ -1,0 +1,173 @@
+import { type Msg, type NatsConnection, connect } from '@nats-io/transport-node';
+import { monotonicMs } from '../support/monotonic';
+import { LineFile, type StreamLine } from './history';
+
+interface StoredMessage {
+  readonly subject: string;
+  readonly seq: number;
+  readonly hdrs?: string;
+  readonly data?: string;
+  readonly time: string;
+}
+
+const ASK_MS = 2_000;
+/** A revision announced to nobody may still be on its way for so long. */
+const LATE_MS = 300;
+const MOST_AT_ONCE = 200;
+const NO_SUCH_MESSAGE = 10037;
+
+/**
+ * Writes down what the bucket's stream stores: as it is announced, on a connection of its own to every server, past the
+ * links that fail. What was stored while no announcement came through is read from the stream afterwards, as far as it
+ * is still there; what is not stays a gap in the revisions.
+ */
+export class Recorder implements AsyncDisposable {
+  private readonly known = new Set<number>();
+  private readonly gone = new Set<number>();
+  private first: number | undefined;
+  /** All up to here are known, or known to be gone. */
+  private settledUpTo = 0;
+  private newest = 0;
+
+  private constructor(
+    private readonly connections: readonly NatsConnection[],
+    private readonly bucket: string,
+    private readonly file: LineFile<StreamLine>,
+  ) {}
+
+  static async start(urls: readonly string[], bucket: string, path: string): Promise<Recorder> {
+    const connections = await Promise.all(
+      urls.map((url) =>
+        connect({
+          servers: url,
+          ignoreClusterUpdates: true,
+          maxReconnectAttempts: -1,
+          reconnectTimeWait: 50,
+          reconnectJitter: 0,
+        }),
+      ),
+    );
+    const recorder = new Recorder(connections, bucket, new LineFile(path));
+    for (const connection of connections) {
+      connection.subscribe(`$SEMAPHORE.${bucket}.>`, {
+        callback: (error, message) => {
+          if (error === null) recorder.hear(message);
+        },
+      });
+      await connection.flush();
+    }
+    return recorder;
+  }
+
+  get revisions(): number {
+    return this.known.size;
+  }
+
+  get latest(): number {
+    return this.newest;
+  }
+
+  /** Reads what was not heard. Resolves with the number of revisions of which nothing is known. */
+  async fill(): Promise<number> {
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+    const newest = Math.max(this.newest, await this.lastRevision());
+    this.first ??= newest + 1;
+    let next = Math.max(this.first, this.settledUpTo + 1);
+    while (next <= newest) {
+      const missing: number[] = [];
+      for (; next <= newest && missing.length < MOST_AT_ONCE; next++)
+        if (!this.known.has(next) && !this.gone.has(next)) missing.push(next);
+      await Promise.all(missing.map((revision) => this.read(revision)));
+    }
+    this.settledUpTo = newest;
+    return this.gone.size;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.connections.map((connection) => connection.close()));
+  }
+
+  private hear(message: Msg): void {
+    const header = (name: string): string => message.headers?.get(name) ?? '';
+    const last = header('Nats-Last-Sequence');
+    this.add(
+      Number(header('Nats-Sequence')),
+      header('Nats-Subject'),
+      header,
+      last === '' ? undefined : Number(last),
+      () => message.string(),
+      header('Nats-Time-Stamp'),
+    );
+  }
+
+  private add(
+    revision: number,
+    subject: string,
+    header: (name: string) => string,
+    last: number | undefined,
+    value: () => string,
+    stamp: string,
+  ): void {
+    if (this.known.has(revision)) return;
+    this.known.add(revision);
+    this.first ??= revision;
+    this.newest = Math.max(this.newest, revision);
+    const marker = header('Nats-Marker-Reason') || header('KV-Operation');
+    const at = monotonicMs();
+    this.file.add({
+      revision,
+      key: subject.slice(`$KV.${this.bucket}.`.length),
+      last,
+      value: marker === '' ? value() : null,
+      marker,
+      storedAt: Date.parse(stamp) + (at - Date.now()),
+      at,
+    });
+  }
+
+  private async read(revision: number): Promise<void> {
+    const { message } = await this.ask<{ message?: StoredMessage }>(
+      `$JS.API.STREAM.MSG.GET.KV_${this.bucket}`,
+      { seq: revision },
+    );
+    if (message === undefined) return void this.gone.add(revision);
+    const head = Buffer.from(message.hdrs ?? '', 'base64').toString();
+    const header = (name: string): string => new RegExp(`^${name}: *(.*?)\\r?$`, 'm').exec(head)?.[1] ?? '';
+    const expected = header('Nats-Expected-Last-Subject-Sequence');
+    const value = (): string => Buffer.from(message.data ?? '', 'base64').toString();
+    this.add(
+      revision,
+      message.subject,
+      header,
+      expected === '' ? undefined : Number(expected),
+      value,
+      message.time,
+    );
+  }
+
+  private async lastRevision(): Promise<number> {
+    const info = await this.ask<{ state?: { last_seq: number } }>(
+      `$JS.API.STREAM.INFO.KV_${this.bucket}`,
+      {},
+    );
+    return info.state?.last_seq ?? 0;
+  }
+
+  /** Asks whichever server answers. */
+  private async ask<T>(subject: string, query: object): Promise<T> {
+    let failure: unknown;
+    for (let tries = 0; tries < 20; tries++) {
+      for (const connection of this.connections) {
+        try {
+          const reply = await connection.request(subject, JSON.stringify(query), { timeout: ASK_MS });
+          const answer = reply.json<T & { error?: { err_code: number; description: string } }>();
+          if (answer.error === undefined || answer.error.err_code === NO_SUCH_MESSAGE) return answer;
+          failure = new Error(answer.error.description);
+        } catch (error) {
+          failure = error;
+        }
+      }
+    }
+    throw new Error('the stream could not be read', { cause: failure });
+  }
+}

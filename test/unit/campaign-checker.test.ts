@@ -1,0 +1,425 @@
+import { describe, expect, it } from '@jest/globals';
+import { check } from '../campaign/checker/check';
+import type { ClientLine, FaultLine, History, StreamLine } from '../campaign/history';
+import type { Job } from '../campaign/load';
+
+const ONE: Job = {
+  name: 'one',
+  kind: 'semaphore',
+  slots: 1,
+  ttl: 1_000,
+  fair: false,
+  counts: [1],
+  hold: [0, 0],
+  pause: [0, 0],
+};
+
+/** A history put together by hand. Times are ms from its beginning. */
+class Tale {
+  private readonly runs = new Map<string, ClientLine[]>();
+  private readonly faults: FaultLine[] = [];
+  private stream: StreamLine[] = [];
+  private readonly last = new Map<string, number>();
+  private revision = 100;
+  private asks = 0;
+
+  constructor(readonly job: Job = ONE) {
+    this.store(0, 'limit', { slots: job.slots });
+  }
+
+  client(line: ClientLine, client = 'c0'): this {
+    this.runs.set(client, [...(this.runs.get(client) ?? []), line]);
+    return this;
+  }
+
+  fault(...lines: FaultLine[]): this {
+    this.faults.push(...lines);
+    return this;
+  }
+
+  /** Stores a value, or with null a marker, under a key of the job; returns its revision. */
+  store(at: number, part: string, fields: object | null, marker = 'PURGE'): number {
+    const revision = ++this.revision;
+    const key = `sem.${this.job.name}.${part}`;
+    this.stream.push({
+      revision,
+      key,
+      last: this.last.get(key) ?? 0,
+      value: fields === null ? null : JSON.stringify(fields),
+      marker: fields === null ? marker : '',
+      storedAt: at,
+      at,
+    });
+    this.last.set(key, revision);
+    return revision;
+  }
+
+  claim(at: number, permit: string, client = 'c0', slot = 0, more: object = {}): number {
+    const { ttl } = this.job;
+    return this.store(at, `slot.${slot}`, { permit, holder: `${client}.1`, ttl, ...more });
+  }
+
+  free(at: number, marker = 'PURGE', slot = 0): number {
+    return this.store(at, `slot.${slot}`, null, marker);
+  }
+
+  ask(at: number, client = 'c0', timeout?: number): number {
+    const ask = ++this.asks;
+    this.client({ t: 'ask', at, ask, name: this.job.name, count: 1, timeout }, client);
+    return ask;
+  }
+
+  /** From the asking to the grant, as it goes without faults. */
+  grant(at: number, permit: string, client = 'c0', { slot = 0, token = 0, remaining = 900 } = {}): this {
+    const ask = this.ask(at - 2, client);
+    const revision = this.claim(at - 1, permit, client, slot);
+    const { name } = this.job;
+    return this.client(
+      { t: 'grant', at, ask, permit, name, slots: [slot], token: String(token || revision), remaining },
+      client,
+    );
+  }
+
+  release(at: number, permit: string, client = 'c0', slot = 0): this {
+    this.client({ t: 'release', at, permit }, client);
+    this.free(at + 1, 'PURGE', slot);
+    return this.client({ t: 'released', at: at + 2, permit, code: 'ok' }, client);
+  }
+
+  /** What was stored under these revisions was recorded by nobody. */
+  forget(...revisions: number[]): this {
+    this.stream = this.stream.filter(({ revision }) => !revisions.includes(revision));
+    return this;
+  }
+
+  kinds(until = 60_000): string[] {
+    const runs = [...this.runs].map(([client, lines]) => ({ client, run: 1, lines }));
+    const facts = {
+      seed: 1,
+      topology: 'r1',
+      bucket: 'B',
+      clients: 2,
+      jobs: [this.job],
+      startedAt: 0,
+    };
+    const history: History = { facts, runs, faults: this.faults, stream: this.stream, until };
+    return check(history).violations.map(({ kind }) => kind);
+  }
+}
+
+const server = (kind: string, from: number, to: number): FaultLine[] => [
+  { t: 'begin', at: from, fault: 1, kind, target: 'server', detail: '' },
+  { t: 'end', at: to, fault: 1 },
+];
+const stopped = (client: string, from: number, to: number): FaultLine[] => [
+  { t: 'begin', at: from, fault: 2, kind: 'client stopped', target: client, detail: '' },
+  { t: 'end', at: to, fault: 2 },
+];
+
+/** Tales with nothing wrong in them, some of which look as if there were. */
+const innocent: Record<string, () => Tale> = {
+  'a slot passed on within a process': () => {
+    const tale = new Tale().grant(10, 'a');
+    const ask = tale.ask(12);
+    tale.client({ t: 'release', at: 20, permit: 'a' });
+    const revision = tale.claim(21, 'b', 'c0', 0, { after: 'a' });
+    tale.client({ t: 'released', at: 22, permit: 'a', code: 'ok' });
+    const grant = { t: 'grant', at: 22, ask, permit: 'b', name: 'one', slots: [0], remaining: 900 } as const;
+    return tale.client({ ...grant, token: String(revision) }).release(100, 'b');
+  },
+  'one after the other': () =>
+    new Tale().grant(10, 'a').release(100, 'a').grant(110, 'b', 'c1').release(200, 'b', 'c1'),
+
+  'a stopped process says only afterwards that it lost its permit'() {
+    const tale = new Tale().grant(10, 'a').fault(...stopped('c0', 100, 2_500));
+    tale.free(1_200, 'MaxAge');
+    tale.grant(1_210, 'b', 'c1').release(1_300, 'b', 'c1');
+    return tale.client({ t: 'lost', at: 2_500, permit: 'a', reason: '' });
+  },
+
+  'a killed process says nothing any more'() {
+    const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+    tale.free(1_150, 'MaxAge');
+    return tale.grant(1_160, 'b', 'c1').release(1_200, 'b', 'c1');
+  },
+
+  'a removal that nobody recorded'() {
+    const tale = new Tale().grant(10, 'a');
+    tale.client({ t: 'release', at: 50, permit: 'a' });
+    const removal = tale.free(51);
+    return tale.grant(60, 'b', 'c1').release(70, 'b', 'c1').forget(removal);
+  },
+
+  'a claim that ran out unanswered, and was sent and stored again'() {
+    const tale = new Tale();
+    tale.claim(10, 'a');
+    tale.free(1_200, 'MaxAge');
+    return tale.grant(2_500, 'a').release(2_600, 'a');
+  },
+
+  'a slot that stays taken while the server is away'() {
+    const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+    tale.fault(...server('server killed', 100, 4_000)).free(4_300, 'MaxAge');
+    return tale;
+  },
+
+  'nobody is served while the link is cut'() {
+    const tale = new Tale();
+    const ask = tale.ask(1_000);
+    tale.fault(
+      { t: 'begin', at: 900, fault: 1, kind: 'link cut', target: 'c0', detail: '' },
+      { t: 'end', at: 30_000, fault: 1 },
+    );
+    const token = String(tale.claim(31_000, 'a'));
+    const grant = {
+      t: 'grant',
+      at: 31_001,
+      ask,
+      permit: 'a',
+      name: 'one',
+      slots: [0],
+      token,
+      remaining: 900,
+    };
+    return tale.client(grant as ClientLine).release(31_100, 'a');
+  },
+
+  'nobody is served while the slot is held'() {
+    const tale = new Tale().grant(10, 'a', 'c0', { remaining: 29_000 });
+    const ask = tale.ask(20, 'c1');
+    tale.release(28_000, 'a');
+    const token = String(tale.claim(28_010, 'b', 'c1'));
+    const grant = {
+      t: 'grant',
+      at: 28_011,
+      ask,
+      permit: 'b',
+      name: 'one',
+      slots: [0],
+      token,
+      remaining: 900,
+    };
+    return tale.client(grant as ClientLine, 'c1').release(28_100, 'b', 'c1');
+  },
+};
+
+/** Tales with one thing wrong, by what that is called. */
+const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
+  'beliefs of clients': [
+    [
+      'held twice',
+      () => new Tale().grant(10, 'a').grant(50, 'b', 'c1').release(60, 'a').release(90, 'b', 'c1'),
+    ],
+    [
+      'held twice',
+      () => {
+        const tale = new Tale().grant(10, 'a').fault(...stopped('c0', 100, 2_500));
+        tale.client({ t: 'held', at: 50, permits: [['a', 5_000]] });
+        tale.free(1_200, 'MaxAge');
+        tale.grant(1_210, 'b', 'c1').release(1_300, 'b', 'c1');
+        return tale.client({ t: 'lost', at: 2_500, permit: 'a', reason: '' });
+      },
+    ],
+    [
+      'above the limit',
+      () =>
+        new Tale()
+          .grant(10, 'a')
+          .grant(20, 'b', 'c1', { slot: 1 })
+          .release(30, 'a')
+          .release(31, 'b', 'c1', 1),
+    ],
+    [
+      'token did not grow',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        return tale.grant(30, 'b', 'c1', { token: 5 }).release(40, 'b', 'c1');
+      },
+    ],
+    ['wrong token', () => new Tale().grant(10, 'a', 'c0', { token: 7 }).release(20, 'a')],
+    [
+      'lost too early',
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        tale.free(50);
+        return tale.client({ t: 'lost', at: 50, permit: 'a', reason: 'taken from it' });
+      },
+    ],
+    [
+      'believed after its end',
+      () => {
+        const tale = new Tale().grant(10, 'a', 'c0', { remaining: 1_500 });
+        tale.free(1_050, 'MaxAge');
+        return tale.client({ t: 'lost', at: 1_510, permit: 'a', reason: '' });
+      },
+    ],
+    [
+      'believed after its end',
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        // Believed again, by a renewal that was acknowledged after the lease had run out, and undone.
+        tale.client({ t: 'held', at: 1_000, permits: [['a', 900]] });
+        tale.free(1_100, 'MaxAge');
+        return tale.client({ t: 'lost', at: 1_103, permit: 'a', reason: '' });
+      },
+    ],
+  ],
+  'the stream': [
+    [
+      'written over',
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        tale.claim(500, 'b', 'c1');
+        tale.client({ t: 'release', at: 499, permit: 'a' });
+        tale.free(600);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        tale.claim(30, 'a', 'c0', 0, { token: 102 });
+        tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      // Another process takes over what was released, without its being given back.
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        tale.client({ t: 'release', at: 20, permit: 'a' });
+        tale.claim(21, 'b', 'c1', 0, { after: 'a' });
+        tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        tale.claim(30, 'b', 'c0', 0, { after: 'a' });
+        tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'held twice',
+      // It is passed on before whoever had it has stopped believing.
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        const ask = tale.ask(12);
+        const revision = tale.claim(20, 'b', 'c0', 0, { after: 'a' });
+        const grant = {
+          t: 'grant',
+          at: 21,
+          ask,
+          permit: 'b',
+          name: 'one',
+          slots: [0],
+          remaining: 900,
+        } as const;
+        tale.client({ ...grant, token: String(revision) });
+        tale.client({ t: 'release', at: 500, permit: 'a' });
+        tale.client({ t: 'release', at: 600, permit: 'b' });
+        tale.free(601);
+        return tale;
+      },
+    ],
+    [
+      'limit changed',
+      () => {
+        const tale = new Tale();
+        tale.store(10, 'limit', { slots: 2 });
+        return tale;
+      },
+    ],
+  ],
+  'going on': [
+    [
+      'not served',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        tale.ask(30, 'c1');
+        return tale;
+      },
+    ],
+    [
+      'not served',
+      () => {
+        const tale = new Tale().fault(...server('server killed', 100, 2_000));
+        tale.store(2_400, 'ticket.x', {});
+        tale.ask(50, 'c1');
+        return tale;
+      },
+    ],
+    [
+      'hung',
+      () => {
+        const tale = new Tale();
+        const ask = tale.ask(10, 'c0', 1_000);
+        return tale.client({ t: 'refused', at: 4_000, ask, code: 'ACQUIRE_TIMEOUT', message: '' });
+      },
+    ],
+    [
+      'never freed',
+      () => {
+        const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+        tale.free(4_000, 'MaxAge');
+        return tale;
+      },
+    ],
+    [
+      'forgotten',
+      () => {
+        const tale = new Tale({ ...ONE, ttl: 10_000 });
+        tale.claim(10, 'a');
+        tale.free(9_000, 'MaxAge');
+        return tale;
+      },
+    ],
+  ],
+  'how it ended': [
+    ['unhandled', () => new Tale().client({ t: 'fault', at: 1, error: 'Error: oh' })],
+    [
+      'refused',
+      () => {
+        const tale = new Tale();
+        const ask = tale.ask(10, 'c0', 1_000);
+        return tale.client({ t: 'refused', at: 20, ask, code: 'CORRUPT_ENTRY', message: '' });
+      },
+    ],
+    [
+      'refused',
+      () => {
+        const tale = new Tale();
+        const ask = tale.ask(10);
+        return tale.client({ t: 'refused', at: 20, ask, code: 'BACKEND_UNAVAILABLE', message: '' });
+      },
+    ],
+    ['release failed', () => new Tale().client({ t: 'released', at: 20, permit: 'a', code: 'TypeError' })],
+    ['hung', () => new Tale().fault({ t: 'hung', at: 1, client: 'c0', run: 1 })],
+    ['crashed', () => new Tale().fault(exit({ code: 70, expected: false }))],
+    ['crashed', () => new Tale().fault(exit({ code: 0, expected: false }))],
+    ['crashed', () => new Tale().fault(exit({ code: 1, expected: true }))],
+    ['left behind', () => new Tale().fault({ t: 'left', at: 1, keys: ['sem.one.slot.0'], consumers: 0 })],
+    ['left behind', () => new Tale().fault({ t: 'left', at: 1, keys: ['sem.one.limit'], consumers: 1 })],
+  ],
+};
+
+function exit(some: { code: number; expected: boolean }): FaultLine {
+  return { t: 'exit', at: 1, client: 'c0', run: 1, signal: null, stderr: '', ...some };
+}
+
+describe('the checker', () => {
+  it.each(Object.entries(innocent))('finds nothing wrong: %s', (_, tell) => {
+    expect(tell().kinds()).toEqual([]);
+  });
+
+  describe.each(Object.entries(guilty))('in %s', (_, cases) => {
+    it.each(cases.map(([kind, tell], i) => [kind, i, tell] as const))('finds "%s" (%i)', (kind, _i, tell) => {
+      expect(tell().kinds()).toContain(kind);
+    });
+  });
+});
