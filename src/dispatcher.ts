@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from './core/clock';
 import { Background, type Context } from './core/context';
 import { Engines } from './core/engines';
+import { Pulse } from './core/pulse';
 import type { Engine } from './core/engine';
 import type { FeedCounts } from './core/feed';
 import { Latches } from './core/latches';
@@ -160,6 +161,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       safetyMargin: options.safetyMargin,
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
+      pulse: new Pulse(clock),
     };
     this.#engines = new Engines(this.#context);
     this.#latches = new Latches(this.#context);

@@ -1,6 +1,7 @@
 import type { Store } from '../store/store';
 import type { Clock } from './clock';
 import type { FeedCounts } from './feed';
+import type { Pulse } from './pulse';
 
 /** What all primitives of one dispatcher share. */
 export interface Context {
@@ -12,6 +13,8 @@ export interface Context {
   readonly safetyMargin: number | undefined;
   readonly counts: FeedCounts;
   readonly background: Background;
+  /** For what need not happen to the millisecond. */
+  readonly pulse: Pulse;
 }
 
 /** Work that goes on after the call that started it has returned, and that `close` waits for. */

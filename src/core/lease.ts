@@ -3,6 +3,7 @@ import type { Entry } from '../store/store';
 import { Abort } from './abort';
 import { jittered } from './backoff';
 import type { Context } from './context';
+import { PULSE_MS } from './pulse';
 
 /** One slot that a lease holds. */
 export interface HeldSlot {
@@ -69,6 +70,8 @@ type State = 'held' | 'releasing' | 'lost';
 /** Of the ttl; a third leaves two more tries before the end. */
 const RENEW_AT = 1 / 3;
 const RENEW_SPREAD = 0.1;
+/** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
+const FIRST_SPREAD = 0.5;
 const MARGIN_SHARE = 0.05;
 const LEAST_MARGIN_MS = 100;
 /** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
@@ -124,7 +127,7 @@ export class Lease {
     this.ttl = terms.ttl;
     this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
-    this.planRenewal();
+    this.planRenewal(1 - FIRST_SPREAD * Math.random());
     this.begin();
   }
 
@@ -309,21 +312,24 @@ export class Lease {
     const { clock } = this.context;
     this.cancelTimer?.();
     const next = Math.min(this.deadline, this.renewAt ?? Infinity);
-    this.cancelTimer = clock.after(Math.max(1, next - clock.now()), () => {
+    const left = next - clock.now();
+    const look = (): void => {
       if (!this.isHeld) return;
-      // A timer may also be early by a fraction of a millisecond.
-      if (clock.now() >= (this.renewAt ?? Infinity)) {
+      if (clock.now() >= (this.renewAt ?? Infinity) - PULSE_MS) {
         this.renewAt = undefined;
         if (this.renewing === undefined) this.context.background.add(this.startRenewal(this.ttl));
       }
       this.schedule();
-    });
+    };
+    // The end of a lease is to be seen when it comes, a renewal may as well go out with others.
+    this.cancelTimer =
+      left > PULSE_MS ? this.context.pulse.at(next, look) : clock.after(Math.max(1, left), look);
   }
 
-  private planRenewal(): void {
+  private planRenewal(share = 1): void {
     const { autoRenew } = this.terms;
     this.renewAt = autoRenew
-      ? this.context.clock.now() + jittered(this.ttl * RENEW_AT, RENEW_SPREAD)
+      ? this.context.clock.now() + jittered(this.ttl * RENEW_AT * share, RENEW_SPREAD)
       : undefined;
   }
 

@@ -162,6 +162,14 @@ async function doTheirWork(crew: Crew): Promise<void> {
   expect(await locked.release()).toBe(true);
   expect(await (await unlocked).release()).toBe(true);
 
+  const latched = observer.latch('all done').wait({ timeout: 10_000 });
+  expect(await first.latch('all done').trySetCount(2)).toBe(true);
+  expect(await first.latch('all done').countDown()).toBe(1);
+  expect(await second.latch('all done').countDown()).toBe(0);
+  await latched;
+  expect(await observer.latch('all done').count()).toBe(0);
+  await eventually(async () => expect(await second.latch('all done').trySetCount(1)).toBe(true));
+
   // The queue, and a hold that ends by force.
   const fair = (dispatcher: NatsDispatcher) => dispatcher.semaphore('queue', 1, { fair: true });
   const stuck = await fair(first).acquire({ timeout: 5_000 });
@@ -252,6 +260,8 @@ describe.each(WAYS)('with %s', (_, start, login) => {
       () => observer.semaphore('watched', 1, { fair: true }).acquire(),
       () => observer.semaphore('new', 5).acquire(),
       () => busy.setPermits(9),
+      () => observer.latch('new', 1).countDown(),
+      () => observer.latch('new').trySetCount(1),
       () => busy.forceRelease(held.id),
     ])
       await expect(what()).rejects.toMatchObject(DENIED);

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/core/clock';
+import { Pulse } from '../../src/core/pulse';
 import { Background, type Context } from '../../src/core/context';
 import { Engines } from '../../src/core/engines';
 import { Keys } from '../../src/core/keys';
@@ -50,6 +51,7 @@ export class Lab {
       safetyMargin: this.safetyMargin,
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
+      pulse: new Pulse(clock),
     };
     const engines = new Engines(context);
     const keys = new Keys('sem', name);
