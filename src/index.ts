@@ -13,7 +13,7 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
-export type { DispatcherEvents } from './events';
+export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
 export {
