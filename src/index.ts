@@ -6,6 +6,7 @@ export {
   BucketConfigError,
   CorruptEntryError,
   DispatcherClosedError,
+  type ErrorDetails,
   LimitConflictError,
   LockConflictError,
   PermissionDeniedError,
@@ -53,6 +54,7 @@ export type {
   ReadWriteLockStatus,
   ReadWriteWaiterStatus,
   SemaphoreStatus,
+  SlotKind,
   SlotStatus,
   WaiterStatus,
 } from './status';
