@@ -6,6 +6,7 @@ export {
   BucketConfigError,
   CorruptEntryError,
   DispatcherClosedError,
+  type ErrorDetails,
   LimitConflictError,
   LockConflictError,
   PermissionDeniedError,
@@ -13,7 +14,7 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
-export type { DispatcherEvents } from './events';
+export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
 export {
@@ -36,9 +37,11 @@ export type {
   LimitPolicy,
   LockOptions,
   MutexOptions,
+  ReadWriteLockOptions,
   SemaphoreOptions,
 } from './options';
-export type { Permit } from './permit';
+export type { Permit, WritePermit } from './permit';
+export type { ReadWriteLock } from './read-write-lock';
 export type { Semaphore } from './semaphore';
 export type { Watchable } from './slot-lock';
 export type {
@@ -46,8 +49,13 @@ export type {
   KeptStatus,
   LatchStatus,
   MutexStatus,
+  PermitKind,
   PrimitiveSummary,
+  ReadWriteHolderStatus,
+  ReadWriteLockStatus,
+  ReadWriteWaiterStatus,
   SemaphoreStatus,
+  SlotKind,
   SlotStatus,
   WaiterStatus,
 } from './status';

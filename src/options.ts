@@ -32,7 +32,7 @@ export interface DispatcherOptions {
   safetyMargin?: number;
   /** Default for {@link SemaphoreOptions.fair}. */
   fair?: boolean;
-  /** Default for {@link SemaphoreOptions.retain}. */
+  /** Default for {@link SemaphoreOptions.retain}, also of mutexes. Read-write locks keep nothing. */
   retain?: number;
   /**
    * What becomes of an acquire while the server is out of reach. `"reject"` (default): it waits, and fails with a
@@ -120,6 +120,18 @@ export interface LatchWaitOptions {
   timeout?: number;
   /** Ends the wait: it rejects with the signal's reason. */
   signal?: AbortSignal;
+}
+
+/** Settings of a read-write lock. */
+export interface ReadWriteLockOptions {
+  /** As {@link SemaphoreOptions.ttl}, for those who read and those who write. Default 30,000. */
+  ttl?: number;
+  /**
+   * Whether it is granted in the order in which it was asked for, across all processes: who waits to write holds back those
+   * who ask to read after it, and those who then wait to read are let in together. Neither side can starve the other.
+   * Default false: whoever comes first when it is free; one who waits to write has precedence over new readers.
+   */
+  fair?: boolean;
 }
 
 /** Settings of one acquire. */

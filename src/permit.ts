@@ -1,5 +1,6 @@
 import type { Lease } from './core/lease';
 import { BackendUnavailableError } from './errors';
+import { Events, type PermitEvents } from './events';
 
 /**
  * A hold on one or more slots, until it is released or lost.
@@ -38,8 +39,21 @@ export interface Permit extends AsyncDisposable {
    *   server frees the slots by itself when their ttl ends.
    */
   release(count?: number): Promise<boolean>;
+  /** Calls back whenever something happens to it; see {@link PermitEvents}. Returns how to stop that. */
+  on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void;
   /** Releases, like {@link Permit.release}, but does not throw when the server is out of reach. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A permit to write under a read-write lock. */
+export interface WritePermit extends Permit {
+  /**
+   * Makes it a permit to read, without a gap: nobody else can write before it is released. Others who wait to read are let
+   * in. The fencing token stays. Resolves with this permit; a second call does nothing.
+   * @throws PermitLostError if it is not held any more; BackendUnavailableError if the connection was closed, and what
+   *   else the server refuses it for: it is then held as it was
+   */
+  downgrade(): Promise<Permit>;
 }
 
 /** Checks of arguments that the handle leaves to its primitive. */
@@ -52,9 +66,19 @@ export function toPermit(lease: Lease, checks: PermitChecks): Permit {
   return new PermitHandle(lease, checks);
 }
 
+/** @param downgrade makes the lease one to read */
+export function toWritePermit(
+  lease: Lease,
+  checks: PermitChecks,
+  downgrade: () => Promise<void>,
+): WritePermit {
+  return new WritePermitHandle(lease, checks, downgrade);
+}
+
 class PermitHandle implements Permit {
   readonly #lease: Lease;
   readonly #checks: PermitChecks;
+  #events: Events<PermitEvents> | undefined;
 
   constructor(lease: Lease, checks: PermitChecks) {
     this.#lease = lease;
@@ -98,8 +122,26 @@ class PermitHandle implements Permit {
     return this.#lease.release(this.#checks.count(count, this.count));
   }
 
+  on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void {
+    this.#events ??= this.#follow();
+    return this.#events.on(event, listener);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return releaseQuietly(this);
+  }
+
+  #follow(): Events<PermitEvents> {
+    const events = new Events<PermitEvents>();
+    this.#lease.watch({
+      renewed: (acknowledged) => {
+        if (acknowledged) events.tell('renewed', { remaining: this.remaining });
+      },
+      gaveBack: () => undefined,
+      released: () => void events.tell('released', {}),
+      lost: (error) => void events.tell('lost', { error }),
+    });
+    return events;
   }
 }
 
@@ -109,5 +151,19 @@ export async function releaseQuietly(permit: Permit): Promise<void> {
     await permit.release();
   } catch (error) {
     if (!(error instanceof BackendUnavailableError)) throw error;
+  }
+}
+
+class WritePermitHandle extends PermitHandle implements WritePermit {
+  readonly #downgrade: () => Promise<void>;
+
+  constructor(lease: Lease, checks: PermitChecks, downgrade: () => Promise<void>) {
+    super(lease, checks);
+    this.#downgrade = downgrade;
+  }
+
+  async downgrade(): Promise<Permit> {
+    await this.#downgrade();
+    return this;
   }
 }

@@ -22,6 +22,7 @@ import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
 import type { Hold } from './record';
 import { TicketLine } from './tickets';
+import { withoutReaders } from './without-readers';
 import { type Patience, Waiter, type Want } from './waiter';
 
 /** Slots for which a claim is under way. */
@@ -98,9 +99,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     this.board = new Board(keys);
     this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
     this.limit =
-      keys.kind === 'mutex'
-        ? new FixedLimit(1, clock, keys, this.board)
-        : new StoredLimit(context, name, keys, this.board, memo?.limit);
+      keys.kind === 'sem'
+        ? new StoredLimit(context, name, keys, this.board, memo?.limit)
+        : new FixedLimit(1, clock, keys, this.board);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
@@ -157,6 +158,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
 
   readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
     grab(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
+
+  readonly settleIn: Host['settleIn'] = (lease, want, abandon) =>
+    want.mode === 'write' ? withoutReaders(this, lease, abandon) : Promise.resolve(lease);
 
   /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
   readonly pump = (): void => {
@@ -308,7 +312,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     let found = false;
     for (let tries = 0; tries < FORCE_TRIES; tries++) {
       const board = await this.look();
-      const held = [...board.taken.values()].filter(({ hold }) => hold.ok && hold.record.permit === permitId);
+      const held = [...board.taken.values(), ...board.readers.values()].filter(
+        ({ hold }) => hold.ok && hold.record.permit === permitId,
+      );
       if (held.length === 0) return found;
       found = true;
       const until = this.context.clock.now() + FORCE_WAIT_MS;
@@ -406,6 +412,8 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   ): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
+    // Who writes next has to look for readers first; who reads holds no slot that another could take over.
+    if (this.keys.kind === 'rw') return undefined;
     if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
     const fits = this.feed.live ? this.board.fits(limit) : !this.limit.mayOverhang;
     if (!fits || clock.now() >= deadline) return undefined;
@@ -420,6 +428,10 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
         : clock.now() < turnEnds && this.line.takeOver(over, after);
     });
     return passed ? written : undefined;
+  }
+
+  moved(lease: Lease): void {
+    this.adopt(lease, lease.entries);
   }
 
   lasts(lease: Lease): void {

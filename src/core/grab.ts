@@ -36,7 +36,8 @@ export async function grab(
 ): Promise<Lease | undefined> {
   const { clock } = context;
   // Only what can be granted again by itself is kept.
-  const retain = parts.length === 1 && parts[0]?.slots.length === 1 ? want.retain : 0;
+  const single = parts.length === 1 && parts[0]?.slots.length === 1 && want.mode === undefined;
+  const retain = single ? want.retain : 0;
   const hold: Hold = {
     permit: newId(),
     holder: context.holder,
@@ -45,18 +46,23 @@ export async function grab(
     ...(retain === 0 ? {} : { retain }),
     ...(want.metadata === undefined ? {} : { meta: want.metadata }),
   };
+  const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
   const writes = parts.flatMap(({ engine, slots, ticket }) =>
     slots.map(({ slot, expected }) => {
-      const key = engine.keys.slot(slot);
+      const place = engine.keys.slot(slot);
+      // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
+      const key = reads ? engine.keys.reader(hold.permit) : place;
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
       const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
-      return { key, expected, value, ttl: want.ttl };
+      const write = { key, expected, value, ttl: want.ttl };
+      return reads ? { ...write, expectedOf: place } : write;
     }),
   );
-  const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
+  const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
+  const freeSince = after === undefined ? freeFor(parts) : askedAt;
   let result: CommitResult;
   try {
     result = await context.store.commit(
@@ -92,6 +98,7 @@ export async function grab(
     slots: held,
     sentAt,
     turnSince: after?.turnSince,
+    freeSince,
     autoRenew: want.autoRenew,
     retain,
   });
@@ -107,6 +114,17 @@ export async function grab(
   // Almost always nothing happened meanwhile, and nothing has to be asked.
   if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
+}
+
+/** Since when this process knows that all of them are free. Undefined if nothing was in them that went. */
+function freeFor(parts: readonly GrabPart[]): number | undefined {
+  let latest: number | undefined;
+  for (const { engine, slots } of parts)
+    for (const { slot } of slots) {
+      const known = engine.board.picture.get(engine.keys.slot(slot));
+      if (known !== undefined && known.revision > 0) latest = Math.max(latest ?? 0, known.heardAt);
+    }
+  return latest;
 }
 
 /** Whether a claim still counts; if not, it is taken back. */

@@ -50,6 +50,8 @@ export interface LeaseTerms {
   readonly sentAt: number;
   /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
   readonly turnSince?: number | undefined;
+  /** Reading of the clock when this process got to know that the slots were free. */
+  readonly freeSince?: number | undefined;
   readonly autoRenew: boolean;
   /** For how long the slot is kept for this process after a release, in ms. Default: not at all. */
   readonly retain?: number;
@@ -77,6 +79,16 @@ export interface RestingHold {
   readonly retain: number;
 }
 
+/** Told what becomes of a lease. */
+export interface LeaseWatcher {
+  /** A renewal was answered, or went without answer. */
+  renewed(acknowledged: boolean): void;
+  /** Some of its slots were given back. */
+  gaveBack(count: number): void;
+  released(): void;
+  lost(error: PermitLostError): void;
+}
+
 /** Who keeps the books of a lease. */
 export interface LeaseOwner {
   /** The slots hold nothing any more, by our own write of the given revisions. */
@@ -90,6 +102,8 @@ export interface LeaseOwner {
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
   /** The lease is being released: whether its slot is kept for the next of this process, and not given back. */
   keep?(hold: RestingHold): boolean;
+  /** The lease is held under another key from now on, and does not give back the old one before this returns. */
+  moved?(lease: Lease): void;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
@@ -148,6 +162,7 @@ export class Lease {
   private slots: HeldSlot[];
   /** When to renew; undefined while a renewal is under way, or none is wanted. */
   private renewAt: number | undefined;
+  private readonly watchers: LeaseWatcher[] = [];
   private cancelTimer: (() => void) | undefined;
   private renewing: Promise<void> | undefined;
   /** Why the last renewal did not prolong the hold. */
@@ -194,6 +209,14 @@ export class Lease {
       if (this.loss !== undefined) this.lossSignal.abort(this.loss);
     }
     return this.lossSignal.signal;
+  }
+
+  get freeSince(): number | undefined {
+    return this.terms.freeSince;
+  }
+
+  watch(watcher: LeaseWatcher): void {
+    this.watchers.push(watcher);
   }
 
   get held(): readonly HeldSlot[] {
@@ -260,8 +283,56 @@ export class Lease {
     if (this.state !== 'held') return;
     const { primitive } = this.terms;
     this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    const { loss } = this;
     void this.finish('lost');
-    this.lossSignal?.abort(this.loss);
+    this.lossSignal?.abort(loss);
+    this.tell((watcher) => watcher.lost(loss));
+  }
+
+  /**
+   * Goes on under another key, new and our own. That is written under the condition that the key held until now is still
+   * ours; then the old one is given back: at no instant is neither held.
+   * @throws PermitLostError; what the store throws if it refuses the write for good: it is then held as it was
+   */
+  async moveTo(key: string): Promise<void> {
+    while (this.renewing !== undefined) await this.renewing;
+    if (!this.isHeld) throw this.lossError();
+    const old = this.slots;
+    if (old.some((slot) => slot.key === key)) return;
+    let refusal: Error | undefined;
+    this.renewing = this.moveOnce(key)
+      .catch((error: unknown) => {
+        refusal = error as Error;
+        if (this.isHeld) this.planRenewal();
+        if (this.state === 'held') this.schedule();
+      })
+      .finally(() => (this.renewing = undefined));
+    await this.renewing;
+    if (!this.isHeld) throw this.lossError();
+    if (refusal !== undefined) throw refusal;
+    const freeing = this.free(old);
+    this.context.background.add(freeing);
+    // It is held under the new key already, whatever keeps the old one from being given back.
+    await this.inTime(freeing).catch(() => undefined);
+  }
+
+  private async moveOnce(key: string): Promise<void> {
+    const { background, store } = this.context;
+    const { ttl } = this;
+    const [{ slot, key: expectedOf, revision: expected }] = this.slots as [HeldSlot];
+    const write = { key, expected, expectedOf, value: this.valueOf(key, ttl), ttl };
+    const result = await store.commit([write], { abandon: this.over.signal });
+    const now = result.committed ? { slot, key, revision: result.revisions[0] as number } : undefined;
+    if (!this.isHeld) {
+      if (now !== undefined) background.add(this.free([now]));
+      return;
+    }
+    if (now === undefined || !result.committed) return this.lose(`slot ${slot} was taken from it`);
+    this.slots = [now];
+    this.sentAt = result.sentAt;
+    this.owner.moved?.(this);
+    this.planRenewal();
+    this.schedule();
   }
 
   private valueOf(key: string, ttl: number, after?: string): string {
@@ -297,7 +368,12 @@ export class Lease {
     this.context.background.add(freeing);
     this.cancelTimer?.();
     this.owner.ended(this);
+    if (state === 'releasing') this.tell((watcher) => watcher.released());
     return freeing;
+  }
+
+  private tell(what: (watcher: LeaseWatcher) => void): void {
+    for (const watcher of this.watchers) what(watcher);
   }
 
   private begin(): void {
@@ -383,6 +459,8 @@ export class Lease {
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;
     }
+    const acknowledged = this.refusal === undefined;
+    this.tell((watcher) => watcher.renewed(acknowledged));
     // Also after a refusal: the hold is good until its deadline; until then a later try may succeed.
     this.planRenewal();
     this.schedule();
@@ -398,6 +476,7 @@ export class Lease {
     this.slots = this.slots.slice(count);
     const freeing = this.free(given);
     this.context.background.add(freeing);
+    this.tell((watcher) => watcher.gaveBack(count));
     return this.inTime(freeing);
   }
 
@@ -417,6 +496,7 @@ export class Lease {
     this.over.abort();
     this.cancelTimer?.();
     this.owner.ended(this);
+    this.tell((watcher) => watcher.released());
     return true;
   }
 

@@ -18,6 +18,8 @@ export interface Want {
   /** The number of slots as the code has it; undefined: whatever is stored. */
   readonly slots: number | undefined;
   readonly limitPolicy: LimitPolicy;
+  /** Of a read-write lock: which side. */
+  readonly mode?: 'read' | 'write';
 }
 
 export interface Patience {
@@ -55,7 +57,14 @@ export class Waiter {
   ) {
     this.joinedAt = clock.now();
     this.immediate = patience.timeout === 0;
-    this.shape = JSON.stringify([want.count, want.ttl, want.autoRenew, want.retain, want.metadata]);
+    this.shape = JSON.stringify([
+      want.count,
+      want.ttl,
+      want.autoRenew,
+      want.retain,
+      want.mode,
+      want.metadata,
+    ]);
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;

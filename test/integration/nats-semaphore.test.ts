@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from '@jest/globals';
 import { TestServer } from '../../src/testing';
 import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
+import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
@@ -18,4 +19,5 @@ semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));
 semaphoreSuite('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, RETAINING));
 mutexSuites('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, RETAINING));
+readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));

@@ -1,3 +1,5 @@
+import { Events } from '../../src/events';
+import { Telemetry } from '../../src/telemetry/telemetry';
 import type { Clock } from '../../src/core/clock';
 import { Pulse } from '../../src/core/pulse';
 import { Background, type Context } from '../../src/core/context';
@@ -6,6 +8,7 @@ import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
 import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
 import type { LimitPolicy } from '../../src/options';
+import { type ReadWriteLock, createReadWriteLock } from '../../src/read-write-lock';
 import { type Semaphore, createSemaphore } from '../../src/semaphore';
 import { FakeClock, settle } from './fake-clock';
 
@@ -15,10 +18,13 @@ export type Sabotage = (store: Store) => Store;
 /** One process that uses the semaphore, with a link of its own and a clock that can be stopped. */
 export interface LabClient {
   readonly semaphore: Semaphore;
+  /** A read-write lock of the same name. */
+  readonly lock: ReadWriteLock;
   readonly wire: Wire;
   readonly clock: PausableClock;
   readonly context: Context;
   readonly engines: Engines;
+  readonly telemetry: Telemetry;
 }
 
 /** Several clients of one store, in one process, on a clock that only moves when told to. */
@@ -55,18 +61,24 @@ export class Lab {
     const engines = new Engines(context);
     const keys = new Keys('sem', name);
     this.clients++;
+    const telemetry = new Telemetry(clock, new Events());
+    const settings = { name, slots, ttl, fair, limitPolicy, safetyMargin: undefined, telemetry };
     const semaphore = createSemaphore({
-      name,
+      ...settings,
+      keys,
       kind: 'semaphore',
-      slots,
-      ttl,
-      fair,
       retain: this.retain,
-      limitPolicy,
-      safetyMargin: undefined,
       engine: () => engines.get(keys, name),
     });
-    return { semaphore, wire, clock, context, engines };
+    const lockKeys = new Keys('rw', name);
+    const lock = createReadWriteLock({
+      ...settings,
+      keys: lockKeys,
+      kind: 'read-write-lock',
+      retain: 0,
+      engine: () => engines.get(lockKeys, name),
+    });
+    return { semaphore, lock, wire, clock, context, engines, telemetry };
   }
 
   /** Removes a key as the server's expiry does it: without looking what is there. */
@@ -85,6 +97,7 @@ export class Lab {
 export class Wire implements Store {
   private held: (() => void)[] | undefined;
   private answers: (() => void)[] | undefined;
+  private deaf = false;
   private readonly listeners = new Set<Listener>();
 
   constructor(private readonly inner: MemoryStore) {}
@@ -99,6 +112,11 @@ export class Wire implements Store {
     this.held = undefined;
     for (const go of waiting) go();
     for (const listener of [...this.listeners]) listener.interrupted();
+  }
+
+  /** Announcements are lost, and nobody is told that they are. */
+  loseAnnouncements(on: boolean): void {
+    this.deaf = on;
   }
 
   /** Requests are carried out, their answers wait; announcements are lost. */
@@ -134,7 +152,7 @@ export class Wire implements Store {
     this.listeners.add(listener);
     const stop = this.inner.listen(patterns, {
       changed: (entry) => {
-        if (this.held === undefined && this.answers === undefined) listener.changed(entry);
+        if (this.held === undefined && this.answers === undefined && !this.deaf) listener.changed(entry);
       },
       interrupted: () => listener.interrupted(),
     });

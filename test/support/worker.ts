@@ -19,7 +19,9 @@ import {
 } from '../../src';
 import { monotonicMs } from './monotonic';
 import type { Step } from './occupancy';
+import type { ReadWriteStep } from './read-write-log';
 import { type Churn, type ChurnResult, churn } from './worker-churn';
+import { type ReadWriteChurn, readWriteChurn } from './worker-read-write';
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -96,6 +98,7 @@ export type PlainStatus = Omit<SemaphoreStatus, 'holders' | 'waiters'> & {
 /** What a worker says unasked. */
 export type WorkerEvent =
   | Step
+  | ReadWriteStep
   | { readonly type: 'status'; readonly name: string; readonly status: PlainStatus; readonly at: number }
   | { readonly type: 'ready'; readonly at: number }
   | {
@@ -345,6 +348,11 @@ const ops = {
     return churn(dispatcher, plan, say);
   },
 
+  /** Random reads and writes, one after another, until {@link ops.endLoops}. */
+  async readWriteChurn(plan: ReadWriteChurn): Promise<number> {
+    return readWriteChurn(dispatcher, plan, say, () => ending);
+  },
+
   /** Loops that are under way end after the permit they hold. */
   endLoops(): void {
     ending = true;
@@ -368,7 +376,8 @@ const ops = {
         const stay = stayOf(permit.id);
         if (!stay.inside) lost++;
         leave(stay, monotonicMs());
-        await permit.release();
+        // One that a server which is away does not acknowledge in time goes on by itself.
+        await permit[Symbol.asyncDispose]();
         stays.delete(permit.id);
         done++;
       }

@@ -1,5 +1,6 @@
 import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
+import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { memoryWorld } from '../support/memory-world';
 
@@ -7,4 +8,5 @@ semaphoreSuite('in memory', memoryWorld);
 mutexSuites('in memory', memoryWorld);
 semaphoreSuite('in memory, slots retained', () => memoryWorld({ retain: 300 }));
 mutexSuites('in memory, slots retained', () => memoryWorld({ retain: 300 }));
+readWriteSuite('in memory', memoryWorld);
 latchSuite('in memory', memoryWorld);
