@@ -60,7 +60,10 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
    * An attempt of another process that does not wait may find it taken.
    */
   readonly available: number;
-  /** Slots that nobody holds, kept by processes for themselves: see {@link SemaphoreOptions.retain}. */
+  /**
+   * Slots that nobody holds, kept by processes for themselves: see {@link SemaphoreOptions.retain}. What another process keeps, or
+   * takes again, shows here and among the holders 100 ms later.
+   */
   readonly kept: readonly KeptStatus[];
   readonly holders: readonly HolderStatus[];
   /** First come first. */

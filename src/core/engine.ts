@@ -5,14 +5,12 @@ import type { Context } from './context';
 import { Feed } from './feed';
 import { FreeSlots } from './free-slots';
 import { grab } from './grab';
+import { grantAgain } from './grant-again';
 import { Holdings } from './holdings';
 import { insist } from './insist';
 import type { Keys } from './keys';
-import { isoTime } from './clock';
-import { newId } from './id';
 import { Keeper, type KeeperHost } from './keeper';
-import { type HeldSlot, Lease, type LeaseOwner, type RestingHold } from './lease';
-import { recordOf } from './lease-record';
+import type { HeldSlot, Lease, LeaseOwner, RestingHold } from './lease';
 import { Wish, type WishHost } from './wish';
 import { FixedLimit } from './fixed-limit';
 import { type SlotLimit, StoredLimit } from './limit';
@@ -20,7 +18,6 @@ import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
-import type { Hold } from './record';
 import { TicketLine } from './tickets';
 import { withoutReaders } from './without-readers';
 import { type Patience, Waiter, type Want } from './waiter';
@@ -519,33 +516,9 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   private grantKept(keeper: Keeper, want: Want, limit: number): Lease | undefined {
     const kept = this.mayKeep(limit) ? keeper.take(want, limit) : undefined;
     if (kept === undefined) return undefined;
-    const { context, name } = this;
-    const { key, revision, sentAt, slot, ttl, uses } = kept;
-    const { metadata, retain } = want;
-    const permit = newId();
-    const since = context.clock.wallTime();
-    const use = uses + 1;
-    const hold = (): Hold => ({
-      permit,
-      holder: context.holder,
-      since: isoTime(since),
-      ttl,
-      ...(retain === 0 ? {} : { retain }),
-      ...(metadata === undefined ? {} : { meta: metadata }),
-    });
-    const lease = new Lease(context, this, {
-      primitive: name,
-      record: recordOf(permit, hold, use),
-      ttl,
-      slots: [{ slot, key, revision }],
-      sentAt,
-      autoRenew: true,
-      retain,
-      use,
-      over: kept.permit,
-    });
-    this.holdings.add(lease, [{ key }]);
-    if (retain > 0) keeper.began();
+    const lease = grantAgain(this.context, this, this.name, kept, want);
+    this.holdings.add(lease, lease.held);
+    if (lease.retain > 0) keeper.began();
     return lease;
   }
 

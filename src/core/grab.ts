@@ -1,11 +1,10 @@
 import type { Aborting } from './abort';
 import type { CommitResult } from '../store/store';
-import { isoTime } from './clock';
 import type { Context } from './context';
 import type { Engine, Reservation } from './engine';
 import { newId } from './id';
 import { Lease, type LeaseOwner, type Succession } from './lease';
-import { recordOf } from './lease-record';
+import { newHold, recordOf } from './lease-record';
 import type { FreeSlot } from './plan';
 import { type Hold, encodeRecord } from './record';
 import type { Want } from './waiter';
@@ -38,14 +37,7 @@ export async function grab(
   // Only what can be granted again by itself is kept.
   const single = parts.length === 1 && parts[0]?.slots.length === 1 && want.mode === undefined;
   const retain = single ? want.retain : 0;
-  const hold: Hold = {
-    permit: newId(),
-    holder: context.holder,
-    since: isoTime(clock.wallTime()),
-    ttl: want.ttl,
-    ...(retain === 0 ? {} : { retain }),
-    ...(want.metadata === undefined ? {} : { meta: want.metadata }),
-  };
+  const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
   const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
   const writes = parts.flatMap(({ engine, slots, ticket }) =>

@@ -4,7 +4,6 @@ import type { Board } from './board';
 import { isoTime } from './clock';
 import type { Context } from './context';
 import { newId } from './id';
-import type { Keys } from './keys';
 import { LASTING_MS, RENEW_AT, type RestingHold, leaseEnd } from './lease';
 import { type Hold, decodeHold, encodeRecord } from './record';
 import { type Own, removeOwn } from './removal';
@@ -14,7 +13,6 @@ import type { Want } from './waiter';
 /** What keeping slots needs of the engine that grants them. */
 export interface KeeperHost {
   readonly context: Context;
-  readonly keys: Keys;
   readonly board: Board;
   /** Entries of ours hold nothing any more. */
   freed(entries: readonly Own[]): void;
@@ -26,8 +24,7 @@ export interface KeeperHost {
   keeperIdle(): void;
 }
 
-interface Kept extends Omit<RestingHold, 'slot'> {
-  readonly slot: number;
+interface Kept extends RestingHold {
   /** The wall clock when it was let go of. */
   readonly since: number;
   /** When it is given back although nobody asked for it. */

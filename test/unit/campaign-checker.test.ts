@@ -125,7 +125,7 @@ class Tale {
     const ask = this.ask(at - 2, client);
     const revision = this.store(at - 1, part, { permit, holder: `${client}.1`, ttl: this.job.ttl });
     const { name } = this.job;
-    const token = String(revision);
+    const token = String(fencingToken(revision));
     return this.client({ t: 'grant', at, ask, permit, name, slots: [slot], token, remaining: 900 }, client);
   }
 
@@ -253,7 +253,9 @@ const innocent: Record<string, () => Tale> = {
       slots: ['writer'],
       remaining: 200,
     } as const;
-    return tale.client({ ...grant, token: String(token) }, 'c1').releaseOf(850, 'w', 'write', 'c1');
+    return tale
+      .client({ ...grant, token: String(fencingToken(token)) }, 'c1')
+      .releaseOf(850, 'w', 'write', 'c1');
   },
 
   'a latch counted down by two, and one who waits for it': () =>

@@ -1,0 +1,33 @@
+import type { Context } from './context';
+import { newId } from './id';
+import { Lease, type LeaseOwner, type RestingHold } from './lease';
+import { newHold, recordOf } from './lease-record';
+import type { Want } from './waiter';
+
+/**
+ * A permit on a slot that was kept: over the hold that is in the store, with what is left of its lease and the next token
+ * under its revision. Nothing is written; if the permit lasts, its first renewal shows it to others.
+ */
+export function grantAgain(
+  context: Context,
+  owner: LeaseOwner,
+  primitive: string,
+  { key, permit: over, revision, sentAt, slot, ttl, uses }: RestingHold,
+  want: Want,
+): Lease {
+  const permit = newId();
+  const since = context.clock.wallTime();
+  const use = uses + 1;
+  const { retain } = want;
+  return new Lease(context, owner, {
+    primitive,
+    record: recordOf(permit, () => newHold(permit, context.holder, since, want, retain), use),
+    ttl,
+    slots: [{ slot, key, revision }],
+    sentAt,
+    autoRenew: true,
+    retain,
+    use,
+    over,
+  });
+}
