@@ -56,6 +56,7 @@ describe('the tarball', () => {
        "DispatcherOptions",
        "ErrorDetails",
        "HolderStatus",
+       "KeptStatus",
        "LatchStatus",
        "LatchWaitOptions",
        "LimitConflictError",
