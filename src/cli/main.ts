@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+import { CommanderError } from 'commander';
+import { exitCodeOf } from './exit-codes';
+import { Output } from './output';
+import { buildProgram } from './program';
+
+/** The command line `nats-semaphore`. What it does is in `commands`, one file each. */
+async function main(argv: readonly string[]): Promise<void> {
+  // Also if it is the arguments that can not be made sense of.
+  const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
+  const program = buildProgram(json);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+    // People have been told by commander already, with how to get help.
+    if (error instanceof CommanderError && (!json || process.exitCode === 0)) return;
+    new Output(json).fail(error);
+  }
+}
+
+void main(process.argv.slice(2));
