@@ -1,7 +1,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import { NatsDispatcher } from '../dispatcher';
-import type { ConnectOptions, DispatcherOptions } from '../options';
+import { type ConnectOptions, type DispatcherOptions, checkBucket } from '../options';
 import { DEFAULT_SERVER } from '../store/nats/connect';
 import { type SignIn, authenticatorOf } from '../store/nats/sign-in';
 import { UsageError } from './exit-codes';
@@ -46,9 +46,9 @@ export function connectionOptions(): Option[] {
     new Option('--inbox-prefix <prefix>', 'for users who may subscribe to no other inbox').env(
       'NATS_INBOX_PREFIX',
     ),
-    new Option('--bucket <name>', 'KV bucket; created if absent (default: "SEMAPHORES")').env(
-      'NATS_SEMAPHORE_BUCKET',
-    ),
+    new Option('--bucket <name>', 'KV bucket; created if absent (default: "SEMAPHORES")')
+      .argParser(checkBucket)
+      .env('NATS_SEMAPHORE_BUCKET'),
     new Option('--storage <kind>', 'of a bucket that has to be created (default: "file")')
       .choices(['file', 'memory'])
       .env('NATS_SEMAPHORE_STORAGE'),

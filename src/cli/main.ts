@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
-import { exitCodeOf } from './exit-codes';
+import { ExitError, UsageError, exitCodeOf } from './exit-codes';
 import { Output } from './output';
 import { buildProgram } from './program';
 
@@ -15,8 +15,14 @@ async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = exitCodeOf(error);
     // People have been told by commander already, with how to get help.
     if (error instanceof CommanderError && (!json || process.exitCode === 0)) return;
-    new Output(json).fail(error);
+    new Output(json).fail(error instanceof CommanderError ? toUsageError(error) : error);
+    // A signal has ended it: an attempt to connect may still be under way.
+    if (error instanceof ExitError) process.exit();
   }
+}
+
+function toUsageError({ code, message }: CommanderError): UsageError {
+  return new UsageError(code === 'commander.help' ? 'no command is given' : message.replace(/^error: /, ''));
 }
 
 void main(process.argv.slice(2));

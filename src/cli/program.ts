@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { listCommand } from './commands/list';
+import { runCommand } from './commands/run';
 import { connectionOptions } from './connection-options';
 import { version } from './version';
 
@@ -18,7 +19,7 @@ export function buildProgram(quiet = false): Command {
   program.optionsGroup('Output:').addOption(new Option('--json', 'one JSON value a line'));
   program.optionsGroup('Connection:');
   for (const option of connectionOptions()) program.addOption(option);
-  for (const command of [listCommand()]) {
+  for (const command of [runCommand(), listCommand()]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   return program;
