@@ -224,7 +224,8 @@ export class Lease {
   }
 
   private endOf(sentAt: number, ttl: number): number {
-    return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);
+    // Of a permit the margin is never more than half of the ttl. A ticket has a ttl of its own, which may be far shorter.
+    return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, this.context.safetyMargin));
   }
 
   /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
