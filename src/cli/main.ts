@@ -1,6 +1,7 @@
 #!/usr/bin/env node
+import { constants } from 'node:os';
 import { CommanderError } from 'commander';
-import { ExitError, UsageError, exitCodeOf } from './exit-codes';
+import { EXIT, ExitError, UsageError, exitCodeOf } from './exit-codes';
 import { Output } from './output';
 import { buildProgram } from './program';
 
@@ -8,6 +9,8 @@ import { buildProgram } from './program';
 async function main(argv: readonly string[]): Promise<void> {
   // Also if it is the arguments that can not be made sense of.
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
+  // As a program that does not care about SIGPIPE ends, when who reads its output has gone.
+  process.stdout.on('error', () => process.exit(EXIT.signal + constants.signals.SIGPIPE));
   const program = buildProgram(json);
   try {
     await program.parseAsync(argv, { from: 'user' });

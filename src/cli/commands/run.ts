@@ -48,11 +48,11 @@ export function runCommand(): Command {
     .argument('<command...>', 'with its arguments, after --')
     .addOption(
       new Option('--slots <n>', 'how many may run at once (default: the stored number, or 1)').argParser(
-        parseWhole,
+        SLOTS,
       ),
     )
     .addOption(new Option('--mutex', 'a mutex: one at a time').conflicts(['slots', 'count', 'limitPolicy']))
-    .addOption(new Option('--count <n>', 'slots to take together (default: 1)').argParser(SLOTS))
+    .addOption(new Option('--count <n>', 'slots to take together (default: 1)').argParser(COUNT))
     .addOption(
       new Option('--timeout <duration>', 'how long to wait for the permit (default: for ever)').argParser(
         parseDuration,
