@@ -16,12 +16,15 @@ import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
+import type { Lock } from './lock';
 import {
   type AcquireOptions,
   type ConnectOptions,
   DEFAULT_TTL_MS,
+  type LockOptions,
   type MutexOptions,
   type DispatcherOptions,
+  type ReadWriteLockOptions,
   type SemaphoreOptions,
   checkBoolean,
   checkBucket,
@@ -33,11 +36,12 @@ import {
   checkTotal,
   checkTtl,
 } from './options';
-import type { Permit } from './permit';
+import type { Permit, WritePermit } from './permit';
+import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
-import type { SlotSettings } from './slot-lock';
-import { type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
+import type { Settings } from './slot-lock';
+import { type PermitKind, type PrimitiveSummary, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -46,8 +50,8 @@ import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** What the keys of each kind of primitive begin with, and the other way round. */
-const KEYS_OF: Record<SlotKind, Kind> = { semaphore: 'sem', mutex: 'mutex' };
-const KIND_OF: Record<Kind, SlotKind> = { sem: 'semaphore', mutex: 'mutex' };
+const KEYS_OF: Record<PermitKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
+const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
 
@@ -73,6 +77,32 @@ export interface Dispatcher extends AsyncDisposable {
    * @throws RangeError, TypeError for bad arguments
    */
   mutex(name: string, options?: MutexOptions): Mutex;
+  /**
+   * A read-write lock of that name. Needs no server: nothing happens before it is used. Other kinds of primitive of the same
+   * name are different things.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @throws RangeError, TypeError for bad arguments
+   */
+  readWriteLock(name: string, options?: ReadWriteLockOptions): ReadWriteLock;
+  /**
+   * Takes a permit to read under the read-write lock of that name: with `work`, for as long as it runs.
+   * @example
+   * const config = await dispatcher.readLock('/config.json', 5_000, () => readFile('config.json', 'utf8'));
+   * @throws as {@link Lock.lock}
+   */
+  readLock(name: string, timeout?: number | LockOptions): Promise<Permit>;
+  readLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T>;
+  /** As {@link Dispatcher.readLock}, to write: nobody else reads or writes meanwhile. */
+  writeLock(name: string, timeout?: number | LockOptions): Promise<WritePermit>;
+  writeLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<T>;
   /**
    * A latch of that name. Needs no server: nothing happens before it is used.
    * @param name any text of 1 to 256 bytes of UTF-8
@@ -184,6 +214,38 @@ export abstract class StoreDispatcher implements Dispatcher {
     });
   }
 
+  readWriteLock(name: string, options: ReadWriteLockOptions = {}): ReadWriteLock {
+    return createReadWriteLock(this.#settings('read-write-lock', name, options));
+  }
+
+  readLock(name: string, timeout?: number | LockOptions): Promise<Permit>;
+  readLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T>;
+  async readLock<T>(
+    name: string,
+    timeout?: number | LockOptions,
+    work?: (permit: Permit) => T | Promise<T>,
+  ): Promise<Permit | T> {
+    return withOrWithout(this.readWriteLock(name).read, timeout, work);
+  }
+
+  writeLock(name: string, timeout?: number | LockOptions): Promise<WritePermit>;
+  writeLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<T>;
+  async writeLock<T>(
+    name: string,
+    timeout?: number | LockOptions,
+    work?: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<WritePermit | T> {
+    return withOrWithout(this.readWriteLock(name).write, timeout, work);
+  }
+
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
     this.#checkOpen();
     return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl);
@@ -192,7 +254,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   async list(): Promise<PrimitiveSummary[]> {
     this.#checkOpen();
     const { clock, store } = this.#context;
-    const boards = new Map<string, { kind: SlotKind; name: string; board: Board }>();
+    const boards = new Map<string, { kind: PermitKind; name: string; board: Board }>();
     const askedAt = clock.now();
     for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
       const { kind, prefix, name } = primitiveOf(entry.key);
@@ -205,7 +267,10 @@ export abstract class StoreDispatcher implements Dispatcher {
       known.board.apply(entry, askedAt);
     }
     const slots = [...boards.values()]
-      .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
+      .filter(
+        ({ board }) =>
+          board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0,
+      )
       .map(({ kind, name, board }) => summaryOf(kind, name, board));
     const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
     return [...slots, ...latches].sort((a, b) =>
@@ -225,7 +290,11 @@ export abstract class StoreDispatcher implements Dispatcher {
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
-  #settings(kind: SlotKind, name: string, options: MutexOptions): SlotSettings {
+  #settings<K extends PermitKind>(
+    kind: K,
+    name: string,
+    options: MutexOptions,
+  ): Settings & { readonly kind: K } {
     const keys = new Keys(KEYS_OF[kind], name);
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
     const { safetyMargin } = this.#context;
@@ -237,6 +306,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     const outage = this.#outage;
     return {
       name,
+      keys,
       kind,
       slots: undefined,
       ttl,
@@ -374,6 +444,15 @@ export class LocalDispatcher extends StoreDispatcher {
   protected closeBackend(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** `lock` tells by the number of its arguments whether there is work. */
+function withOrWithout<T, P extends Permit>(
+  lock: Lock<LockOptions, P>,
+  timeout: number | LockOptions | undefined,
+  work: ((permit: P) => T | Promise<T>) | undefined,
+): Promise<P | T> {
+  return work === undefined ? lock.lock(timeout) : lock.lock(timeout ?? {}, work);
 }
 
 function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {
