@@ -1,9 +1,9 @@
 import { Option } from 'commander';
 import type { Dispatcher } from '../dispatcher';
-import type { LatchStatus, PrimitiveSummary, SlotStatus } from '../status';
+import type { LatchStatus, PrimitiveSummary, ReadWriteLockStatus, SlotStatus } from '../status';
 
 export type Kind = PrimitiveSummary['kind'];
-export type AnyStatus = SlotStatus | LatchStatus;
+export type AnyStatus = SlotStatus | ReadWriteLockStatus | LatchStatus;
 
 /** What the commands do with a primitive, of whatever kind. */
 export interface Handle {
@@ -16,6 +16,7 @@ export interface Handle {
 const HANDLES: Readonly<Record<Kind, (dispatcher: Dispatcher, name: string) => Handle>> = {
   semaphore: (dispatcher, name) => dispatcher.semaphore(name),
   mutex: (dispatcher, name) => dispatcher.mutex(name),
+  'read-write-lock': (dispatcher, name) => dispatcher.readWriteLock(name),
   latch: (dispatcher, name) => dispatcher.latch(name),
 };
 

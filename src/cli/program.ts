@@ -25,7 +25,7 @@ const COMMANDS = [
  */
 export function buildProgram(quiet = false): Command {
   const program = new Command('nats-semaphore')
-    .description('Semaphores, mutexes and latches on a NATS JetStream KV bucket.')
+    .description('Semaphores, mutexes, read-write locks and latches on a NATS JetStream KV bucket.')
     .version(version(), '--version')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError('(--help says more)')

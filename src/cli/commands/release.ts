@@ -9,7 +9,7 @@ import { type Kind, findAll, handleOf, kindOption } from '../primitives';
 export function releaseCommand(): Command {
   const command = new Command('release')
     .description('take a permit away from its holder; others may have its slots before that has stopped')
-    .addArgument(nameArgument('of the semaphore or mutex'))
+    .addArgument(nameArgument('of the primitive'))
     .argument('<permit-id>', 'as status shows it')
     .addOption(kindOption());
   return does<{ kind?: Kind }>(command, async ({ flags, operands: [name = '', permitId = ''], output }) => {

@@ -23,6 +23,8 @@ import { type Terms, termsOf } from '../run/terms';
 interface RunFlags {
   readonly slots?: number;
   readonly mutex?: boolean;
+  readonly read?: boolean;
+  readonly write?: boolean;
   readonly count?: number;
   readonly timeout?: number;
   readonly ttl: number;
@@ -39,19 +41,30 @@ const SLOTS = (text: string): number => checkSlots(parseWhole(text));
 const COUNT = (text: string): number => checkCount(parseWhole(text));
 const TTL = (text: string): number => checkTtl(parseDuration(text));
 
+const OF_SEMAPHORES = ['slots', 'count', 'limitPolicy'];
+
 /** `run NAME -- COMMAND ARG...`: any command under a permit. */
 export function runCommand(): Command {
   const command = new Command('run')
     .description('run a command under a permit')
     .usage('[options] <name> -- <command> [args...]')
-    .addArgument(nameArgument('of the semaphore or mutex'))
+    .addArgument(nameArgument('of the semaphore, mutex or read-write lock'))
     .argument('<command...>', 'with its arguments, after --')
     .addOption(
       new Option('--slots <n>', 'how many may run at once (default: the stored number, or 1)').argParser(
         SLOTS,
       ),
     )
-    .addOption(new Option('--mutex', 'a mutex: one at a time').conflicts(['slots', 'count', 'limitPolicy']))
+    .addOption(new Option('--mutex', 'a mutex: one at a time').conflicts([...OF_SEMAPHORES, 'read', 'write']))
+    .addOption(
+      new Option('--read', 'a read-write lock, to read: any number at a time').conflicts([
+        ...OF_SEMAPHORES,
+        'write',
+      ]),
+    )
+    .addOption(
+      new Option('--write', 'a read-write lock, to write: one, and nobody reads').conflicts(OF_SEMAPHORES),
+    )
     .addOption(new Option('--count <n>', 'slots to take together (default: 1)').argParser(COUNT))
     .addOption(
       new Option('--timeout <duration>', 'how long to wait for the permit (default: for ever)').argParser(
@@ -149,10 +162,11 @@ async function connected(
 }
 
 function lockOf(dispatcher: NatsDispatcher, name: string, flags: RunFlags): Lock<AcquireOptions> {
-  const { fair, limitPolicy, mutex, slots } = flags;
-  return mutex === true
-    ? dispatcher.mutex(name, { fair })
-    : dispatcher.semaphore(name, slots, { fair, limitPolicy });
+  const { fair, limitPolicy, slots } = flags;
+  if (flags.mutex === true) return dispatcher.mutex(name, { fair });
+  if (flags.read === true) return dispatcher.readWriteLock(name, { fair }).read;
+  if (flags.write === true) return dispatcher.readWriteLock(name, { fair }).write;
+  return dispatcher.semaphore(name, slots, { fair, limitPolicy });
 }
 
 function acquireOptionsOf({ count, meta, timeout }: RunFlags): AcquireOptions {

@@ -10,7 +10,7 @@ import { statusText } from '../view/status-text';
 export function statusCommand(): Command {
   const command = new Command('status')
     .description('show who holds and who waits')
-    .addArgument(nameArgument('of a semaphore, mutex or latch'))
+    .addArgument(nameArgument('of the primitive'))
     .addOption(kindOption());
   return does<{ kind?: Kind }>(command, async ({ flags, operands: [name = ''], output }) => {
     const found = await withDispatcher(flags, async (dispatcher) => {

@@ -17,7 +17,7 @@ interface WatchFlags {
 export function watchCommand(): Command {
   const command = new Command('watch')
     .description('follow who holds and who waits, until Ctrl-C')
-    .addArgument(nameArgument('of a semaphore, mutex or latch (default: all)').argOptional())
+    .addArgument(nameArgument('of the primitive (default: all)').argOptional())
     .addOption(kindOption());
   return does<WatchFlags>(command, async (invocation) => {
     using stop = new StopSignal();

@@ -1,33 +1,48 @@
 import { systemClock } from '../../core/clock';
-import type { HolderStatus, LatchStatus, SlotStatus, WaiterStatus } from '../../status';
+import type { HolderStatus, ReadWriteHolderStatus, ReadWriteWaiterStatus, WaiterStatus } from '../../status';
 import { formatDuration } from '../durations';
 import type { AnyStatus } from '../primitives';
 import { printable, table } from './table';
 
 /** One primitive for people: a headline, who holds, who waits, what can not be read. */
 export function statusText(status: AnyStatus): string {
-  const parts = status.kind === 'latch' ? latchParts(status) : slotParts(status);
   const corrupt = status.corrupt.map(
     ({ key, reason }) => `UNREADABLE ${printable(key)}: ${printable(reason)}`,
   );
-  return [...parts, ...corrupt].join('\n');
+  return [
+    `${printable(status.name)}  ${status.kind}  ${summaryOf(status)}`,
+    ...tablesOf(status),
+    ...corrupt,
+  ].join('\n');
 }
 
-function slotParts({ available, holders, kind, name, slots, waiters }: SlotStatus): string[] {
-  const headline = `${printable(name)}  ${kind}  ${available} of ${slots} free, ${waiters.length} waiting`;
-  return [
-    headline,
-    ...section(['PERMIT', 'HOLDER', 'SLOTS', 'AGE', 'LEFT', 'TOKEN', 'METADATA'], holders.map(holderRow)),
-    ...section(['WAITING', 'COUNT', 'AGE', 'LEFT', 'METADATA'], waiters.map(waiterRow)),
-  ];
+function summaryOf(status: AnyStatus): string {
+  switch (status.kind) {
+    case 'latch':
+      return `${status.count} of ${status.total ?? '?'} left`;
+    case 'read-write-lock': {
+      const writing = status.holders.filter(({ mode }) => mode === 'write').length;
+      return `${status.holders.length - writing} reading, ${writing} writing, ${status.waiters.length} waiting`;
+    }
+    default:
+      return `${status.available} of ${status.slots} free, ${status.waiters.length} waiting`;
+  }
 }
 
-function latchParts({ count, counted, kind, name, total }: LatchStatus): string[] {
+function tablesOf(status: AnyStatus): string[] {
+  if (status.kind === 'latch') {
+    const rows = status.counted.map(({ count, holder }) => [holder, `${count}`]);
+    return section(['COUNTED BY', 'COUNT'], rows);
+  }
+  const byMode = status.kind === 'read-write-lock';
   return [
-    `${printable(name)}  ${kind}  ${count} of ${total ?? '?'} left`,
     ...section(
-      ['COUNTED BY', 'COUNT'],
-      counted.map((share) => [share.holder, `${share.count}`]),
+      ['PERMIT', 'HOLDER', byMode ? 'MODE' : 'SLOTS', 'AGE', 'LEFT', 'TOKEN', 'METADATA'],
+      status.holders.map(holderRow),
+    ),
+    ...section(
+      ['WAITING', byMode ? 'MODE' : 'COUNT', 'AGE', 'LEFT', 'METADATA'],
+      status.waiters.map(waiterRow),
     ),
   ];
 }
@@ -36,21 +51,16 @@ function section(head: readonly string[], rows: readonly (readonly string[])[]):
   return rows.length === 0 ? [] : [table(head, rows)];
 }
 
-function holderRow({
-  expiresAt,
-  fencingToken,
-  holder,
-  metadata,
-  permitId,
-  since,
-  slots,
-}: HolderStatus): string[] {
-  const times = [ageOf(since), leftOf(expiresAt)];
-  return [permitId, holder, slots.join(','), ...times, `${fencingToken}`, metadataText(metadata)];
+function holderRow(status: HolderStatus | ReadWriteHolderStatus): string[] {
+  const { expiresAt, fencingToken, holder, metadata, permitId, since } = status;
+  const what = 'mode' in status ? status.mode : status.slots.join(',');
+  return [permitId, holder, what, ageOf(since), leftOf(expiresAt), `${fencingToken}`, metadataText(metadata)];
 }
 
-function waiterRow({ count, expiresAt, holder, metadata, since }: WaiterStatus): string[] {
-  return [holder, `${count}`, ageOf(since), leftOf(expiresAt), metadataText(metadata)];
+function waiterRow(status: WaiterStatus | ReadWriteWaiterStatus): string[] {
+  const { expiresAt, holder, metadata, since } = status;
+  const what = 'mode' in status ? status.mode : `${status.count}`;
+  return [holder, what, ageOf(since), leftOf(expiresAt), metadataText(metadata)];
 }
 
 /** Clocks of other machines may be ahead of ours. */

@@ -3,7 +3,7 @@ import { table } from './table';
 
 const HEAD = ['NAME', 'KIND', 'SLOTS', 'HELD', 'WAITING'];
 
-/** One line for each primitive. */
+/** One line for each primitive. Of a latch HELD is what is left of the count under SLOTS. */
 export function summaryTable(all: readonly PrimitiveSummary[]): string {
   if (all.length === 0) return 'Nothing there yet.';
   return table(
@@ -11,7 +11,7 @@ export function summaryTable(all: readonly PrimitiveSummary[]): string {
     all.map(({ name, kind, slots, held, waiting }) => [
       name,
       kind,
-      `${slots ?? '?'}`,
+      `${slots ?? '-'}`,
       `${held}`,
       `${waiting}`,
     ]),
