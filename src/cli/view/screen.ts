@@ -2,6 +2,7 @@ import { sleep, systemClock } from '../../core/clock';
 
 const REDRAW_MS = 100;
 const AGES_MS = 1_000;
+const LEAST_ROWS = 3;
 
 /**
  * Shows what `frame` gives, in place on a terminal and one after the other elsewhere. On a terminal also without a change, as ages
@@ -41,6 +42,7 @@ export class Screen {
 /** What does not fit can not be taken back from a terminal. */
 function cut(frame: string, rows: number): string {
   const lines = frame.split('\n');
-  if (lines.length < rows) return frame;
+  // A terminal that does not say how high it is says 0.
+  if (rows < LEAST_ROWS || lines.length < rows) return frame;
   return [...lines.slice(0, rows - 2), `... and ${lines.length - rows + 2} lines more`].join('\n');
 }
