@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { NatsDispatcher } from '../../src';
+import { buildProgram } from '../../src/cli/program';
 import { nkeys } from '@nats-io/nats-core';
 import { TestServer } from '../../src/testing';
 import { Certificates } from '../support/certificates';
@@ -8,6 +11,9 @@ import { Credentials } from '../support/credentials';
 import { eventually } from '../support/eventually';
 import { inboxOf } from '../support/roles';
 import { scratchDirectory } from '../support/scratch';
+
+/** Those of docs/cli.md. */
+const OWN = ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'server'];
 
 const cli = useCli();
 let server: TestServer;
@@ -290,7 +296,7 @@ describe('help', () => {
   it('lists all commands, and all options with their environment variables', async () => {
     const { code, stdout } = await cli().run(['--help']);
     expect(code).toBe(0);
-    for (const name of ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'server']) {
+    for (const name of OWN) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
       const help = await cli().run([name, '--help']);
       expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('NATS_CREDS')]);
@@ -299,6 +305,19 @@ describe('help', () => {
       (await cli().run(['--version', '--json'])).stdout.replace(/^(.*)$/m, '{"version":"$1"}'),
     ) as { version: string };
     expect(version).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
+  it('has every command and option in docs/cli.md', () => {
+    const page = readFileSync(join(__dirname, '..', '..', 'docs', 'cli.md'), 'utf8');
+    const program = buildProgram();
+    for (const command of program.commands.filter((one) => OWN.includes(one.name()))) {
+      expect(page).toContain(`nats-semaphore ${command.name()}`);
+      for (const { long } of command.options) expect(page).toMatch(new RegExp(`${long}\\b`));
+    }
+    for (const { envVar, long } of program.options) {
+      if (long !== '--version') expect(page).toMatch(new RegExp(`${long}\\b`));
+      if (envVar !== undefined) expect(page).toContain(`\`${envVar}\``);
+    }
   });
 
   it('explains wrong commands', async () => {
