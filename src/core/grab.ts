@@ -57,6 +57,7 @@ export async function grab(
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
+  const freeSince = after === undefined ? freeFor(parts) : askedAt;
   let result: CommitResult;
   try {
     result = await context.store.commit(
@@ -92,6 +93,7 @@ export async function grab(
     slots: held,
     sentAt,
     turnSince: after?.turnSince,
+    freeSince,
     autoRenew: want.autoRenew,
   });
   for (const { engine } of parts) {
@@ -117,6 +119,17 @@ function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
       return decoded.ok && decoded.record.permit === hold.permit;
     },
   };
+}
+
+/** Since when this process knows that all of them are free. Undefined if nothing was in them that went. */
+function freeFor(parts: readonly GrabPart[]): number | undefined {
+  let latest: number | undefined;
+  for (const { engine, slots } of parts)
+    for (const { slot } of slots) {
+      const known = engine.board.picture.get(engine.keys.slot(slot));
+      if (known !== undefined && known.revision > 0) latest = Math.max(latest ?? 0, known.heardAt);
+    }
+  return latest;
 }
 
 /** Whether a claim still counts; if not, it is taken back. */

@@ -376,7 +376,8 @@ const ops = {
         const stay = stayOf(permit.id);
         if (!stay.inside) lost++;
         leave(stay, monotonicMs());
-        await permit.release();
+        // One that a server which is away does not acknowledge in time goes on by itself.
+        await permit[Symbol.asyncDispose]();
         stays.delete(permit.id);
         done++;
       }

@@ -14,7 +14,7 @@ import {
 import type { Lock } from '../../lock';
 import { parseDuration } from '../durations';
 import { nameArgument } from '../name-argument';
-import { UsageError } from '../exit-codes';
+import { EXIT, ExitError, UsageError } from '../exit-codes';
 import { Interruption } from '../run/interruption';
 import { KeeperLink } from '../run/keeper-link';
 import { supervise } from '../run/supervise';
@@ -104,6 +104,13 @@ export function runCommand(): Command {
 
 async function run(invocation: Invocation<RunFlags>): Promise<number> {
   const { flags, output } = invocation;
+  if (process.platform === 'win32') {
+    throw new ExitError(
+      EXIT.failure,
+      'run needs process groups, which Windows has not',
+      'UNSUPPORTED_PLATFORM',
+    );
+  }
   const [name, command, ...args] = operandsOf(invocation);
   const terms = termsOf(flags.ttl, flags.grace);
   const foreground = flags.foreground === true;
