@@ -16,7 +16,9 @@ const MOST_DEFAULT_GRACE_MS = 5_000;
 const DEFAULT_GRACE_SHARE = 1 / 4;
 /** Besides the grace: late timers, the time SIGKILL takes, and what the library's own margin is for. */
 const RESERVE_SHARE = 0.05;
-const LEAST_RESERVE_MS = 250;
+/** A busy machine is late by as much whatever the ttl is; of a short ttl no more than a share can be spared. */
+const LATE_MS = 1_000;
+const MOST_LATE_SHARE = 0.2;
 /** What the library leaves of the ttl for renewals. */
 const MOST_MARGIN_SHARE = 1 / 2;
 
@@ -29,7 +31,7 @@ export function termsOf(
   ttl: number,
   grace = Math.min(MOST_DEFAULT_GRACE_MS, ttl * DEFAULT_GRACE_SHARE),
 ): Terms {
-  const reserve = Math.max(LEAST_RESERVE_MS, ttl * RESERVE_SHARE);
+  const reserve = Math.max(ttl * RESERVE_SHARE, Math.min(LATE_MS, ttl * MOST_LATE_SHARE));
   const safetyMargin = grace + reserve;
   if (safetyMargin > ttl * MOST_MARGIN_SHARE) {
     const least = leastTtl(grace);
@@ -41,7 +43,10 @@ export function termsOf(
   return { ttl, grace, safetyMargin, slack: reserve / 2 };
 }
 
+/** The ttl of which half is just the grace and its reserve. */
 function leastTtl(grace: number): number {
-  const byShare = grace / (MOST_MARGIN_SHARE - RESERVE_SHARE);
-  return Math.ceil(Math.max((grace + LEAST_RESERVE_MS) / MOST_MARGIN_SHARE, byShare));
+  const short = grace / (MOST_MARGIN_SHARE - MOST_LATE_SHARE);
+  const middling = (grace + LATE_MS) / MOST_MARGIN_SHARE;
+  const long = grace / (MOST_MARGIN_SHARE - RESERVE_SHARE);
+  return Math.ceil(Math.max(long, Math.min(short, middling)));
 }
