@@ -178,6 +178,29 @@ describe('run that can do nothing any more', () => {
     expect((await job.ended).code).toBe(9);
   });
 
+  it('has a keeper that was stopped until the permit was lost: the command never starts', async () => {
+    const holder = start([...SLOTS, '--', 'sh', '-c', 'echo runs $$; sleep 60']);
+    await running(holder);
+    const [other] = cli()
+      .left('keeper.js')
+      .map((line) => Number.parseInt(line, 10));
+    const waiter = start([...SLOTS, '--json', '--', 'echo', 'in']);
+    const keepers = (): number[] =>
+      cli()
+        .left('keeper.js')
+        .map((line) => Number.parseInt(line, 10));
+    await eventually(() => expect(keepers()).toHaveLength(2));
+    const [keeper = 0] = keepers().filter((pid) => pid !== other);
+    process.kill(keeper, 'SIGSTOP');
+    holder.kill('SIGTERM');
+    await eventually(() => expect(waiter.stderr).toContain('"acquired"'));
+    await cli().run(['release', 'pool', await permitId()], { env });
+    const end = Date.now() + 4_000;
+    await eventually(() => expect(Date.now()).toBeGreaterThan(end));
+    process.kill(keeper, 'SIGCONT');
+    expect(await waiter.ended).toMatchObject({ code: 70, stdout: '' });
+  });
+
   it('bereft of its keeper: it ends the command itself', async () => {
     const job = start([...SLOTS, '--', ...STUBBORN]);
     const pid = await running(job);

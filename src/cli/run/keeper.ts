@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { machineTime, systemClock } from '../../core/clock';
-import type { FromKeeper, Start, ToKeeper } from './messages';
+import { type FromKeeper, type Start, TOO_LATE, type ToKeeper } from './messages';
 import { type Target, endAll } from './process-group';
 import { onSignals } from './signals';
 
@@ -38,7 +38,15 @@ class Keeper {
 
   private startCommand(start: Start): void {
     this.start = start;
-    const { args, command, env, foreground } = start;
+    const { args, command, env, foreground, startBefore } = start;
+    // This process may have been stopped meanwhile.
+    if (machineTime() >= startBefore) {
+      return say({
+        type: 'not-started',
+        code: TOO_LATE,
+        message: 'the permit was lost before it could start',
+      });
+    }
     let child: ChildProcess;
     try {
       child = spawn(command, args, { env, stdio: 'inherit', detached: !foreground });

@@ -10,8 +10,13 @@ export interface Start {
   readonly foreground: boolean;
   /** Ms between SIGTERM and SIGKILL. */
   readonly grace: number;
+  /** Later it must not be started any more: the permit is held until then. */
+  readonly startBefore: number;
   readonly deadline: number;
 }
+
+/** The code of `not-started` for that. */
+export const TOO_LATE = 'TOO_LATE';
 
 /** The permit is held until then, on the clock of the machine: end everything if nothing newer is heard before. */
 export interface Hold {

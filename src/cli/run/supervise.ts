@@ -4,6 +4,7 @@ import type { Permit } from '../../permit';
 import { EXIT } from '../exit-codes';
 import type { Output } from '../output';
 import type { Ending, KeeperLink } from './keeper-link';
+import { TOO_LATE } from './messages';
 import { endAll, isAlive } from './process-group';
 import { numberOf } from './signals';
 import type { Terms } from './terms';
@@ -29,14 +30,15 @@ export async function supervise(
   keeper: KeeperLink,
   output: Output,
 ): Promise<number> {
-  const { grace } = job.terms;
+  const { grace, slack } = job.terms;
   permit.signal.throwIfAborted();
   keeper.start({
     command: job.command,
     args: job.args,
     env: { ...process.env, ...environmentOf(job.name, permit) },
     grace,
-    deadline: deadlineOf(permit, job.terms),
+    startBefore: deadlineOf(permit, 0),
+    deadline: deadlineOf(permit, slack),
   });
   const over = new Abort();
   void tellOfLease(permit, keeper, job.terms, over);
@@ -83,11 +85,11 @@ async function tellOfLease(permit: Permit, keeper: KeeperLink, terms: Terms, ove
   for (;;) {
     await sleep(systemClock, every, over.signal, { keepAlive: true });
     if (over.signal.aborted || !permit.isHeld) return;
-    keeper.hold(deadlineOf(permit, terms));
+    keeper.hold(deadlineOf(permit, terms.slack));
   }
 }
 
-function deadlineOf(permit: Permit, { slack }: Terms): number {
+function deadlineOf(permit: Permit, slack: number): number {
   // In this order: what passes between the two readings is to make it earlier, not later.
   const now = machineTime();
   return now + permit.remaining + slack;
@@ -104,6 +106,10 @@ function statusOf(job: Job, ending: Ending, permit: Permit, output: Output): num
     }
     case 'not-started': {
       const { code, message } = ending;
+      if (code === TOO_LATE) {
+        output.note({ event: 'lost', permitId: permit.id, message }, message);
+        return EXIT.permitLost;
+      }
       const found = code !== 'ENOENT';
       output.note(
         { event: 'not-started', code, message },
