@@ -49,6 +49,11 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
   });
 }
 
+/** Ms on a clock like {@link Clock.now}, which all processes of this machine read alike. */
+export function machineTime(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 /** A wall-clock reading as people read it. */
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();

@@ -103,6 +103,8 @@ export async function grab(
     lease.lose('it was acknowledged after the end of the hold that it took over');
     return undefined;
   }
+  // The process may have been stopped since it was sent: then it is given back, and whoever waits goes on waiting.
+  if (!lease.isHeld) return undefined;
   // Almost always nothing happened meanwhile, and nothing has to be asked.
   if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;

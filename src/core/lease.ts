@@ -129,7 +129,8 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
 
 /** Until when a hold can be relied on that was last written at `sentAt`. */
 export function leaseEnd({ safetyMargin: configured }: Context, sentAt: number, ttl: number): number {
-  return sentAt + ttl - safetyMargin(ttl, configured);
+  // Of a permit the margin is never more than half of the ttl. A ticket has a ttl of its own, which may be far shorter.
+  return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, configured));
 }
 
 /**

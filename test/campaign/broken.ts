@@ -23,7 +23,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'local-deadline': [
     {
       file: 'core/lease.ts',
-      from: 'return sentAt + ttl - safetyMargin(ttl, configured);',
+      from: 'return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, configured));',
       to: 'return sentAt + ttl + 1e9;',
     },
   ],

@@ -186,6 +186,18 @@ describe('a JavaScript program', () => {
   });
 });
 
+describe('the command line', () => {
+  it('runs, with nothing but what the package declares', async () => {
+    const { version } = JSON.parse(readFileSync(join(packed.installed, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect(await packed.npx(['nats-semaphore', '--version'])).toBe(`${version}\n`);
+    const command = ['sh', '-c', 'echo $NATS_SEMAPHORE_NAME'];
+    expect(await packed.npx(['nats-semaphore', 'run', 'packed', '--', ...command], env())).toBe('packed\n');
+    expect(await packed.npx(['nats-semaphore', 'status', 'packed'], env())).toContain('1 of 1 free');
+  });
+});
+
 describe('a TypeScript program', () => {
   const program = `
     import { connect as connect2 } from 'nats';
