@@ -66,6 +66,7 @@ describe('list and status', () => {
       metadata: {},
     };
     const slots = { waiters: [], corrupt: [] };
+    const keeps = { kept: [] };
     expect(await json('status', 'shown')).toEqual([
       {
         name: 'shown',
@@ -75,7 +76,15 @@ describe('list and status', () => {
         counted: [{ holder: 'tester', count: 1 }],
         corrupt: [],
       },
-      { name: 'shown', kind: 'mutex', slots: 1, available: 0, holders: [{ ...held, slots: [0] }], ...slots },
+      {
+        name: 'shown',
+        kind: 'mutex',
+        slots: 1,
+        available: 0,
+        holders: [{ ...held, slots: [0] }],
+        ...slots,
+        ...keeps,
+      },
       { name: 'shown', kind: 'read-write-lock', holders: [{ ...held, mode: 'read' }], ...slots },
       {
         name: 'shown',
@@ -84,6 +93,7 @@ describe('list and status', () => {
         available: 2,
         holders: [{ ...held, slots: [expect.any(Number)], metadata: { job: 'x\u001b[2J' } }],
         ...slots,
+        ...keeps,
       },
     ]);
     const { stdout } = await run('status', 'shown', '--kind', 'semaphore');
