@@ -11,7 +11,7 @@ import { encodeName } from './core/name';
 import { Outage } from './core/outage';
 import { type DispatcherEvents, type EventName, Events } from './events';
 import { Board } from './core/board';
-import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
+import { Keys, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
@@ -37,7 +37,8 @@ import type { Permit } from './permit';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import type { SlotSettings } from './slot-lock';
-import { type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
+import { Overview, type OverviewOwner } from './overview';
+import { KEYS_OF, KIND_OF, type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -45,9 +46,6 @@ import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
-/** What the keys of each kind of primitive begin with, and the other way round. */
-const KEYS_OF: Record<SlotKind, Kind> = { semaphore: 'sem', mutex: 'mutex' };
-const KIND_OF: Record<Kind, SlotKind> = { sem: 'semaphore', mutex: 'mutex' };
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
 
@@ -150,6 +148,17 @@ export abstract class StoreDispatcher implements Dispatcher {
   get diagnostics(): Diagnostics {
     const { counts, store } = this.#context;
     return { feed: counts, writes: store.counts ?? { unanswered: 0, resolved: 0 } };
+  }
+
+  /** Everything in the bucket, kept up to date until it is stopped. @internal */
+  overview(owner: OverviewOwner): Overview {
+    this.#checkOpen();
+    return new Overview(this.#context, owner);
+  }
+
+  /** Why the server seems out of reach at this moment. @internal */
+  get trouble(): Error | undefined {
+    return this.#context.store.trouble();
   }
 
   async ready(): Promise<void> {

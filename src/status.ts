@@ -2,6 +2,7 @@ import type { Board } from './core/board';
 import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
+import type { Kind } from './core/keys';
 import type { Hold } from './core/record';
 
 /** A permit as others see it. */
@@ -31,6 +32,10 @@ export interface WaiterStatus {
 
 /** Primitives that are made of slots. */
 export type SlotKind = 'semaphore' | 'mutex';
+
+/** What the keys of each kind of primitive begin with, and the other way round. */
+export const KEYS_OF: Record<SlotKind, Kind> = { semaphore: 'sem', mutex: 'mutex' };
+export const KIND_OF: Record<Kind, SlotKind> = { sem: 'semaphore', mutex: 'mutex' };
 
 /** A semaphore at one moment. */
 export type SemaphoreStatus = SlotStatus<'semaphore'>;

@@ -1,0 +1,111 @@
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { Abort } from '../core/abort';
+import { sleep, systemClock } from '../core/clock';
+import { NatsDispatcher } from '../dispatcher';
+import { buildApp } from './app';
+import type { SidecarContext } from './context';
+import { Drain } from './drain';
+import { Hub } from './hub';
+import { Metrics } from './metrics';
+import { type SidecarOptions, settingsOf } from './options';
+import { Permits } from './permits';
+import { Sessions } from './sessions';
+
+/** A running sidecar. */
+export interface Sidecar extends AsyncDisposable {
+  /** Where it listens: `http://127.0.0.1:4280`. The live page is there too. */
+  readonly url: string;
+  /**
+   * Ends it. Nothing new is granted from now on, and who waits is refused; who holds may renew and release, for `drainTimeout` at
+   * most. Then all that is held is released and the connection closed, if it is the sidecar's own. Safe to call twice.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves the primitives of one bucket over HTTP, for programs in any language, with a live page of them. See `docs/sidecar.md`.
+ *
+ * @throws RangeError for an address that other machines can reach without a token, and for other bad options
+ * @throws BackendUnavailableError and what else `NatsDispatcher.connect` throws; the system's error if the port is taken
+ *
+ * @example
+ * const sidecar = await startSidecar({ connect: { servers: 'nats://localhost:4222' } });
+ * console.log(sidecar.url);
+ */
+export async function startSidecar(options: SidecarOptions = {}): Promise<Sidecar> {
+  const settings = settingsOf(options);
+  const dispatcher = options.dispatcher ?? (await NatsDispatcher.connect(options.connect));
+  const permits = new Permits(systemClock);
+  const sessions = new Sessions(systemClock, permits);
+  const hub = new Hub(dispatcher, systemClock);
+  const metrics = new Metrics({
+    permits: () => permits.size,
+    sessions: () => sessions.size,
+    streams: () => hub.size,
+  });
+  const context: SidecarContext = {
+    dispatcher,
+    clock: systemClock,
+    settings,
+    permits,
+    sessions,
+    hub,
+    drain: new Drain(),
+    metrics,
+  };
+  const owned = options.dispatcher === undefined;
+  const closeAll = async (app?: FastifyInstance): Promise<void> => {
+    hub.close();
+    await app?.close();
+    if (owned) await dispatcher.close();
+    await metrics.close();
+  };
+  let app: FastifyInstance | undefined;
+  try {
+    app = await buildApp(context);
+    await dispatcher.ready();
+    await app.listen({ host: settings.host, port: settings.port });
+  } catch (error) {
+    await closeAll(app);
+    throw error;
+  }
+  return new RunningSidecar(context, app, closeAll);
+}
+
+class RunningSidecar implements Sidecar {
+  readonly url: string;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly context: SidecarContext,
+    private readonly app: FastifyInstance,
+    private readonly closeAll: (app: FastifyInstance) => Promise<void>,
+  ) {
+    const { address, family, port } = app.server.address() as AddressInfo;
+    this.url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeNow();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #closeNow(): Promise<void> {
+    const { clock, drain, permits, sessions, settings } = this.context;
+    drain.begin();
+    const done = new Abort();
+    await Promise.race([
+      permits.allGone(),
+      sleep(clock, settings.drainTimeout, done.signal, { keepAlive: true }),
+    ]);
+    done.abort();
+    await sessions.closeAll('the sidecar has ended');
+    await permits.releaseAll();
+    await this.closeAll(this.app);
+  }
+}
