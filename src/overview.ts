@@ -4,6 +4,7 @@ import { Feed } from './core/feed';
 import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { ALL_LATCHES, LatchBoard, LatchKeys } from './core/latch-board';
 import { type Known, Picture } from './core/picture';
+import type { Entry } from './store/store';
 import { KEYS_OF, KIND_OF, type LatchStatus, type SlotStatus, latchStatusOf, statusOf } from './status';
 
 /** A primitive at one moment, of whatever kind. */
@@ -52,8 +53,9 @@ export class Overview {
   constructor(context: Context, owner: OverviewOwner) {
     const { clock, counts, store } = context;
     const patterns = [...Object.values(KEYS_OF).map(allOf), ALL_LATCHES];
-    const news = (): void => {
-      if (this.feed.live && this.touched.size > 0) owner.changed();
+    const news = (entry?: Entry): void => {
+      // It has come to show everything, of which there may be nothing; or one entry was announced.
+      if (this.feed.live && (entry === undefined || this.touched.size > 0)) owner.changed();
     };
     this.feed = new Feed(
       store,

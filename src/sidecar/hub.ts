@@ -11,12 +11,10 @@ import { type BackendEvent, type ChangeEvent, type SnapshotEvent, toWire } from 
 const GATHER_MS = 100;
 /** How often to look whether the server is there, while somebody watches. */
 const LOOK_MS = 1_000;
-/** After the last stream has ended the history is kept up for this long. */
-const LINGER_MS = 5 * 60_000;
 const RETRY_MS = 2_000;
 
 /**
- * The event streams of everything: one overview of the bucket for all of them, from the first on. Each begins with a snapshot;
+ * The event streams of everything: one overview of the bucket for all of them. Each begins with a snapshot;
  * after that come changes. A reader that does not keep up is given a new snapshot once it does.
  */
 export class Hub {
@@ -30,12 +28,18 @@ export class Hub {
   private failure: string | undefined;
   private cancelGather: (() => void) | undefined;
   private looking = false;
-  private cancelLinger: (() => void) | undefined;
+  private closed = false;
 
   constructor(
     private readonly dispatcher: Backend,
     private readonly clock: Clock,
+    /** Whether to look also while nobody watches, so that who comes sees the last minutes. */
+    private readonly always: boolean,
   ) {}
+
+  start(): void {
+    if (this.always) this.begin();
+  }
 
   get size(): number {
     return this.streams.size;
@@ -45,8 +49,6 @@ export class Hub {
     this.streams.add(stream);
     this.behind.add(stream);
     stream.onClose(() => this.remove(stream));
-    this.cancelLinger?.();
-    this.cancelLinger = undefined;
     this.begin();
     void this.look();
     if (!this.backend.reachable) stream.send('backend', this.backend);
@@ -54,6 +56,7 @@ export class Hub {
   }
 
   close(): void {
+    this.closed = true;
     for (const stream of [...this.streams]) stream.end();
     this.stop();
   }
@@ -145,8 +148,7 @@ export class Hub {
   private remove(stream: EventStream): void {
     this.streams.delete(stream);
     this.behind.delete(stream);
-    if (this.streams.size > 0) return;
-    this.cancelLinger ??= this.clock.after(LINGER_MS, () => this.stop());
+    if (this.streams.size === 0 && !this.always) this.stop();
   }
 
   /** What can not be kept up to date is begun anew, in case an operator has mended it. */
@@ -157,13 +159,13 @@ export class Hub {
     for (const stream of this.streams) this.behind.add(stream);
     this.clock.after(RETRY_MS, () => {
       this.failure = undefined;
-      if (this.streams.size > 0) this.begin();
+      if (!this.closed && (this.always || this.streams.size > 0)) this.begin();
     });
   }
 
   private stop(): void {
-    for (const cancel of [this.cancelGather, this.cancelLinger]) cancel?.();
-    this.cancelGather = this.cancelLinger = undefined;
+    this.cancelGather?.();
+    this.cancelGather = undefined;
     this.overview?.stop();
     this.overview = undefined;
     this.statuses.clear();

@@ -21,6 +21,11 @@ export interface SidecarOptions {
   /** Whether it only shows: everything that changes something is refused. Default false. */
   readOnly?: boolean;
   /**
+   * Whether to follow the bucket all the time, so that the page shows the last minutes to whoever opens it. Default true; false does
+   * so only while somebody watches, which costs less where the bucket is busy.
+   */
+  timeline?: boolean;
+  /**
    * How long `close` lets callers keep what they hold, in ms, while nothing new is granted. Default 10,000. What is
    * held then is released.
    */
@@ -38,6 +43,7 @@ export interface Settings {
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly readOnly: boolean;
+  readonly timeline: boolean;
   readonly drainTimeout: number;
 }
 
@@ -47,7 +53,7 @@ export type Backend = StoreDispatcher;
 /** @throws RangeError, TypeError that name the option */
 export function settingsOf(options: SidecarOptions): Settings {
   const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [], readOnly = false } = options;
-  const { drainTimeout = DEFAULT_DRAIN_MS } = options;
+  const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS } = options;
   if (typeof host !== 'string' || host === '') throw new TypeError('host must be a non-empty string');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new RangeError(`port must be a whole number from 0 to 65535, got ${port}`);
@@ -61,7 +67,7 @@ export function settingsOf(options: SidecarOptions): Settings {
       `host ${JSON.stringify(host)} can be reached from other machines: give a token, or listen on 127.0.0.1`,
     );
   }
-  return { host, port, token, allowedHosts, readOnly, drainTimeout };
+  return { host, port, token, allowedHosts, readOnly, timeline, drainTimeout };
 }
 
 export function isLoopback(host: string): boolean {

@@ -73,7 +73,7 @@ export function toProblem(error: unknown): Problem {
     return new Problem(400, 'INVALID_REQUEST', errors.map(({ field, message: why }) => `${field} ${why}`).join('; '), errors);
   }
   // The library's own checks begin with the argument's name: "ttl must be from ...".
-  if (error instanceof TypeError || error instanceof RangeError) {
+  if (code === undefined && (error instanceof TypeError || error instanceof RangeError)) {
     const [, field, rest] = /^([a-zA-Z][\w.]*) (.*)$/s.exec(error.message) ?? [];
     if (field !== undefined && rest !== undefined) return invalid(field, rest);
   }

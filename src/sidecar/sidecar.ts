@@ -38,7 +38,7 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   const dispatcher = options.dispatcher ?? (await NatsDispatcher.connect(options.connect));
   const permits = new Permits(systemClock);
   const sessions = new Sessions(systemClock, permits);
-  const hub = new Hub(dispatcher, systemClock);
+  const hub = new Hub(dispatcher, systemClock, settings.timeline);
   const metrics = new Metrics({
     permits: () => permits.size,
     sessions: () => sessions.size,
@@ -65,6 +65,7 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   try {
     app = await buildApp(context);
     await dispatcher.ready();
+    hub.start();
     await app.listen({ host: settings.host, port: settings.port });
   } catch (error) {
     await closeAll(app);
