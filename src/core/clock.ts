@@ -49,6 +49,11 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
   });
 }
 
+/** Resolves when what has come in from the network so far was told. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** A wall-clock reading as people read it. */
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();

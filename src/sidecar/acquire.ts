@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify';
+import { nextTurn } from '../core/clock';
 import { DEFAULT_TTL_MS } from '../options';
 import type { Permit } from '../permit';
 import { hangUp, underAnyOf } from './caller';
@@ -39,7 +40,8 @@ export async function acquireFor(
   const view = await underAnyOf([gone, drain.signal, ...(session ? [session.signal] : [])], async (signal) => {
     const order = { count, timeout, metadata, ttl, autoRenew: session !== undefined, signal };
     const permit = await measured(context, what.kind, () => take(order));
-    // Between the grant and here: nobody is left to hold it.
+    // He may have hung up before the grant without our having heard of it: once the answer is written it is his.
+    await nextTurn();
     if (signal.aborted) {
       await permit[Symbol.asyncDispose]();
       throw signal.reason;

@@ -21,7 +21,7 @@ const TCP_KEEPALIVE_MS = 10_000;
 export async function buildApp(context: SidecarContext): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: MOST_BODY,
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     http: { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
     routerOptions: { maxParamLength: MOST_PARAM },
     // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.

@@ -5,6 +5,7 @@ import type { Metrics } from './metrics';
 import type { Backend, Settings } from './options';
 import type { Permits } from './permits';
 import type { Sessions } from './sessions';
+import type { Streams } from './sse';
 
 /** What the routes of one sidecar share. */
 export interface SidecarContext {
@@ -14,6 +15,7 @@ export interface SidecarContext {
   readonly permits: Permits;
   readonly sessions: Sessions;
   readonly hub: Hub;
+  readonly streams: Streams;
   readonly drain: Drain;
   readonly metrics: Metrics;
 }

@@ -57,7 +57,6 @@ export class Hub {
 
   close(): void {
     this.closed = true;
-    for (const stream of [...this.streams]) stream.end();
     this.stop();
   }
 

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { Abort } from '../core/abort';
-import { sleep, systemClock } from '../core/clock';
+import { type Clock, sleep, systemClock } from '../core/clock';
 import { NatsDispatcher } from '../dispatcher';
 import { buildApp } from './app';
 import type { SidecarContext } from './context';
@@ -11,6 +11,11 @@ import { Metrics } from './metrics';
 import { type SidecarOptions, settingsOf } from './options';
 import { Permits } from './permits';
 import { Sessions } from './sessions';
+import { Streams } from './sse';
+
+/** How long the last answers may take, in ms, and how often to look. */
+const LAST_ANSWERS_MS = 2_000;
+const SWEEP_MS = 20;
 
 /** A running sidecar. */
 export interface Sidecar extends AsyncDisposable {
@@ -51,13 +56,15 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
     permits,
     sessions,
     hub,
+    streams: new Streams(systemClock),
     drain: new Drain(),
     metrics,
   };
   const owned = options.dispatcher === undefined;
   const closeAll = async (app?: FastifyInstance): Promise<void> => {
     hub.close();
-    await app?.close();
+    context.streams.endAll();
+    if (app !== undefined) await stopListening(app, systemClock);
     if (owned) await dispatcher.close();
     await metrics.close();
   };
@@ -72,6 +79,18 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
     throw error;
   }
   return new RunningSidecar(context, app, closeAll);
+}
+
+/** Lets answers under way go out, and ends connections as they fall idle. */
+async function stopListening(app: FastifyInstance, clock: Clock): Promise<void> {
+  const closed = new Abort();
+  const done = app.close().then(() => closed.abort());
+  for (let waited = 0; !closed.aborted; waited += SWEEP_MS) {
+    if (waited < LAST_ANSWERS_MS) app.server.closeIdleConnections();
+    else app.server.closeAllConnections();
+    await sleep(clock, SWEEP_MS, closed.signal, { keepAlive: true });
+  }
+  await done;
 }
 
 class RunningSidecar implements Sidecar {

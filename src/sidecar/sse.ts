@@ -6,6 +6,24 @@ const HEARTBEAT_MS = 10_000;
 /** How much may wait for a slow reader, in bytes. */
 const MOST_WAITING = 1_000_000;
 
+/** All streams of a sidecar, so that they can be ended together. */
+export class Streams {
+  private readonly open = new Set<EventStream>();
+
+  constructor(private readonly clock: Clock) {}
+
+  begin(reply: FastifyReply): EventStream {
+    const stream = new EventStream(this.clock, reply);
+    this.open.add(stream);
+    stream.onClose(() => this.open.delete(stream));
+    return stream;
+  }
+
+  endAll(): void {
+    for (const stream of this.open) stream.end();
+  }
+}
+
 /** One stream of server-sent events. It ends when the caller hangs up or {@link EventStream.end} is called. */
 export class EventStream {
   private cancelHeartbeat = (): void => undefined;

@@ -3,7 +3,7 @@ import type { AnyStatus } from '../schemas';
 import { readOnly } from './api';
 import type { Item } from './model';
 import { Timeline } from './timeline-view';
-import { duration, hueOf, plural } from './words';
+import { duration, hueOf, plural, ranges } from './words';
 
 /** A hold that is about to be taken away. */
 export interface Target {
@@ -156,5 +156,5 @@ function Corrupt({ status }: { status: AnyStatus }): JSX.Element {
 
 function slotsOf(holder: Holder): string {
   if ('mode' in holder) return holder.mode === 'write' ? 'writing' : 'reading';
-  return `${holder.slots.length === 1 ? 'slot' : 'slots'} ${holder.slots.join(', ')}`;
+  return `${holder.slots.length === 1 ? 'slot' : 'slots'} ${ranges(holder.slots)}`;
 }

@@ -19,26 +19,36 @@ export function useNow(on: boolean): number {
   return Date.now();
 }
 
-const seen = new Map<Element, (visible: boolean) => void>();
+/** Whether an element is on the screen, or close to it, and how high it was when it last left. */
+export interface Sight {
+  readonly visible: boolean;
+  readonly height: number;
+}
+
+const UNSEEN: Sight = { visible: false, height: 0 };
+const seen = new Map<Element, (sight: Sight) => void>();
 const observer = new IntersectionObserver(
   (entries) => {
-    for (const { target, isIntersecting } of entries) seen.get(target)?.(isIntersecting);
+    for (const { target, isIntersecting, boundingClientRect } of entries) {
+      seen.get(target)?.({ visible: isIntersecting, height: boundingClientRect.height });
+    }
   },
   { rootMargin: '400px' },
 );
 
-/** Whether an element is on the screen, or close to it. What is not need not be drawn. */
-export function useVisible(ref: RefObject<Element | null>): boolean {
-  const [visible, setVisible] = useState(false);
+/** What is not in sight need not be drawn. Only looks while `on`. */
+export function useSight(ref: RefObject<Element | null>, on: boolean): Sight {
+  const [sight, setSight] = useState(UNSEEN);
   useEffect(() => {
     const element = ref.current;
-    if (element === null) return;
-    seen.set(element, setVisible);
+    if (element === null || !on) return;
+    seen.set(element, setSight);
     observer.observe(element);
     return () => {
       observer.unobserve(element);
       seen.delete(element);
+      setSight(UNSEEN);
     };
-  }, [ref]);
-  return visible;
+  }, [ref, on]);
+  return sight;
 }

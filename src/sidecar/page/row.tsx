@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
 import { memo } from 'preact/compat';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useRef } from 'preact/hooks';
 import { Details, type Target } from './details';
-import { useNow, useVisible } from './hooks';
+import { useNow, useSight } from './hooks';
 import type { Item } from './model';
 import { Strip } from './strip';
 import { KIND_NAME, summary, waitersOf } from './words';
@@ -19,16 +19,12 @@ interface RowProps {
 /** One primitive. Drawn anew only when it has changed; its details only while it is on the screen. */
 export const Row = memo(function Row({ item, open, ahead, toggle, release }: RowProps): JSX.Element {
   const element = useRef<HTMLElement>(null);
-  const height = useRef(0);
-  const visible = useVisible(element);
-  const now = useNow(visible && open) + ahead;
+  const { visible, height } = useSight(element, open);
+  const now = useNow(visible) + ahead;
   const { key, status, gone } = item;
   const waiting = waitersOf(status);
-  useLayoutEffect(() => {
-    if (visible && element.current !== null) height.current = element.current.offsetHeight;
-  });
   // Out of sight it keeps its place with nothing in it.
-  const placeholder = !visible && open && height.current > 0 ? { minHeight: `${height.current}px` } : undefined;
+  const placeholder = open && !visible && height > 0 ? { minHeight: `${height}px` } : undefined;
   return (
     <article ref={element} class={gone ? 'row gone' : 'row'} data-key={key} style={placeholder}>
       <button class="head" aria-expanded={open} onClick={() => toggle(key)}>

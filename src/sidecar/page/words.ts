@@ -40,12 +40,24 @@ export function summary(status: AnyStatus): string {
 
 export const waitersOf = (status: AnyStatus): number => (status.kind === 'latch' ? 0 : status.waiters.length);
 
-/** Neither red nor amber: those mean trouble. */
-const HUES = [255, 165, 310, 205, 345, 130, 280, 225];
+/** Neither red nor amber: those mean trouble. In the order in which they are given out, so that neighbours differ most. */
+const HUES = [255, 160, 315, 200, 125, 285, 345, 230, 180, 300];
+const hues = new Map<string, number>();
 
-/** The hue of a holder: the same one everywhere. */
+/** The hue of a holder: the same one everywhere. More holders than there are hues share them. */
 export function hueOf(holder: string): number {
-  let hash = 0;
-  for (let i = 0; i < holder.length; i++) hash = (Math.imul(hash, 31) + holder.charCodeAt(i)) | 0;
-  return HUES[(hash >>> 3) % HUES.length] as number;
+  const hue = hues.get(holder) ?? (HUES[hues.size % HUES.length] as number);
+  hues.set(holder, hue);
+  return hue;
+}
+
+/** Numbers of slots, those in a row as one range. */
+export function ranges(slots: readonly number[]): string {
+  const found: [number, number][] = [];
+  for (const slot of slots) {
+    const last = found.at(-1);
+    if (last !== undefined && slot === last[1] + 1) last[1] = slot;
+    else found.push([slot, slot]);
+  }
+  return found.map(([from, to]) => (from === to ? from : `${from}${to === from + 1 ? ', ' : '–'}${to}`)).join(', ');
 }

@@ -1,10 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { SidecarContext } from '../context';
 import { PrimitiveList, answers } from '../schemas';
-import { EventStream } from '../sse';
 
 /** All primitives of the bucket together. */
-export function everythingRoutes(app: FastifyInstance, { clock, dispatcher, hub }: SidecarContext): void {
+export function everythingRoutes(app: FastifyInstance, { dispatcher, hub, streams }: SidecarContext): void {
   app.get(
     '/v1/primitives',
     {
@@ -27,6 +26,6 @@ export function everythingRoutes(app: FastifyInstance, { clock, dispatcher, hub 
         produces: ['text/event-stream'],
       },
     },
-    (_request, reply) => hub.add(new EventStream(clock, reply)),
+    (_request, reply) => hub.add(streams.begin(reply)),
   );
 }

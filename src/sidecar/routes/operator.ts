@@ -6,7 +6,6 @@ import type { Watchable } from '../../slot-lock';
 import type { SidecarContext } from '../context';
 import { toProblem } from '../problem';
 import { NameParams, PermitParams, Released, answers } from '../schemas';
-import { EventStream } from '../sse';
 import { toWire } from '../wire';
 
 /** Changes are gathered for this long. */
@@ -15,7 +14,7 @@ const GATHER_MS = 100;
 /** What operators do to a primitive of whatever kind, and see of it. */
 export function operatorRoutes(
   app: FastifyInstance,
-  { clock }: SidecarContext,
+  { clock, streams }: SidecarContext,
   {
     kind,
     path,
@@ -50,7 +49,7 @@ export function operatorRoutes(
     async (request, reply) => {
       const watched = open((request.params as NameParams).name);
       const left = new AbortController();
-      const stream = new EventStream(clock, reply);
+      const stream = streams.begin(reply);
       stream.onClose(() => left.abort());
       try {
         for await (const now of watched.watch({ signal: left.signal })) {

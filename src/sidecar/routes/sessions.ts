@@ -1,12 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import type { SidecarContext } from '../context';
 import { Empty, IdParams, Session, SessionRequest, answers } from '../schemas';
-import { EventStream } from '../sse';
 
 const DEFAULT_TTL_MS = 15_000;
 
 /** Sessions: whatever is acquired under one is held as long as it lasts. */
-export function sessionRoutes(app: FastifyInstance, { clock, drain, sessions }: SidecarContext): void {
+export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }: SidecarContext): void {
   const tags = ['sessions'];
   const idOf = (params: unknown): string => (params as IdParams).id;
 
@@ -54,7 +53,7 @@ export function sessionRoutes(app: FastifyInstance, { clock, drain, sessions }: 
     },
     (request, reply) => {
       const session = sessions.get(idOf(request.params));
-      const stream = new EventStream(clock, reply);
+      const stream = streams.begin(reply);
       const draining = (): void => stream.send('draining', {});
       drain.signal.addEventListener('abort', draining, { once: true });
       const leave = session.listen({
