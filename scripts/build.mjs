@@ -1,18 +1,21 @@
 // Builds dist/cjs with tsc and dist/esm as thin ES modules over it: a program that loads the package both ways
 // gets one copy of the library and so one set of locks.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildPage } from './build-page.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
-const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { bin, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const tsc = require.resolve('typescript/bin/tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
+
+await buildPage(join(root, 'dist/cjs/sidecar/page/dist'));
 
 // Every entry of "exports" that has both forms: the ES module names what the CommonJS one exports.
 for (const entry of Object.values(exports)) {
@@ -23,3 +26,10 @@ for (const entry of Object.values(exports)) {
   writeFileSync(join(root, entry.import.default), `export { ${names.join(', ')} } from '${source}';\n`);
   writeFileSync(join(root, entry.import.types), `export * from '${source}';\n`);
 }
+
+// The command line is run, not imported: nobody reads its types.
+for (const path of readdirSync(join(root, 'dist/cjs/cli'), { recursive: true })) {
+  if (path.endsWith('.d.ts')) rmSync(join(root, 'dist/cjs/cli', path));
+}
+// Called by path too, not only through the link that npm makes.
+for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);

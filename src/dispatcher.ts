@@ -16,12 +16,15 @@ import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
+import type { Lock } from './lock';
 import {
   type AcquireOptions,
   type ConnectOptions,
   DEFAULT_TTL_MS,
+  type LockOptions,
   type MutexOptions,
   type DispatcherOptions,
+  type ReadWriteLockOptions,
   type SemaphoreOptions,
   checkBoolean,
   checkBucket,
@@ -33,12 +36,13 @@ import {
   checkTotal,
   checkTtl,
 } from './options';
-import type { Permit } from './permit';
+import type { Permit, WritePermit } from './permit';
+import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
-import type { SlotSettings } from './slot-lock';
 import { Overview, type OverviewOwner } from './overview';
-import { KEYS_OF, KIND_OF, type PrimitiveSummary, type SlotKind, latchSummaryOf, summaryOf } from './status';
+import type { Settings } from './slot-lock';
+import { KEYS_OF, KIND_OF, type PermitKind, type PrimitiveSummary, latchSummaryOf, summaryOf } from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -71,6 +75,32 @@ export interface Dispatcher extends AsyncDisposable {
    * @throws RangeError, TypeError for bad arguments
    */
   mutex(name: string, options?: MutexOptions): Mutex;
+  /**
+   * A read-write lock of that name. Needs no server: nothing happens before it is used. Other kinds of primitive of the same
+   * name are different things.
+   * @param name any text of 1 to 256 bytes of UTF-8
+   * @throws RangeError, TypeError for bad arguments
+   */
+  readWriteLock(name: string, options?: ReadWriteLockOptions): ReadWriteLock;
+  /**
+   * Takes a permit to read under the read-write lock of that name: with `work`, for as long as it runs.
+   * @example
+   * const config = await dispatcher.readLock('/config.json', 5_000, () => readFile('config.json', 'utf8'));
+   * @throws as {@link Lock.lock}
+   */
+  readLock(name: string, timeout?: number | LockOptions): Promise<Permit>;
+  readLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T>;
+  /** As {@link Dispatcher.readLock}, to write: nobody else reads or writes meanwhile. */
+  writeLock(name: string, timeout?: number | LockOptions): Promise<WritePermit>;
+  writeLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<T>;
   /**
    * A latch of that name. Needs no server: nothing happens before it is used.
    * @param name any text of 1 to 256 bytes of UTF-8
@@ -193,6 +223,38 @@ export abstract class StoreDispatcher implements Dispatcher {
     });
   }
 
+  readWriteLock(name: string, options: ReadWriteLockOptions = {}): ReadWriteLock {
+    return createReadWriteLock(this.#settings('read-write-lock', name, options));
+  }
+
+  readLock(name: string, timeout?: number | LockOptions): Promise<Permit>;
+  readLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: Permit) => T | Promise<T>,
+  ): Promise<T>;
+  async readLock<T>(
+    name: string,
+    timeout?: number | LockOptions,
+    work?: (permit: Permit) => T | Promise<T>,
+  ): Promise<Permit | T> {
+    return withOrWithout(this.readWriteLock(name).read, timeout, work);
+  }
+
+  writeLock(name: string, timeout?: number | LockOptions): Promise<WritePermit>;
+  writeLock<T>(
+    name: string,
+    timeout: number | LockOptions,
+    work: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<T>;
+  async writeLock<T>(
+    name: string,
+    timeout?: number | LockOptions,
+    work?: (permit: WritePermit) => T | Promise<T>,
+  ): Promise<WritePermit | T> {
+    return withOrWithout(this.readWriteLock(name).write, timeout, work);
+  }
+
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
     this.#checkOpen();
     return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl);
@@ -201,7 +263,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   async list(): Promise<PrimitiveSummary[]> {
     this.#checkOpen();
     const { clock, store } = this.#context;
-    const boards = new Map<string, { kind: SlotKind; name: string; board: Board }>();
+    const boards = new Map<string, { kind: PermitKind; name: string; board: Board }>();
     const askedAt = clock.now();
     for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
       const { kind, prefix, name } = primitiveOf(entry.key);
@@ -214,7 +276,10 @@ export abstract class StoreDispatcher implements Dispatcher {
       known.board.apply(entry, askedAt);
     }
     const slots = [...boards.values()]
-      .filter(({ board }) => board.limit !== undefined || board.taken.size + board.queue.length > 0)
+      .filter(
+        ({ board }) =>
+          board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0,
+      )
       .map(({ kind, name, board }) => summaryOf(kind, name, board));
     const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
     return [...slots, ...latches].sort((a, b) =>
@@ -234,7 +299,11 @@ export abstract class StoreDispatcher implements Dispatcher {
   /** Lets go of what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
-  #settings(kind: SlotKind, name: string, options: MutexOptions): SlotSettings {
+  #settings<K extends PermitKind>(
+    kind: K,
+    name: string,
+    options: MutexOptions,
+  ): Settings & { readonly kind: K } {
     const keys = new Keys(KEYS_OF[kind], name);
     const ttl = options.ttl === undefined ? this.#ttl : checkTtl(options.ttl);
     const { safetyMargin } = this.#context;
@@ -246,6 +315,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     const outage = this.#outage;
     return {
       name,
+      keys,
       kind,
       slots: undefined,
       ttl,
@@ -383,6 +453,15 @@ export class LocalDispatcher extends StoreDispatcher {
   protected closeBackend(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** `lock` tells by the number of its arguments whether there is work. */
+function withOrWithout<T, P extends Permit>(
+  lock: Lock<LockOptions, P>,
+  timeout: number | LockOptions | undefined,
+  work: ((permit: P) => T | Promise<T>) | undefined,
+): Promise<P | T> {
+  return work === undefined ? lock.lock(timeout) : lock.lock(timeout ?? {}, work);
 }
 
 function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {

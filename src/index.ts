@@ -36,16 +36,22 @@ export type {
   LimitPolicy,
   LockOptions,
   MutexOptions,
+  ReadWriteLockOptions,
   SemaphoreOptions,
 } from './options';
-export type { Permit } from './permit';
+export type { Permit, WritePermit } from './permit';
+export type { ReadWriteLock } from './read-write-lock';
 export type { Semaphore } from './semaphore';
 export type { Watchable } from './slot-lock';
 export type {
   HolderStatus,
   LatchStatus,
   MutexStatus,
+  PermitKind,
   PrimitiveSummary,
+  ReadWriteHolderStatus,
+  ReadWriteLockStatus,
+  ReadWriteWaiterStatus,
   SemaphoreStatus,
   SlotStatus,
   WaiterStatus,

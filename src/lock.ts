@@ -3,7 +3,7 @@ import { type LockOptions, toAcquireOptions } from './options';
 import type { Permit } from './permit';
 
 /** Whatever can be locked: a semaphore, a mutex, either side of a read-write lock. */
-export interface Lock<Options extends LockOptions = LockOptions> {
+export interface Lock<Options extends LockOptions = LockOptions, P extends Permit = Permit> {
   readonly name: string;
   /**
    * Waits for a permit. `await using permit = await lock.lock(5_000)` releases it at the end of the block.
@@ -15,7 +15,7 @@ export interface Lock<Options extends LockOptions = LockOptions> {
    * @throws UnsupportedServerError for several slots at once on a server without atomic batches
    * @throws DispatcherClosedError; the signal's reason; RangeError, TypeError for bad arguments
    */
-  lock(timeout?: number | Options): Promise<Permit>;
+  lock(timeout?: number | Options): Promise<P>;
   /**
    * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does. If
    * the release fails too, its error is attached to that of `work` as `releaseError`.
@@ -24,25 +24,28 @@ export interface Lock<Options extends LockOptions = LockOptions> {
    *   await makeReport({ signal: permit.signal });
    * });
    */
-  lock<T>(timeout: number | Options, work: (permit: Permit) => T | Promise<T>): Promise<T>;
+  lock<T>(timeout: number | Options, work: (permit: P) => T | Promise<T>): Promise<T>;
   /** Waits for a permit, to be released by hand. Throws like {@link Lock.lock}. */
-  acquire(options?: Options): Promise<Permit>;
+  acquire(options?: Options): Promise<P>;
   /**
    * Takes a permit if one is to be had at once, or within `timeout`; null if not. Otherwise throws like `lock`. Without a
    * timeout it takes what is free even if others queue for it.
    */
-  tryAcquire(options?: Options): Promise<Permit | null>;
+  tryAcquire(options?: Options): Promise<P | null>;
   /** Whether no permit could be had at this moment. */
   isLocked(): Promise<boolean>;
 }
 
 /** The verbs of a lock, over the one way in which it takes a permit. */
-export abstract class LockHandle<Options extends LockOptions> implements Lock<Options> {
+export abstract class LockHandle<Options extends LockOptions, P extends Permit = Permit> implements Lock<
+  Options,
+  P
+> {
   abstract readonly name: string;
 
-  lock(timeout?: number | Options): Promise<Permit>;
-  lock<T>(timeout: number | Options, work: (permit: Permit) => T | Promise<T>): Promise<T>;
-  async lock<T>(timeout?: number | Options, work?: (permit: Permit) => T | Promise<T>): Promise<Permit | T> {
+  lock(timeout?: number | Options): Promise<P>;
+  lock<T>(timeout: number | Options, work: (permit: P) => T | Promise<T>): Promise<T>;
+  async lock<T>(timeout?: number | Options, work?: (permit: P) => T | Promise<T>): Promise<P | T> {
     if (work !== undefined && typeof work !== 'function') {
       throw new TypeError(`work must be a function, got ${typeof work}`);
     }
@@ -50,25 +53,25 @@ export abstract class LockHandle<Options extends LockOptions> implements Lock<Op
     return work === undefined ? this.take(options) : this.takeFor(options, work);
   }
 
-  async acquire(options?: Options): Promise<Permit> {
+  async acquire(options?: Options): Promise<P> {
     return this.take(toAcquireOptions(options));
   }
 
-  async tryAcquire(options?: Options): Promise<Permit | null> {
+  async tryAcquire(options?: Options): Promise<P | null> {
     const given: Options = toAcquireOptions(options);
     return orNull(this.take({ ...given, timeout: given.timeout ?? 0 }));
   }
 
   abstract isLocked(): Promise<boolean>;
 
-  protected abstract take(options: Options): Promise<Permit>;
+  protected abstract take(options: Options): Promise<P>;
 
-  protected async takeFor<T>(options: Options, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+  protected async takeFor<T>(options: Options, work: (permit: P) => T | Promise<T>): Promise<T> {
     return runAndRelease(await this.take(options), work);
   }
 }
 
-export async function orNull(acquiring: Promise<Permit>): Promise<Permit | null> {
+export async function orNull<P extends Permit>(acquiring: Promise<P>): Promise<P | null> {
   try {
     return await acquiring;
   } catch (error) {
@@ -78,7 +81,10 @@ export async function orNull(acquiring: Promise<Permit>): Promise<Permit | null>
 }
 
 /** Runs work under a permit: the work's outcome wins, and its error carries that of a failed release. */
-export async function runAndRelease<T>(permit: Permit, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+export async function runAndRelease<T, P extends Permit>(
+  permit: P,
+  work: (permit: P) => T | Promise<T>,
+): Promise<T> {
   let result: T;
   try {
     result = await work(permit);

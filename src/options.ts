@@ -105,6 +105,18 @@ export interface LatchWaitOptions {
   signal?: AbortSignal;
 }
 
+/** Settings of a read-write lock. */
+export interface ReadWriteLockOptions {
+  /** As {@link SemaphoreOptions.ttl}, for those who read and those who write. Default 30,000. */
+  ttl?: number;
+  /**
+   * Whether it is granted in the order in which it was asked for, across all processes: who waits to write holds back those
+   * who ask to read after it, and those who then wait to read are let in together. Neither side can starve the other.
+   * Default false: whoever comes first when it is free; one who waits to write has precedence over new readers.
+   */
+  fair?: boolean;
+}
+
 /** Settings of one acquire. */
 export interface LockOptions {
   /** How long to wait, in ms. 0: take what is free now, do not wait. Default: for ever. */

@@ -5,10 +5,10 @@ import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { ALL_LATCHES, LatchBoard, LatchKeys } from './core/latch-board';
 import { type Known, Picture } from './core/picture';
 import type { Entry } from './store/store';
-import { KEYS_OF, KIND_OF, type LatchStatus, type SlotStatus, latchStatusOf, statusOf } from './status';
+import { KEYS_OF, KIND_OF, type LatchStatus, type ReadWriteLockStatus, type SlotStatus, latchStatusOf, readWriteStatusOf, statusOf } from './status';
 
 /** A primitive at one moment, of whatever kind. */
-export type PrimitiveStatus = SlotStatus | LatchStatus;
+export type PrimitiveStatus = SlotStatus | ReadWriteLockStatus | LatchStatus;
 
 /** What has changed since it was last asked. */
 export interface OverviewChange {
@@ -133,11 +133,12 @@ function slotShelf(keysKind: Kind, name: string): Shelf {
     name,
     keys: new Set(),
     get exists() {
-      return board.limit !== undefined || board.taken.size + board.queue.length > 0;
+      return board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0;
     },
     apply: (known) => void board.apply(known, known.heardAt),
     forget: (key) => board.picture.forget(key),
-    status: () => statusOf(kind, name, board, 1),
+    status: () =>
+      kind === 'read-write-lock' ? readWriteStatusOf(name, board) : statusOf(kind, name, board, 1),
   };
 }
 

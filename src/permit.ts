@@ -42,6 +42,17 @@ export interface Permit extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** A permit to write under a read-write lock. */
+export interface WritePermit extends Permit {
+  /**
+   * Makes it a permit to read, without a gap: nobody else can write before it is released. Others who wait to read are let
+   * in. The fencing token stays. Resolves with this permit; a second call does nothing.
+   * @throws PermitLostError if it is not held any more; BackendUnavailableError if the connection was closed, and what
+   *   else the server refuses it for: it is then held as it was
+   */
+  downgrade(): Promise<Permit>;
+}
+
 /** Checks of arguments that the handle leaves to its primitive. */
 export interface PermitChecks {
   ttl(ttl: unknown): number;
@@ -50,6 +61,15 @@ export interface PermitChecks {
 
 export function toPermit(lease: Lease, checks: PermitChecks): Permit {
   return new PermitHandle(lease, checks);
+}
+
+/** @param downgrade makes the lease one to read */
+export function toWritePermit(
+  lease: Lease,
+  checks: PermitChecks,
+  downgrade: () => Promise<void>,
+): WritePermit {
+  return new WritePermitHandle(lease, checks, downgrade);
 }
 
 class PermitHandle implements Permit {
@@ -109,5 +129,19 @@ export async function releaseQuietly(permit: Permit): Promise<void> {
     await permit.release();
   } catch (error) {
     if (!(error instanceof BackendUnavailableError)) throw error;
+  }
+}
+
+class WritePermitHandle extends PermitHandle implements WritePermit {
+  readonly #downgrade: () => Promise<void>;
+
+  constructor(lease: Lease, checks: PermitChecks, downgrade: () => Promise<void>) {
+    super(lease, checks);
+    this.#downgrade = downgrade;
+  }
+
+  async downgrade(): Promise<Permit> {
+    await this.#downgrade();
+    return this;
   }
 }

@@ -1,4 +1,5 @@
 import type { Engine } from './core/engine';
+import type { Keys } from './core/keys';
 import type { Lease } from './core/lease';
 import { available } from './core/plan';
 import type { LimitPolicy, Patience, Want } from './core/waiter';
@@ -15,14 +16,14 @@ import {
   checkTimeout,
   checkTtl,
 } from './options';
-import { type Permit, toPermit } from './permit';
+import { type Permit, type PermitChecks, toPermit } from './permit';
 import { type SlotKind, type SlotStatus, statusOf } from './status';
 import { changes } from './watching';
 
-/** What a primitive made of slots needs of its dispatcher. */
-export interface SlotSettings {
+/** What a primitive needs of its dispatcher. */
+export interface Settings {
   readonly name: string;
-  readonly kind: SlotKind;
+  readonly keys: Keys;
   /** As the code has it; undefined: as it is stored. */
   readonly slots: number | undefined;
   readonly ttl: number;
@@ -33,6 +34,11 @@ export interface SlotSettings {
   engine(): Engine;
   /** How to acquire where that is not up to the engine alone. */
   readonly acquire?: (want: Want, patience: Patience) => Promise<Lease>;
+}
+
+/** What a primitive made of slots needs of its dispatcher. */
+export interface SlotSettings extends Settings {
+  readonly kind: SlotKind;
 }
 
 /** What operators do to a primitive, and see of it. */
@@ -108,9 +114,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   protected async takeSlots(want: Want, patience: Patience): Promise<Permit> {
-    const { acquire, safetyMargin } = this.settings;
-    const lease = acquire?.(want, patience) ?? this.settings.engine().acquire(want, patience);
-    return permitOf(await lease, safetyMargin);
+    return permitOf(await acquireBy(this.settings, want, patience), this.settings.safetyMargin);
   }
 }
 
@@ -121,7 +125,11 @@ export function settingsOf(handle: object): SlotSettings | undefined {
   return settingsOfHandle.get(handle);
 }
 
-export function wantOf(settings: SlotSettings, options: AcquireOptions): Want {
+export function acquireBy(settings: Settings, want: Want, patience: Patience): Promise<Lease> {
+  return settings.acquire?.(want, patience) ?? settings.engine().acquire(want, patience);
+}
+
+export function wantOf(settings: Settings, options: AcquireOptions): Want {
   const { slots, fair, limitPolicy, safetyMargin } = settings;
   const ttl = options.ttl === undefined ? settings.ttl : checkTtl(options.ttl);
   checkSafetyMargin(safetyMargin, ttl);
@@ -141,12 +149,16 @@ export function patienceOf(options: AcquireOptions): Patience {
 }
 
 export function permitOf(lease: Parameters<typeof toPermit>[0], safetyMargin: number | undefined): Permit {
-  return toPermit(lease, {
+  return toPermit(lease, permitChecks(safetyMargin));
+}
+
+export function permitChecks(safetyMargin: number | undefined): PermitChecks {
+  return {
     ttl: (value) => {
       const ttl = checkTtl(value);
       checkSafetyMargin(safetyMargin, ttl);
       return ttl;
     },
     count: (count, held) => checkCount(count, held, 'the slots it holds'),
-  });
+  };
 }

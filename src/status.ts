@@ -1,4 +1,4 @@
-import type { Board } from './core/board';
+import type { Board, QueuedTicket, TakenSlot } from './core/board';
 import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
@@ -33,10 +33,6 @@ export interface WaiterStatus {
 /** Primitives that are made of slots. */
 export type SlotKind = 'semaphore' | 'mutex';
 
-/** What the keys of each kind of primitive begin with, and the other way round. */
-export const KEYS_OF: Record<SlotKind, Kind> = { semaphore: 'sem', mutex: 'mutex' };
-export const KIND_OF: Record<Kind, SlotKind> = { sem: 'semaphore', mutex: 'mutex' };
-
 /** A semaphore at one moment. */
 export type SemaphoreStatus = SlotStatus<'semaphore'>;
 /** A mutex at one moment. */
@@ -57,6 +53,31 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
+/** A permit of a read-write lock as others see it. */
+export interface ReadWriteHolderStatus extends Omit<HolderStatus, 'slots'> {
+  readonly mode: 'read' | 'write';
+}
+
+/** One who waits for a read-write lock, as others see it. */
+export interface ReadWriteWaiterStatus extends Omit<WaiterStatus, 'count'> {
+  readonly mode: 'read' | 'write';
+}
+
+/** A read-write lock at one moment. */
+export interface ReadWriteLockStatus {
+  readonly name: string;
+  readonly kind: 'read-write-lock';
+  /** One who writes, or any number who read. */
+  readonly holders: readonly ReadWriteHolderStatus[];
+  /**
+   * First come first. The first may be one who is to write as soon as those who read are gone, and lets nobody else in;
+   * the others are those who wait with `fair: true`.
+   */
+  readonly waiters: readonly ReadWriteWaiterStatus[];
+  /** Entries that can not be read. In the writer's place one keeps out everybody, in a reader's those who want to write. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
 /** A latch at one moment. */
 export interface LatchStatus {
   readonly name: string;
@@ -71,15 +92,22 @@ export interface LatchStatus {
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
+/** Kinds of primitive that are held by permits. */
+export type PermitKind = SlotKind | 'read-write-lock';
+
+/** What the keys of each kind of primitive begin with, and the other way round. */
+export const KEYS_OF: Record<PermitKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
+export const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
+
 /** A primitive in a list. */
 export interface PrimitiveSummary {
   readonly name: string;
-  readonly kind: SlotKind | 'latch';
-  /** The limit; of a latch what it counts down from. Undefined if none is stored, or it can not be read. */
+  readonly kind: PermitKind | 'latch';
+  /** The limit; of a latch what it counts down from. Undefined if none is stored, it can not be read, or there is none: of a read-write lock. */
   readonly slots: number | undefined;
-  /** How many slots are taken; of a latch what is left. */
+  /** How many slots are taken; of a read-write lock how many permits are held, of a latch what is left. */
   readonly held: number;
-  /** How many wait with a ticket; of a latch always 0. */
+  /** How many wait with a ticket; of a read-write lock also who is to write once those who read are gone, of a latch always 0. */
   readonly waiting: number;
 }
 
@@ -109,19 +137,63 @@ export function statusOf(kind: SlotKind, name: string, board: Board, limit: numb
     kind,
     slots,
     available: available(board, slots),
-    holders: holdersOf(board),
-    waiters: board.queue.map(({ ticket, entry }) => ({
-      holder: ticket.holder,
-      count: ticket.count,
-      since: toDate(parseTime(ticket.since)),
-      expiresAt: expiry(entry.writtenAt, ticket.ttl),
-      metadata: ticket.meta ?? {},
-    })),
-    corrupt: [...board.corrupt].map(([key, reason]) => ({ key, reason })),
+    holders: holdersOf(board.taken.values()),
+    waiters: board.queue.map((queued) => ({ count: queued.ticket.count, ...waiterOf(queued) })),
+    corrupt: corruptOf(board),
   };
 }
 
-export function summaryOf(kind: SlotKind, name: string, board: Board): PrimitiveSummary {
+export function readWriteStatusOf(name: string, board: Board): ReadWriteLockStatus {
+  const [writer, readers] = [holdersOf(board.taken.values()), holdersOf(board.readers.values())];
+  // Who has taken the writer's place before the last reader is gone only waits for that.
+  const toWrite = board.readers.size > 0 ? writer : [];
+  const show = ({ slots: _, ...holder }: HolderStatus, mode: 'read' | 'write'): ReadWriteHolderStatus => ({
+    ...holder,
+    mode,
+  });
+  return {
+    name,
+    kind: 'read-write-lock',
+    holders: [
+      ...readers.map((holder) => show(holder, 'read')),
+      ...(toWrite.length > 0 ? [] : writer.map((holder) => show(holder, 'write'))),
+    ],
+    waiters: [
+      ...toWrite.map(({ holder, since, expiresAt, metadata }) => ({
+        holder,
+        since,
+        expiresAt,
+        metadata,
+        mode: 'write' as const,
+      })),
+      ...board.queue.map((queued) => ({
+        ...waiterOf(queued),
+        mode: queued.ticket.mode ?? ('write' as const),
+      })),
+    ],
+    corrupt: corruptOf(board),
+  };
+}
+
+function waiterOf({ ticket, entry }: QueuedTicket): Omit<WaiterStatus, 'count'> {
+  return {
+    holder: ticket.holder,
+    since: toDate(parseTime(ticket.since)),
+    expiresAt: expiry(entry.writtenAt, ticket.ttl),
+    metadata: ticket.meta ?? {},
+  };
+}
+
+function corruptOf(board: Board): { key: string; reason: string }[] {
+  return [...board.corrupt].map(([key, reason]) => ({ key, reason }));
+}
+
+export function summaryOf(kind: PermitKind, name: string, board: Board): PrimitiveSummary {
+  if (kind === 'read-write-lock') {
+    const toWrite = board.readers.size > 0 ? board.taken.size : 0;
+    const held = board.readers.size + board.taken.size - toWrite;
+    return { name, kind, slots: undefined, held, waiting: toWrite + board.queue.length };
+  }
   return {
     name,
     kind,
@@ -137,9 +209,9 @@ function limitOf(board: Board): number | undefined {
 }
 
 /** Slots of one permit together, in the order in which permits were granted. */
-function holdersOf(board: Board): HolderStatus[] {
+function holdersOf(taken: Iterable<TakenSlot>): HolderStatus[] {
   const permits = new Map<string, { hold: Hold; slots: number[]; token: number; writtenAt: number }>();
-  for (const { slot, hold, entry } of board.taken.values()) {
+  for (const { slot, hold, entry } of taken) {
     if (!hold.ok) continue;
     const { record } = hold;
     const token = record.token ?? entry.revision;

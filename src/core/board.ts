@@ -11,7 +11,7 @@ import {
   decodeTicket,
 } from './record';
 
-/** A slot that is not free: held, or not readable and therefore taken. */
+/** A slot that is not free: held, or not readable and therefore taken. Also the hold of one who reads, which has none. */
 export interface TakenSlot {
   readonly slot: number;
   readonly entry: Known;
@@ -34,9 +34,10 @@ export interface QueuedTicket {
 export class Board {
   readonly picture = new Picture((key, known) => this.reread(key, known));
   private readonly takenSlots = new Map<number, TakenSlot>();
+  private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
   private readonly tickets: QueuedTicket[] = [];
-  /** How many taken slots name a ticket: while one does, the ticket is served. */
+  /** How many holds name a ticket: while one does, the ticket is served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
   private storedLimit: { limit: Decoded<Limit>; revision: number } | undefined;
@@ -50,6 +51,11 @@ export class Board {
 
   get taken(): ReadonlyMap<number, TakenSlot> {
     return this.takenSlots;
+  }
+
+  /** Who reads under a read-write lock, by permit; and what can not be read in such a place. */
+  get readers(): ReadonlyMap<string, TakenSlot> {
+    return this.readHolds;
   }
 
   /** Those who wait, first come first; those already served left out. */
@@ -91,17 +97,17 @@ export class Board {
     const value = known?.value ?? null;
     if (known === undefined || value === null) {
       if (part.part === 'limit') this.storedLimit = undefined;
-      else if (part.part === 'slot') this.vacate(part.slot);
+      else if (part.part === 'slot') this.vacate(this.takenSlots, part.slot);
+      else if (part.part === 'reader') this.vacate(this.readHolds, part.id);
       else this.leave(part.id);
       return;
     }
     if (part.part === 'limit') {
       this.storedLimit = { limit: this.check(key, decodeLimit(value)), revision: known.revision };
     } else if (part.part === 'slot') {
-      this.vacate(part.slot);
-      const hold = this.check(key, decodeHold(value));
-      this.takenSlots.set(part.slot, { slot: part.slot, entry: known, hold });
-      if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
+      this.occupy(this.takenSlots, part.slot, known, this.check(key, decodeHold(value)));
+    } else if (part.part === 'reader') {
+      this.occupy(this.readHolds, part.id, known, this.check(key, decodeHold(value)));
     } else {
       const ticket = this.check(key, decodeTicket(value));
       this.leave(part.id);
@@ -121,10 +127,16 @@ export class Board {
     return decoded;
   }
 
-  private vacate(slot: number): void {
-    const before = this.takenSlots.get(slot);
+  private occupy<K>(holds: Map<K, TakenSlot>, place: K, entry: Known, hold: Decoded<Hold>): void {
+    this.vacate(holds, place);
+    holds.set(place, { slot: typeof place === 'number' ? place : 0, entry, hold });
+    if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
+  }
+
+  private vacate<K>(holds: Map<K, TakenSlot>, place: K): void {
+    const before = holds.get(place);
     if (before === undefined) return;
-    this.takenSlots.delete(slot);
+    holds.delete(place);
     if (before.hold.ok && before.hold.record.ticket !== undefined)
       this.countServed(before.hold.record.ticket, -1);
   }

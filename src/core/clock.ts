@@ -54,6 +54,11 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Ms on a clock like {@link Clock.now}, which all processes of this machine read alike. */
+export function machineTime(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 /** A wall-clock reading as people read it. */
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();

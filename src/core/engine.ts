@@ -16,6 +16,7 @@ import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
 import { TicketLine } from './tickets';
+import { withoutReaders } from './without-readers';
 import { type Patience, Waiter, type Want } from './waiter';
 
 /** Slots for which a claim is under way. */
@@ -84,9 +85,9 @@ export class Engine implements LeaseOwner, Host {
     this.board = new Board(keys);
     this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
     this.limit =
-      keys.kind === 'mutex'
-        ? new FixedLimit(1, clock, keys, this.board)
-        : new StoredLimit(context, name, keys, this.board, memo?.limit);
+      keys.kind === 'sem'
+        ? new StoredLimit(context, name, keys, this.board, memo?.limit)
+        : new FixedLimit(1, clock, keys, this.board);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
@@ -141,6 +142,9 @@ export class Engine implements LeaseOwner, Host {
 
   readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
     grab(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
+
+  readonly settleIn: Host['settleIn'] = (lease, want, abandon) =>
+    want.mode === 'write' ? withoutReaders(this, lease, abandon) : Promise.resolve(lease);
 
   /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
   readonly pump = (): void => {
@@ -267,7 +271,9 @@ export class Engine implements LeaseOwner, Host {
     let found = false;
     for (let tries = 0; tries < FORCE_TRIES; tries++) {
       const board = await this.look();
-      const held = [...board.taken.values()].filter(({ hold }) => hold.ok && hold.record.permit === permitId);
+      const held = [...board.taken.values(), ...board.readers.values()].filter(
+        ({ hold }) => hold.ok && hold.record.permit === permitId,
+      );
       if (held.length === 0) return found;
       found = true;
       const until = this.context.clock.now() + FORCE_WAIT_MS;
@@ -356,6 +362,8 @@ export class Engine implements LeaseOwner, Host {
   passOn({ deadline, id, turnSince }: Lease, { slot, revision }: HeldSlot): Promise<boolean> | undefined {
     const { clock, store } = this.context;
     const limit = this.limit.known;
+    // Who writes next has to look for readers first; who reads holds no slot that another could take over.
+    if (this.keys.kind === 'rw') return undefined;
     if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
     const fits = this.feed.live ? this.board.fits(limit) : !this.limit.mayOverhang;
     if (!fits || clock.now() >= deadline) return undefined;

@@ -41,17 +41,21 @@ export async function grab(
     ttl: want.ttl,
     ...(want.metadata === undefined ? {} : { meta: want.metadata }),
   };
+  const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
   const writes = parts.flatMap(({ engine, slots, ticket }) =>
     slots.map(({ slot, expected }) => {
-      const key = engine.keys.slot(slot);
+      const place = engine.keys.slot(slot);
+      // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
+      const key = reads ? engine.keys.reader(hold.permit) : place;
       const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
       const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
-      return { key, expected, value, ttl: want.ttl };
+      const write = { key, expected, value, ttl: want.ttl };
+      return reads ? { ...write, expectedOf: place } : write;
     }),
   );
-  const reservations = parts.map(({ engine, slots }) => engine.reserve(slots));
+  const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
   let result: CommitResult;
   try {
@@ -143,6 +147,9 @@ function ownersOf(engines: readonly Engine[]): LeaseOwner {
     freed: (slots) => {
       for (const engine of engines)
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));
+    },
+    moved: (lease) => {
+      for (const engine of engines) engine.adopt(lease, lease.entries);
     },
     lasts: (lease) => {
       for (const engine of engines) engine.lasts(lease);

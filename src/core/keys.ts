@@ -1,12 +1,13 @@
 import { decodeName, encodeName } from './name';
 
 /** Kinds of primitive, as the first token of their keys. */
-export type Kind = 'sem' | 'mutex';
+export type Kind = 'sem' | 'mutex' | 'rw';
 
 /** What a key of a primitive stands for. */
 export type Part =
   | { readonly part: 'limit' }
   | { readonly part: 'slot'; readonly slot: number }
+  | { readonly part: 'reader'; readonly id: string }
   | { readonly part: 'ticket'; readonly id: string };
 
 /** Keys of one primitive: `<kind>.<name>.<part>...`. */
@@ -24,8 +25,14 @@ export class Keys {
     return `${this.prefix}.limit`;
   }
 
+  /** The one slot of a read-write lock is its writer's. */
   slot(n: number): string {
-    return `${this.prefix}.slot.${n}`;
+    return this.kind === 'rw' ? `${this.prefix}.writer` : `${this.prefix}.slot.${n}`;
+  }
+
+  /** Of a permit that reads under a read-write lock. */
+  reader(permit: string): string {
+    return `${this.prefix}.reader.${permit}`;
   }
 
   ticket(id: string): string {
@@ -37,8 +44,12 @@ export class Keys {
     if (!key.startsWith(`${this.prefix}.`)) return undefined;
     const [part, which, ...more] = key.slice(this.prefix.length + 1).split('.');
     if (more.length > 0) return undefined;
-    if (part === 'limit' && which === undefined) return { part };
-    if (part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? '')) return { part, slot: Number(which) };
+    if (this.kind !== 'rw' && part === 'limit' && which === undefined) return { part };
+    if (this.kind === 'rw' && part === 'writer' && which === undefined) return { part: 'slot', slot: 0 };
+    if (this.kind === 'rw' && part === 'reader' && which !== undefined && which !== '')
+      return { part, id: which };
+    if (this.kind !== 'rw' && part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? ''))
+      return { part, slot: Number(which) };
     if (part === 'ticket' && which !== undefined && which !== '') return { part, id: which };
     return undefined;
   }

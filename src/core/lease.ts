@@ -59,6 +59,8 @@ export interface LeaseOwner {
    * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
+  /** The lease is held under another key from now on, and does not give back the old one before this returns. */
+  moved?(lease: Lease): void;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
   ended(lease: Lease): void;
 }
@@ -214,6 +216,52 @@ export class Lease {
     this.lossSignal?.abort(this.loss);
   }
 
+  /**
+   * Goes on under another key, new and our own. That is written under the condition that the key held until now is still
+   * ours; then the old one is given back: at no instant is neither held.
+   * @throws PermitLostError; what the store throws if it refuses the write for good: it is then held as it was
+   */
+  async moveTo(key: string): Promise<void> {
+    while (this.renewing !== undefined) await this.renewing;
+    if (!this.isHeld) throw this.lossError();
+    const old = this.slots;
+    if (old.some((slot) => slot.key === key)) return;
+    let refusal: Error | undefined;
+    this.renewing = this.moveOnce(key)
+      .catch((error: unknown) => {
+        refusal = error as Error;
+        if (this.isHeld) this.planRenewal();
+        if (this.state === 'held') this.schedule();
+      })
+      .finally(() => (this.renewing = undefined));
+    await this.renewing;
+    if (!this.isHeld) throw this.lossError();
+    if (refusal !== undefined) throw refusal;
+    const freeing = this.free(old);
+    this.context.background.add(freeing);
+    // It is held under the new key already, whatever keeps the old one from being given back.
+    await this.inTime(freeing).catch(() => undefined);
+  }
+
+  private async moveOnce(key: string): Promise<void> {
+    const { background, store } = this.context;
+    const { ttl } = this;
+    const [{ slot, key: expectedOf, revision: expected }] = this.slots as [HeldSlot];
+    const write = { key, expected, expectedOf, value: this.valueOf(key, ttl), ttl };
+    const result = await store.commit([write], { abandon: this.over.signal });
+    const now = result.committed ? { slot, key, revision: result.revisions[0] as number } : undefined;
+    if (!this.isHeld) {
+      if (now !== undefined) background.add(this.free([now]));
+      return;
+    }
+    if (now === undefined || !result.committed) return this.lose(`slot ${slot} was taken from it`);
+    this.slots = [now];
+    this.sentAt = result.sentAt;
+    this.owner.moved?.(this);
+    this.planRenewal();
+    this.schedule();
+  }
+
   private valueOf(key: string, ttl: number): string {
     return this.terms.record.encode(key, ttl, this.firstRevision);
   }
@@ -224,7 +272,8 @@ export class Lease {
   }
 
   private endOf(sentAt: number, ttl: number): number {
-    return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);
+    // Of a permit the margin is never more than half of the ttl. A ticket has a ttl of its own, which may be far shorter.
+    return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, this.context.safetyMargin));
   }
 
   /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */

@@ -5,7 +5,7 @@ import type { Feed } from './feed';
 import type { FreeSlots } from './free-slots';
 import type { Keys } from './keys';
 import type { SlotLimit } from './limit';
-import { type FreeSlot, planClaims } from './plan';
+import { type FreeSlot, MOST_READS_UNDERWAY, planClaims, planReads } from './plan';
 import type { Lease, Succession } from './lease';
 import { corrupt, nothingFree } from './refusals';
 import { MOST_AT_ONCE } from '../store/store';
@@ -28,6 +28,11 @@ export interface Host {
     ticket?: string,
     after?: Succession & { readonly turnSince: number },
   ) => Promise<Lease | undefined>;
+  /**
+   * Waits until a permit is good that was granted on a condition: to write, once those who read are gone. Resolves with
+   * undefined, and the lease given back, if it was lost meanwhile or is no longer wanted.
+   */
+  readonly settleIn: (lease: Lease, want: Want, abandon: Aborting | undefined) => Promise<Lease | undefined>;
   /** Something has changed: serve whoever can be. */
   readonly pump: () => void;
 }
@@ -85,12 +90,18 @@ export class Line {
     // While everything is being read again, what we knew is most likely wrong.
     if (running && !live) return;
     if (head.want.count === 'all free') return this.drain(head);
+    if (head.immediate && head.want.mode === 'write') {
+      // Who will not wait keeps nobody out for it: it looks first.
+      if (!live) return feed.start();
+      if (this.host.board.readers.size > 0) return this.refuseHopeless(limit);
+    }
+    const reads = head.want.mode === 'read';
     const slots = live ? free.spread() : free.remembered();
-    const wants = this.unclaimed(head.shape, slots.length);
-    const plans = planClaims(slots, wants);
+    const wants = this.unclaimed(head.shape, reads ? MOST_READS_UNDERWAY : slots.length);
+    const plans = reads ? planReads(slots, wants, this.claims.size) : planClaims(slots, wants);
     for (const plan of plans) this.host.context.background.add(this.claim(head, plan));
     if (live) this.refuseHopeless(limit);
-    else if (plans.length < wants.length || this.claims.size === 0) feed.start();
+    else if (this.claims.size === 0 || (!reads && plans.length < wants.length)) feed.start();
   }
 
   /** Takes over the slot of a lease that ends, for the first who would be content with one; undefined if nobody is. */
@@ -124,7 +135,8 @@ export class Line {
     try {
       // What is written over a hold is never given up half-way: the slot would stay taken.
       const abandon = after === undefined ? claim.abandon.signal : undefined;
-      const lease = await this.host.grab(slots, want, abandon, undefined, after);
+      const granted = await this.host.grab(slots, want, abandon, undefined, after);
+      const lease = granted && (await this.host.settleIn(granted, want, abandon));
       this.claims.delete(claim);
       const first = this.firstIfOf(shape);
       if (lease !== undefined && first !== undefined) first.settle(lease);
@@ -151,18 +163,20 @@ export class Line {
   /** Ends waiters that will not wait, and those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
     const { board, feed, keys, name } = this.host;
-    const unreadable = unreadableSlots(board, keys, limit);
-    if (unreadable.length === 0 && this.impatient === 0) return;
+    if (board.corrupt.size === 0 && this.impatient === 0) return;
     const underway = new Map<string, number>();
     for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
     for (const waiter of [...this.queue]) {
       const claims = underway.get(waiter.shape) ?? 0;
       underway.set(waiter.shape, claims - 1);
+      const unreadable = unreadablePlaces(board, keys, limit, waiter.want);
       const [first] = unreadable;
-      const { count } = waiter.want;
+      const { count, mode } = waiter.want;
       if (first !== undefined && count !== 'all free' && limit - unreadable.length < count) {
         waiter.settle(corrupt(name, ...first));
-      } else if (waiter.immediate && claims <= 0) {
+      } else if (waiter.immediate && (claims <= 0 || (mode === 'write' && board.readers.size > 0))) {
+        // The lock is open to readers: its turn comes with the next answer.
+        if (mode === 'read' && this.host.free.now().length > 0) continue;
         // What became free just before it was asked may not have been announced yet.
         if (!feed.covers(waiter.joinedAt)) return feed.refresh();
         waiter.settle(nothingFree(name, board));
@@ -187,14 +201,16 @@ export class Line {
   }
 }
 
-/** Slots below the limit that nobody can have until somebody removes what can not be read there. */
-export function unreadableSlots(
+/** Slots below the limit, and places of readers, that stay taken until somebody removes what can not be read there. */
+export function unreadablePlaces(
   board: Board,
   keys: Keys,
   limit: number,
+  { mode }: Want,
 ): (readonly [key: string, reason: string])[] {
+  if (board.corrupt.size === 0) return [];
   return [...board.corrupt].filter(([key]) => {
     const part = keys.parse(key);
-    return part?.part === 'slot' && part.slot < limit;
+    return (part?.part === 'slot' && part.slot < limit) || (part?.part === 'reader' && mode === 'write');
   });
 }

@@ -34,6 +34,8 @@ export interface Ticket {
   readonly ttl: number;
   /** How many slots it waits for. */
   readonly count: number;
+  /** Of a read-write lock: what it waits for. */
+  readonly mode?: 'read' | 'write';
   /** Its place: the revision that created it. Absent in the write that did. */
   readonly token?: number;
   readonly meta?: Readonly<Record<string, string>>;
@@ -68,6 +70,8 @@ export function decodeTicket(value: string): Decoded<Ticket> {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
     if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
+    if (![undefined, 'read', 'write'].includes(fields.mode as undefined))
+      return 'mode is not "read" or "write"';
     return fields as unknown as Ticket;
   });
 }

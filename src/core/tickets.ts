@@ -3,8 +3,8 @@ import type { Entry } from '../store/store';
 import { isoTime } from './clock';
 import { newId } from './id';
 import { Lease, type Succession } from './lease';
-import { type Host, unreadableSlots } from './line';
-import type { FreeSlot } from './plan';
+import { type Host, unreadablePlaces } from './line';
+import { type FreeSlot, MOST_READS_UNDERWAY } from './plan';
 import { type Ticket, encodeRecord } from './record';
 import { corrupt } from './refusals';
 import type { Waiter } from './waiter';
@@ -79,16 +79,19 @@ export class TicketLine {
     this.refuseHopeless(limit);
     if (this.claimingFirst || this.claimForFirst(limit)) return;
     this.askForTickets();
-    const place = this.next(limit);
-    if (place === undefined) return;
-    const needed = slotsFor(place.waiter);
+    if (this.placed.size === 0) return;
     const slots = free.now();
-    if (slots.length >= needed) context.background.add(this.claimFor(place, slots.slice(0, needed)));
+    for (const place of this.front(limit)) {
+      const needed = slotsFor(place.waiter);
+      if (slots.length < needed) return;
+      if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
+      context.background.add(this.claimFor(place, slots.slice(0, needed)));
+    }
   }
 
   /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
-    const place = this.next(limit);
+    const [place] = this.front(limit);
     if (place?.waiter.want.count !== 1) return false;
     this.host.context.background.add(this.claimFor(place, [slot], after));
     return true;
@@ -118,11 +121,12 @@ export class TicketLine {
   /** Ends those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
     const { board, keys, name } = this.host;
-    const unreadable = unreadableSlots(board, keys, limit);
-    const [first] = unreadable;
-    if (first === undefined) return;
+    if (board.corrupt.size === 0) return;
     for (const waiter of this.waiters) {
       const { count } = waiter.want;
+      const unreadable = unreadablePlaces(board, keys, limit, waiter.want);
+      const [first] = unreadable;
+      if (first === undefined) continue;
       if (count !== 'all free' && limit - unreadable.length < count) waiter.settle(corrupt(name, ...first));
     }
   }
@@ -165,7 +169,7 @@ export class TicketLine {
 
   private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
     const { context, keys, name } = this.host;
-    const { metadata } = waiter.want;
+    const { metadata, mode } = waiter.want;
     const id = newId();
     const key = keys.ticket(id);
     const ticket: Ticket = {
@@ -173,6 +177,7 @@ export class TicketLine {
       since: isoTime(context.clock.wallTime()),
       ttl: TICKET_TTL_MS,
       count: slotsFor(waiter),
+      ...(mode === undefined ? {} : { mode }),
       ...(metadata === undefined ? {} : { meta: metadata }),
     };
     const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
@@ -192,25 +197,38 @@ export class TicketLine {
     });
   }
 
-  /** The place to be claimed for next, if nobody else's comes before it. */
-  private next(limit: number): Place | undefined {
+  /**
+   * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
+   * together: who waits to read waits only for those before him who want to write.
+   */
+  private *front(limit: number): Generator<Place> {
     let shape: string | undefined;
-    for (const { id } of this.host.board.line(limit)) {
+    let reads = 0;
+    for (const { id, ticket } of this.host.board.line(limit)) {
       const place = this.placed.get(id);
-      if (place?.ticket.isHeld !== true) return undefined;
+      if (ticket.mode === 'read' && shape === undefined) {
+        reads++;
+        if (place?.ticket.isHeld === true && !this.claims.has(place)) yield place;
+        continue;
+      }
+      if (reads > 0 || place?.ticket.isHeld !== true) return;
       shape ??= place.waiter.shape;
-      if (place.waiter.shape !== shape) return undefined;
+      if (place.waiter.shape !== shape) return;
       const claim = this.claims.get(place);
-      if (claim === undefined) return place;
-      if (!claim.takesOver) return undefined;
+      if (claim === undefined) {
+        yield place;
+        return;
+      }
+      if (!claim.takesOver) return;
     }
-    return undefined;
   }
 
   /** Claims for the first who has no ticket yet, if it needs none. Returns whether it does. */
   private claimForFirst(limit: number): boolean {
     const { board, context, feed, free } = this.host;
     const [first] = this.joining.keys();
+    // Whoever waits until others have read would keep those behind it from joining.
+    if (first?.want.mode === 'write' && board.readers.size > 0) return false;
     if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
     if (board.head(limit) !== undefined || !feed.covers(first.joinedAt)) return false;
     const needed = slotsFor(first);
@@ -225,7 +243,11 @@ export class TicketLine {
     this.claimingFirst = true;
     this.joining.set(waiter, abandon);
     try {
-      const lease = await this.host.grab(slots, waiter.want, abandon);
+      const granted = await this.host.grab(slots, waiter.want, abandon);
+      // What may still have to be waited for keeps nobody from joining.
+      this.claimingFirst = false;
+      if (granted !== undefined) this.host.pump();
+      const lease = granted && (await this.host.settleIn(granted, waiter.want, abandon));
       if (lease !== undefined && waiter.settled) this.host.context.background.add(lease.release());
       else if (lease !== undefined) waiter.settle(lease);
     } catch (error) {
@@ -247,7 +269,8 @@ export class TicketLine {
     try {
       // What is written over a hold is never given up half-way: the slot would stay taken.
       const signal = after === undefined ? abandon : undefined;
-      const lease = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
+      const granted = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
+      const lease = granted && (await this.host.settleIn(granted, place.waiter.want, signal));
       this.claims.delete(place);
       if (lease !== undefined) this.grant(place, lease);
     } catch (error) {

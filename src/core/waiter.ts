@@ -16,6 +16,8 @@ export interface Want {
   /** The number of slots as the code has it; undefined: whatever is stored. */
   readonly slots: number | undefined;
   readonly limitPolicy: LimitPolicy;
+  /** Of a read-write lock: which side. */
+  readonly mode?: 'read' | 'write';
 }
 
 export interface Patience {
@@ -53,7 +55,7 @@ export class Waiter {
   ) {
     this.joinedAt = clock.now();
     this.immediate = patience.timeout === 0;
-    this.shape = JSON.stringify([want.count, want.ttl, want.autoRenew, want.metadata]);
+    this.shape = JSON.stringify([want.count, want.ttl, want.autoRenew, want.mode, want.metadata]);
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;

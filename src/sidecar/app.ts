@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
+import { version } from '../cli/version';
 import type { SidecarContext } from './context';
 import { guard } from './guard';
 import { Problem, notFound, sendProblem, toProblem } from './problem';
@@ -8,8 +9,8 @@ import { healthRoutes } from './routes/health';
 import { pageRoutes } from './routes/page';
 import { permitRoutes } from './routes/permits';
 import { sessionRoutes } from './routes/sessions';
+import { readWriteRoutes } from './routes/read-write-locks';
 import { slotRoutes } from './routes/slots';
-import { packageVersion } from './version';
 
 /** A name of 256 bytes, each percent-encoded, and some to spare. */
 const MOST_PARAM = 1_000;
@@ -46,7 +47,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
       openapi: '3.1.0',
       info: {
         title: 'nats-semaphore sidecar',
-        version: packageVersion(),
+        version: version(),
         description: 'Semaphores, mutexes and locks on NATS JetStream, for programs in any language. All durations are in ms.',
       },
       ...(context.settings.token !== undefined && {
@@ -55,7 +56,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
       }),
     },
   });
-  for (const routes of [slotRoutes, permitRoutes, sessionRoutes, everythingRoutes, healthRoutes, pageRoutes]) {
+  for (const routes of [slotRoutes, readWriteRoutes, permitRoutes, sessionRoutes, everythingRoutes, healthRoutes, pageRoutes]) {
     app.after(() => routes(app, context));
   }
   app.after(() => {

@@ -35,6 +35,7 @@ const acquire = {
 };
 
 export const LockRequest = Type.Object(acquire, strict);
+export type LockRequest = Static<typeof LockRequest>;
 export const SemaphoreRequest = Type.Object(
   {
     slots: Type.Optional(
@@ -94,12 +95,13 @@ const id = Type.Object({ id: Type.String() });
 const name = Type.Object({
   name: Type.String({ description: 'Any text of 1 to 256 bytes of UTF-8, percent-encoded: "/" is "%2F".' }),
 });
-const side = Type.Union([Type.Literal('read'), Type.Literal('write')]);
+const side = Type.Unsafe<'read' | 'write'>({ type: 'string', enum: ['read', 'write'] });
 export const IdParams = id;
 export type IdParams = Static<typeof id>;
 export const NameParams = name;
 export type NameParams = Static<typeof name>;
 export const SideParams = Type.Object({ ...name.properties, side });
+export type SideParams = Static<typeof SideParams>;
 export const PermitParams = Type.Object({ ...name.properties, ...id.properties });
 export type PermitParams = Static<typeof PermitParams>;
 

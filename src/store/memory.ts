@@ -39,7 +39,7 @@ export class MemoryStore implements Store {
     if (options?.abandon?.aborted === true) return Promise.resolve({ committed: false, withdrawn: true });
     const sentAt = this.clock.now();
     for (const write of writes) {
-      const actual = this.entries.get(write.key)?.revision ?? 0;
+      const actual = this.entries.get(write.expectedOf ?? write.key)?.revision ?? 0;
       if (actual !== write.expected) {
         return Promise.resolve(writes.length === 1 ? { committed: false, actual } : { committed: false });
       }

@@ -17,11 +17,16 @@ export interface Entry {
   readonly writtenAt: number;
 }
 
-/** A write that takes effect only if the key's last revision is `expected`. */
+/** A write that takes effect only if a key's last revision is `expected`: that of the key it writes to, or of another. */
 export interface Write {
   readonly key: string;
   /** The key's last revision, that of a removal marker included; 0 if there is nothing under the key. */
   readonly expected: number;
+  /**
+   * Another key, whose last revision `expected` is instead. Then `key` must be one that nobody else ever writes to, and new:
+   * such writes neither disturb nor see each other, but between them and writes to the other key the store keeps one order.
+   */
+  readonly expectedOf?: string;
   /** The new value; null removes the key and leaves a marker. */
   readonly value: string | null;
   /** How long the value stays if nobody writes again, in ms. A store may round it up. Absent: for ever. */
@@ -38,7 +43,7 @@ export type CommitResult =
     }
   | {
       readonly committed: false;
-      /** Of a single write: the key's last revision, where the store said it. 0: there is nothing under the key. */
+      /** Of a single write: the last revision of the key it depends on, where the store said it. 0: there is nothing there. */
       readonly actual?: number;
       /** It was given up, and is known not to have been written nor to be going to be. */
       readonly withdrawn?: boolean;

@@ -23,7 +23,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'local-deadline': [
     {
       file: 'core/lease.ts',
-      from: 'return sentAt + ttl - safetyMargin(ttl, this.context.safetyMargin);',
+      from: 'return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, this.context.safetyMargin));',
       to: 'return sentAt + ttl + 1e9;',
     },
   ],

@@ -5,9 +5,12 @@
 import { createInterface } from 'node:readline';
 import type { Permit } from '../../src/permit';
 import type { NatsDispatcher } from '../../src/dispatcher';
+import type { CountDownLatch } from '../../src/latch';
 import type { Lock } from '../../src/lock';
 import { monotonicMs } from '../support/monotonic';
+import type { Place } from '../support/occupancy';
 import { randomFrom, within } from '../support/random';
+import { WRITER, readerPlace } from './checker/holds';
 import { type ClientLine, LineFile } from './history';
 import type { Job, Range } from './load';
 
@@ -28,6 +31,9 @@ const COUNT_EVERY_MS = 1_000;
 const CONNECT_AGAIN_MS = 200;
 /** After being told to finish: how long who still waits may go on waiting. */
 const FINISH_MS = 15_000;
+/** How often a client waits for a latch after it counted, and how long. */
+const WAITS = 0.15;
+const WAIT_MS = 20_000;
 
 const setup = JSON.parse(process.argv[2] ?? '{}') as ClientSetup;
 const file = new LineFile<ClientLine>(setup.log);
@@ -54,8 +60,15 @@ async function main(): Promise<void> {
   };
   const dispatcher = await open(Dispatcher);
   write({ t: 'up', at: monotonicMs(), pid: process.pid });
-  const timers = [setInterval(look, LOOK_EVERY_MS), setInterval(() => count(dispatcher), COUNT_EVERY_MS)];
-  const loops = Promise.all(setup.jobs.map((job, i) => work(HANDLES[job.kind](dispatcher, job), job, i)));
+  const timers = [setInterval(look, LOOK_EVERY_MS), setInterval(() => note(dispatcher), COUNT_EVERY_MS)];
+  const loops = Promise.all(
+    setup.jobs.map((job, i) => {
+      const random = randomFrom(setup.seed * 1_000 + i);
+      return job.kind === 'latch'
+        ? count(dispatcher.latch(job.name), job, random)
+        : work(handlesOf(dispatcher, job, job.kind), job, random);
+    }),
+  );
   await told;
   finishing = true;
   for (const wake of [...resting]) wake();
@@ -65,7 +78,7 @@ async function main(): Promise<void> {
   await dispatcher.close();
   await loops;
   for (const timer of timers) clearInterval(timer);
-  count(dispatcher);
+  note(dispatcher);
   write({ t: 'closed', at: monotonicMs() });
   // From here on nothing must keep the process alive.
   orders.close();
@@ -86,32 +99,51 @@ async function open(Dispatcher: typeof NatsDispatcher): Promise<NatsDispatcher> 
   }
 }
 
-const HANDLES: Record<Job['kind'], (dispatcher: NatsDispatcher, job: Job) => Lock> = {
-  semaphore: (dispatcher, { name, slots, ttl, fair }) => dispatcher.semaphore(name, slots, { ttl, fair }),
-  mutex: (dispatcher, { name, ttl, fair }) => dispatcher.mutex(name, { ttl, fair }),
-};
+/** What to acquire from, and which places a permit of it holds. */
+interface Handle {
+  readonly lock: Lock;
+  readonly share: number;
+  readonly placesOf: (permit: Permit) => readonly Place[];
+}
 
-async function work(handle: Lock, job: Job, loop: number): Promise<void> {
-  const random = randomFrom(setup.seed * 1_000 + loop);
+function handlesOf(
+  dispatcher: NatsDispatcher,
+  { name, slots, ttl, fair, writes = 0 }: Job,
+  kind: Exclude<Job['kind'], 'latch'>,
+): readonly Handle[] {
+  const placesOf = (permit: Permit): readonly Place[] => permit.slots;
+  if (kind === 'semaphore')
+    return [{ lock: dispatcher.semaphore(name, slots, { ttl, fair }), share: 1, placesOf }];
+  if (kind === 'mutex') return [{ lock: dispatcher.mutex(name, { ttl, fair }), share: 1, placesOf }];
+  const { read, write } = dispatcher.readWriteLock(name, { ttl, fair });
+  return [
+    { lock: write, share: writes, placesOf: () => [WRITER] },
+    { lock: read, share: 1, placesOf: ({ id }) => [readerPlace(id)] },
+  ];
+}
+
+async function work(handles: readonly Handle[], job: Job, random: () => number): Promise<void> {
   await rest(random, [0, 300]);
   while (!finishing) {
     const count = job.counts[within(random, 0, job.counts.length - 1)] ?? 1;
-    const permit = await ask(handle, job, count);
+    const lot = handles.length > 1 ? random() : 0;
+    const permit = await ask(handles.find(({ share }) => lot < share) as Handle, job, count);
     await rest(random, permit === undefined ? [50, 150] : job.hold, permit?.signal);
     if (permit !== undefined) await giveBack(permit);
     await rest(random, job.pause);
   }
 }
 
-async function ask(handle: Lock, job: Job, count: number): Promise<Permit | undefined> {
+async function ask({ lock, placesOf }: Handle, job: Job, count: number): Promise<Permit | undefined> {
   const { name, timeout } = job;
   const id = ++asks;
   write({ t: 'ask', at: monotonicMs(), ask: id, name, count, timeout });
   try {
-    const permit = await handle.acquire({ timeout, ...(count === 1 ? {} : { count }) });
+    const permit = await lock.acquire({ timeout, ...(count === 1 ? {} : { count }) });
     // The time before the lease: if the process is stopped between the two, too little is believed, not too much.
     const at = monotonicMs();
-    const { id: permitId, slots, fencingToken, remaining } = permit;
+    const { id: permitId, fencingToken, remaining } = permit;
+    const slots = placesOf(permit);
     permits.set(permitId, permit);
     write({ t: 'grant', at, ask: id, permit: permitId, name, slots, token: String(fencingToken), remaining });
     const { signal } = permit;
@@ -122,6 +154,39 @@ async function ask(handle: Lock, job: Job, count: number): Promise<Permit | unde
     const message = error instanceof Error ? error.message : String(error);
     write({ t: 'refused', at: monotonicMs(), ask: id, code: codeOf(error), message });
     return undefined;
+  }
+}
+
+/** Counts rounds of a latch down, together with all the others, and waits for its end now and then. */
+async function count(
+  latch: CountDownLatch,
+  { name, slots, pause }: Job,
+  random: () => number,
+): Promise<void> {
+  try {
+    await latch.trySetCount(slots);
+    while (!finishing) {
+      write({ t: 'count', at: monotonicMs(), name });
+      const left = await latch.countDown();
+      write({ t: 'counted', at: monotonicMs(), name, left });
+      if (left === 0) await latch.trySetCount(slots);
+      else if (random() < WAITS) await waitFor(latch);
+      await rest(random, pause);
+    }
+  } catch (error) {
+    if (!finishing || codeOf(error) !== 'DISPATCHER_CLOSED') fault(error);
+  }
+}
+
+async function waitFor(latch: CountDownLatch): Promise<void> {
+  const { name } = latch;
+  const since = monotonicMs();
+  write({ t: 'wait', at: since, name });
+  try {
+    await latch.wait({ timeout: WAIT_MS });
+    write({ t: 'open', at: monotonicMs(), name, since });
+  } catch (error) {
+    if (!['ACQUIRE_TIMEOUT', 'BACKEND_UNAVAILABLE'].includes(codeOf(error))) throw error;
   }
 }
 
@@ -152,7 +217,7 @@ function look(): void {
   if (held.length > 0) write({ t: 'held', at, permits: held });
 }
 
-function count({ diagnostics }: NatsDispatcher): void {
+function note({ diagnostics }: NatsDispatcher): void {
   const { feed, writes } = diagnostics;
   write({ t: 'counts', at: monotonicMs(), ...writes, ...feed });
 }

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Place } from '../support/occupancy';
 import type { Job } from './load';
 
 /*
@@ -29,7 +30,7 @@ export type ClientLine =
       readonly ask: number;
       readonly permit: string;
       readonly name: string;
-      readonly slots: readonly number[];
+      readonly slots: readonly Place[];
       readonly token: string;
       /** Ms that it may be believed for from `at` on. */
       readonly remaining: number;
@@ -55,6 +56,12 @@ export type ClientLine =
       readonly safetyReads: number;
       readonly safetyFinds: number;
     }
+  /** About to count down a latch by one, and what was left then. */
+  | { readonly t: 'count'; readonly at: number; readonly name: string }
+  | { readonly t: 'counted'; readonly at: number; readonly name: string; readonly left: number }
+  /** About to wait for a latch, and let go. */
+  | { readonly t: 'wait'; readonly at: number; readonly name: string }
+  | { readonly t: 'open'; readonly at: number; readonly name: string; readonly since: number }
   | { readonly t: 'fault'; readonly at: number; readonly error: string }
   | { readonly t: 'closed'; readonly at: number };
 

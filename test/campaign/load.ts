@@ -4,7 +4,8 @@ export type Range = readonly [number, number];
 /** Something that clients do over and over: acquire, hold, release, pause. */
 export interface Job {
   readonly name: string;
-  readonly kind: 'semaphore' | 'mutex';
+  readonly kind: 'semaphore' | 'mutex' | 'read-write-lock' | 'latch';
+  /** Of a read-write lock more than there are clients, of a latch what it counts down from. */
   readonly slots: number;
   readonly ttl: number;
   readonly fair: boolean;
@@ -12,14 +13,20 @@ export interface Job {
   readonly counts: readonly number[];
   readonly hold: Range;
   readonly pause: Range;
+  /** Of a read-write lock: the share of those who write. */
+  readonly writes?: number;
   /** Default: wait for ever. */
   readonly timeout?: number;
   /** The clients that do it, by number, each in a loop of its own. Default: all. */
   readonly clients?: readonly number[];
 }
 
+const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
+
 /**
  * The load. Names are plain, so that keys need no decoding. What each is there for:
+ * - config, catalogue: some who write among many who read
+ * - laps: rounds of a latch, counted down by all, each begun by whoever comes first
  * - pool, queue, door, gate: contention of every kind, with short ttls so that a dead holder is followed soon
  * - long: permits that live by their renewals, all of them due whenever a server or a link fails
  * - quiet: pairs of clients that nobody else wakes: who misses a release here waits for ever
@@ -46,6 +53,17 @@ export const LOAD: readonly Job[] = [
     timeout: 4_000,
   }),
   job({ name: 'gate', kind: 'mutex', slots: 1, ttl: 1_500, fair: true, hold: [20, 200], pause: [200, 800] }),
+  job({ ...READ_WRITE, name: 'config', ttl: 1_500, writes: 0.2, hold: [20, 300], pause: [20, 300] }),
+  job({
+    ...READ_WRITE,
+    name: 'catalogue',
+    ttl: 1_000,
+    fair: true,
+    writes: 0.3,
+    hold: [20, 300],
+    pause: [50, 500],
+  }),
+  job({ name: 'laps', kind: 'latch', slots: 40, ttl: 0, hold: [0, 0], pause: [20, 300] }),
   job({ name: 'long', slots: 6, ttl: 1_000, hold: [3_000, 9_000], pause: [20, 200] }),
   job({ name: 'longer', slots: 6, ttl: 2_000, counts: [1, 2], hold: [2_000, 9_000], pause: [20, 500] }),
   ...[0, 1, 2].map((i) =>

@@ -22,6 +22,7 @@ const NO_SUCH_MESSAGE = 10037;
  * is still there; what is not stays a gap in the revisions.
  */
 export class Recorder implements AsyncDisposable {
+  private readonly clocks = new Clocks();
   private readonly known = new Set<number>();
   private readonly gone = new Set<number>();
   private first: number | undefined;
@@ -120,7 +121,7 @@ export class Recorder implements AsyncDisposable {
       last,
       value: marker === '' ? value() : null,
       marker,
-      storedAt: Date.parse(stamp) + (at - Date.now()),
+      storedAt: Date.parse(stamp) + this.clocks.offset(),
       at,
     });
   }
@@ -169,5 +170,21 @@ export class Recorder implements AsyncDisposable {
       }
     }
     throw new Error('the stream could not be read', { cause: failure });
+  }
+}
+
+const SAMPLES = 50;
+
+/**
+ * What to add to a time of day for one of the monotonic clock. Whoever is interrupted between reading the two gets too little,
+ * so the highest of the last readings counts.
+ */
+class Clocks {
+  private readonly readings: number[] = [];
+
+  offset(): number {
+    this.readings.push(monotonicMs() - Date.now());
+    if (this.readings.length > SAMPLES) this.readings.shift();
+    return Math.max(...this.readings);
   }
 }

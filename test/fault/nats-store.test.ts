@@ -62,6 +62,16 @@ async function commitUnanswered(writes: readonly Write[]): Promise<CommitResult>
   return outcome;
 }
 
+/** A write of `a.in` that depends on `a.gate`. @param disturb breaks the link; what it gives runs before it is mended */
+async function dependent(disturb: () => () => Promise<void>, abandon?: AbortSignal): Promise<CommitResult> {
+  const meanwhile = disturb();
+  const write = { key: 'a.in', expected: 0, expectedOf: 'a.gate', value: 'in', ttl: 30_000 };
+  const outcome = store.commit([write], { abandon });
+  await meanwhile();
+  proxy.cut();
+  return outcome;
+}
+
 describe('an answer that never comes', () => {
   it('to a claim that was stored: it is found out, under the revision it has', async () => {
     const before = systemClock.now();
@@ -141,6 +151,75 @@ describe('an answer that never comes', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect((await stored('a.x'))?.value).toBeNull();
   });
+
+  it('to a write that depends on another key, which changes before it can be asked', async () => {
+    const result = await dependent(() => {
+      proxy.swallowAnswers();
+      return async () => {
+        await eventually(async () => expect((await stored('a.in'))?.value).toBe('in'));
+        await witness.commit([{ key: 'a.gate', expected: 0, value: 'closed' }]);
+      };
+    });
+    expect(result).toMatchObject({ committed: true, revisions: [(await stored('a.in'))?.revision] });
+    expect((await stored('a.in'))?.revision).toBeLessThan((await stored('a.gate'))?.revision as number);
+  });
+
+  it('to a write that depends on another key, which does not change: it is stored again, over itself', async () => {
+    const result = await dependent(() => {
+      proxy.swallowAnswers();
+      return async () => {
+        await eventually(async () => expect((await stored('a.in'))?.value).toBe('in'));
+      };
+    });
+    expect(result).toMatchObject({ committed: true, revisions: [(await stored('a.in'))?.revision] });
+  });
+
+  it('to a write that depends on another key, and was not stored before that changed', async () => {
+    let closed = 0;
+    const result = await dependent(() => {
+      proxy.stall();
+      return async () => {
+        await expectNothing('a.in');
+        const gate = await witness.commit([{ key: 'a.gate', expected: 0, value: 'closed' }]);
+        closed = gate.committed ? (gate.revisions[0] as number) : -1;
+      };
+    });
+    expect(result).toEqual({ committed: false, actual: closed });
+    expect(await stored('a.in')).toBeUndefined();
+  });
+
+  it.each([false, true])(
+    'to a write that depends on another key, given up when it was stored (the other changed: %s)',
+    async (changes) => {
+      const abandon = new AbortController();
+      const result = await dependent(() => {
+        proxy.swallowAnswers();
+        return async () => {
+          await eventually(async () => expect((await stored('a.in'))?.value).toBe('in'));
+          if (changes) await witness.commit([{ key: 'a.gate', expected: 0, value: 'closed' }]);
+          abandon.abort();
+        };
+      }, abandon.signal);
+      expect(result).toMatchObject({ committed: true, revisions: [(await stored('a.in'))?.revision] });
+    },
+  );
+
+  it.each([false, true])(
+    'to a write that depends on another key, given up before it was stored (the other changed: %s)',
+    async (changes) => {
+      const abandon = new AbortController();
+      const result = await dependent(() => {
+        proxy.stall();
+        return async () => {
+          await expectNothing('a.in');
+          if (changes) await witness.commit([{ key: 'a.gate', expected: 0, value: 'closed' }]);
+          abandon.abort();
+        };
+      }, abandon.signal);
+      expect(result).toEqual({ committed: false, withdrawn: true });
+      expect((await stored('a.in'))?.value ?? null).toBeNull();
+    },
+  );
 
   it('at all: it gives up when the time is over', async () => {
     proxy.refuse(true);

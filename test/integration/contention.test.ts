@@ -36,7 +36,7 @@ describe('40 workers in 4 processes on 3 slots', () => {
 
 /** How long slots stood empty between two permits: median and 99th percentile, in ms. */
 function gaps(steps: readonly Step[]): string {
-  const last = new Map<number, number>();
+  const last = new Map<Step['slot'], number>();
   const found: number[] = [];
   for (const { type, slot, at } of [...steps].sort((a, b) => a.at - b.at)) {
     const left = last.get(slot);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import { TestCluster } from '../../src/testing';
+import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { storeSuite } from '../suites/store-suite';
 import { natsSemaphoreWorld, natsStoreWorld } from '../support/nats-worlds';
@@ -13,3 +14,4 @@ afterAll(() => cluster.stop());
 
 storeSuite('NATS, three replicas', async () => natsStoreWorld([...cluster.urls], 3));
 semaphoreSuite('on NATS, three replicas', () => natsSemaphoreWorld([...cluster.urls], 3));
+readWriteSuite('on NATS, three replicas', () => natsSemaphoreWorld([...cluster.urls], 3));

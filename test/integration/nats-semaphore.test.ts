@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from '@jest/globals';
 import { TestServer } from '../../src/testing';
 import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
+import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
@@ -14,4 +15,5 @@ afterAll(() => server.stop());
 
 semaphoreSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 mutexSuites('on NATS, one server', () => natsSemaphoreWorld(server.url));
+readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));

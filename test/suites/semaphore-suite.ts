@@ -326,6 +326,18 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
         await eventually(async () => expect((await a.semaphore('s').status()).waiters).toEqual([]));
       });
 
+      it('keeps its places with a safety margin longer than the ttl of a place', async () => {
+        const c = await world.open({ ttl: 60_000, safetyMargin: 20_000, fair: true });
+        const held = await a.semaphore('s', 1).lock();
+        const waiting = c.semaphore('s', 1).lock(10_000);
+        const waiters = async () => (await a.semaphore('s', 1).status()).waiters;
+        await eventually(async () => expect(await waiters()).toHaveLength(1));
+        await held.release();
+        expect((await waiting).isHeld).toBe(true);
+        await c.close();
+        expect(await waiters()).toEqual([]);
+      });
+
       it('meets unfair users without ever breaking the limit', async () => {
         let inside = 0;
         let most = 0;

@@ -54,6 +54,50 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       expect(results.filter((result) => result.committed)).toHaveLength(1);
     });
 
+    it('lets a write depend on another key', async () => {
+      const store = await start();
+      const gate = committed(await store.commit([{ key: 'a.gate', expected: 0, value: 'open' }]));
+      const enter = (id: string, expected: number): Promise<CommitResult> =>
+        store.commit([{ key: `a.in.${id}`, expected, expectedOf: 'a.gate', value: id }]);
+      // They do not disturb each other.
+      for (const id of ['1', '2']) committed(await enter(id, gate));
+      expect(await enter('3', 0)).toEqual({ committed: false, actual: gate });
+      const marker = committed(await store.commit([{ key: 'a.gate', expected: gate, value: null }]));
+      expect(await enter('3', gate)).toEqual({ committed: false, actual: marker });
+      committed(await enter('3', marker));
+      expect(await values(store, 'a.in.*')).toEqual({ 'a.in.1': '1', 'a.in.2': '2', 'a.in.3': '3' });
+      await eventually(async () => expect(await store.read(['a.gate'])).toEqual([]));
+      committed(await enter('4', 0));
+    });
+
+    it('keeps one order between writes that depend on a key and writes to that key', async () => {
+      const stores = [await start(), await open(), await open()] as [Store, Store, Store];
+      const [keeper, ...others] = stores;
+      let expected = 0;
+      let entered = 0;
+      for (let round = 0; round < 15; round++) {
+        const inside = others.flatMap((store, i) =>
+          Array.from({ length: 8 }, (_, n) => ({ key: `a.in.${round}-${i}-${n}`, store })),
+        );
+        const entering = inside.map(async ({ key, store }, n) => {
+          // Some are under way before the gate is closed, some after.
+          for (let turn = 0; turn < n; turn++) await new Promise((resolve) => setImmediate(resolve));
+          return store.commit([{ key, expected, expectedOf: 'a.gate', value: 'in' }]);
+        });
+        for (let turn = 0; turn < round; turn++) await new Promise((resolve) => setImmediate(resolve));
+        const closed = committed(await keeper.commit([{ key: 'a.gate', expected, value: 'closed' }]));
+        const results = await Promise.all(entering);
+        const revisions = results.flatMap((result) => (result.committed ? result.revisions : []));
+        for (const revision of revisions) expect(revision).toBeLessThan(closed);
+        for (const result of results) if (!result.committed) expect(result.actual).toBe(closed);
+        entered += revisions.length;
+        expected = closed;
+      }
+      // Of 240; as many as shows that there was a race.
+      expect(entered).toBeGreaterThan(10);
+      expect(entered).toBeLessThan(230);
+    });
+
     it('does several writes all or none', async () => {
       const store = await start();
       const taken = committed(await store.commit([{ key: 'a.2', expected: 0, value: 'taken' }]));

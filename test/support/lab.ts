@@ -6,6 +6,7 @@ import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
 import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
 import type { LimitPolicy } from '../../src/options';
+import { type ReadWriteLock, createReadWriteLock } from '../../src/read-write-lock';
 import { type Semaphore, createSemaphore } from '../../src/semaphore';
 import { FakeClock, settle } from './fake-clock';
 
@@ -15,6 +16,8 @@ export type Sabotage = (store: Store) => Store;
 /** One process that uses the semaphore, with a link of its own and a clock that can be stopped. */
 export interface LabClient {
   readonly semaphore: Semaphore;
+  /** A read-write lock of the same name. */
+  readonly lock: ReadWriteLock;
   readonly wire: Wire;
   readonly clock: PausableClock;
   readonly context: Context;
@@ -53,17 +56,20 @@ export class Lab {
     const engines = new Engines(context);
     const keys = new Keys('sem', name);
     this.clients++;
+    const settings = { name, slots, ttl, fair, limitPolicy, safetyMargin: undefined };
     const semaphore = createSemaphore({
-      name,
+      ...settings,
+      keys,
       kind: 'semaphore',
-      slots,
-      ttl,
-      fair,
-      limitPolicy,
-      safetyMargin: undefined,
       engine: () => engines.get(keys, name),
     });
-    return { semaphore, wire, clock, context, engines };
+    const lockKeys = new Keys('rw', name);
+    const lock = createReadWriteLock({
+      ...settings,
+      keys: lockKeys,
+      engine: () => engines.get(lockKeys, name),
+    });
+    return { semaphore, lock, wire, clock, context, engines };
   }
 
   /** Removes a key as the server's expiry does it: without looking what is there. */
@@ -82,6 +88,7 @@ export class Lab {
 export class Wire implements Store {
   private held: (() => void)[] | undefined;
   private answers: (() => void)[] | undefined;
+  private deaf = false;
   private readonly listeners = new Set<Listener>();
 
   constructor(private readonly inner: MemoryStore) {}
@@ -96,6 +103,11 @@ export class Wire implements Store {
     this.held = undefined;
     for (const go of waiting) go();
     for (const listener of [...this.listeners]) listener.interrupted();
+  }
+
+  /** Announcements are lost, and nobody is told that they are. */
+  loseAnnouncements(on: boolean): void {
+    this.deaf = on;
   }
 
   /** Requests are carried out, their answers wait; announcements are lost. */
@@ -131,7 +143,7 @@ export class Wire implements Store {
     this.listeners.add(listener);
     const stop = this.inner.listen(patterns, {
       changed: (entry) => {
-        if (this.held === undefined && this.answers === undefined) listener.changed(entry);
+        if (this.held === undefined && this.answers === undefined && !this.deaf) listener.changed(entry);
       },
       interrupted: () => listener.interrupted(),
     });

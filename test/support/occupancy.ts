@@ -1,8 +1,11 @@
+/** The number of a slot, or the name of a place that is held like one. */
+export type Place = number | string;
+
 /** One process, one permit: it went into a slot, or came out of it. Times are of one clock for all processes. */
 export interface Step {
   readonly type: 'enter' | 'leave';
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly permit: string;
   /** Fencing token. */
   readonly token: string;
@@ -12,7 +15,7 @@ export interface Step {
 /** Two permits in one slot at the same time. */
 export interface Overlap {
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly permits: readonly [string, string];
   readonly from: number;
   readonly ms: number;
@@ -21,7 +24,7 @@ export interface Overlap {
 /** A permit that came later into a slot with a token that is not larger. */
 export interface TokenFault {
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly tokens: readonly [string, string];
 }
 
@@ -36,7 +39,7 @@ export interface Occupancy {
 
 interface Stay {
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly permit: string;
   readonly token: string;
   readonly from: number;

@@ -19,7 +19,9 @@ import {
 } from '../../src';
 import { monotonicMs } from './monotonic';
 import type { Step } from './occupancy';
+import type { ReadWriteStep } from './read-write-log';
 import { type Churn, type ChurnResult, churn } from './worker-churn';
+import { type ReadWriteChurn, readWriteChurn } from './worker-read-write';
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -96,6 +98,7 @@ export type PlainStatus = Omit<SemaphoreStatus, 'holders' | 'waiters'> & {
 /** What a worker says unasked. */
 export type WorkerEvent =
   | Step
+  | ReadWriteStep
   | { readonly type: 'status'; readonly name: string; readonly status: PlainStatus; readonly at: number }
   | { readonly type: 'ready'; readonly at: number }
   | {
@@ -343,6 +346,11 @@ const ops = {
   /** Random acquisitions of every kind. */
   async churn(plan: Churn): Promise<ChurnResult> {
     return churn(dispatcher, plan, say);
+  },
+
+  /** Random reads and writes, one after another, until {@link ops.endLoops}. */
+  async readWriteChurn(plan: ReadWriteChurn): Promise<number> {
+    return readWriteChurn(dispatcher, plan, say, () => ending);
   },
 
   /** Loops that are under way end after the permit they hold. */

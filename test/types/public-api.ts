@@ -25,9 +25,13 @@ import type {
   NatsConnection,
   Permit,
   PrimitiveSummary,
+  ReadWriteLock,
+  ReadWriteLockOptions,
+  ReadWriteLockStatus,
   Semaphore,
   SemaphoreOptions,
   SemaphoreStatus,
+  WritePermit,
 } from '../../src';
 
 export async function dispatchers(): Promise<void> {
@@ -54,6 +58,10 @@ export function ofDispatcher(dispatcher: Dispatcher): void {
   expectTypeOf(dispatcher.mutex).returns.toEqualTypeOf<Mutex>();
   expectTypeOf(dispatcher.latch).parameters.toEqualTypeOf<[name: string, count?: number]>();
   expectTypeOf(dispatcher.latch).returns.toEqualTypeOf<CountDownLatch>();
+  expectTypeOf(dispatcher.readWriteLock).parameters.toEqualTypeOf<
+    [name: string, options?: ReadWriteLockOptions]
+  >();
+  expectTypeOf(dispatcher.readWriteLock).returns.toEqualTypeOf<ReadWriteLock>();
   expectTypeOf(dispatcher.acquireAll).parameters.toEqualTypeOf<
     [wants: AcquireAllWant[], options?: AcquireOptions]
   >();
@@ -102,6 +110,30 @@ export async function ofLocks(semaphore: Semaphore, mutex: Mutex): Promise<void>
   expectTypeOf(semaphore.watch).returns.toEqualTypeOf<AsyncIterable<SemaphoreStatus>>();
   expectTypeOf(mutex.status).returns.resolves.toEqualTypeOf<MutexStatus>();
   expectTypeOf(mutex.watch).returns.toEqualTypeOf<AsyncIterable<MutexStatus>>();
+}
+
+export async function ofReadWriteLock(lock: ReadWriteLock, dispatcher: Dispatcher): Promise<void> {
+  expectTypeOf(lock.read).toExtend<Lock>();
+  expectTypeOf(await lock.read.lock()).toEqualTypeOf<Permit>();
+  expectTypeOf(await lock.read.tryAcquire()).toEqualTypeOf<Permit | null>();
+  expectTypeOf(await lock.read.lock(5_000, () => 1)).toBeNumber();
+  expectTypeOf(await lock.write.lock()).toEqualTypeOf<WritePermit>();
+  expectTypeOf(await lock.write.tryAcquire()).toEqualTypeOf<WritePermit | null>();
+  const permit = await lock.write.acquire({ timeout: 5_000 });
+  expectTypeOf(permit).toExtend<Permit>();
+  expectTypeOf(await permit.downgrade()).toEqualTypeOf<Permit>();
+  await lock.write.lock(5_000, (held) => expectTypeOf(held).toEqualTypeOf<WritePermit>());
+  // @ts-expect-error: one who reads takes no number of slots
+  await lock.read.lock({ count: 2 });
+  expectTypeOf(lock.status).returns.resolves.toEqualTypeOf<ReadWriteLockStatus>();
+  expectTypeOf(lock.watch).returns.toEqualTypeOf<AsyncIterable<ReadWriteLockStatus>>();
+  expectTypeOf(lock.forceRelease).returns.resolves.toBeBoolean();
+  expectTypeOf(await dispatcher.readLock('/config.json')).toEqualTypeOf<Permit>();
+  expectTypeOf(await dispatcher.readLock('/config.json', 5_000, () => 'x')).toBeString();
+  expectTypeOf(await dispatcher.writeLock('/config.json', { timeout: 5_000 })).toEqualTypeOf<WritePermit>();
+  expectTypeOf(
+    await dispatcher.writeLock('/config.json', 5_000, (held) => held.downgrade()),
+  ).toEqualTypeOf<Permit>();
 }
 
 export function ofPermit(permit: Permit): void {

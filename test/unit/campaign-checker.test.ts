@@ -14,6 +14,15 @@ const ONE: Job = {
   pause: [0, 0],
 };
 
+const BOTH: Job = { ...ONE, name: 'config', kind: 'read-write-lock', slots: 1_000 };
+const LAPS: Job = { ...ONE, name: 'laps', kind: 'latch', slots: 2 };
+const KEYS: Record<Job['kind'], string> = {
+  semaphore: 'sem',
+  mutex: 'mutex',
+  'read-write-lock': 'rw',
+  latch: 'latch',
+};
+
 /** A history put together by hand. Times are ms from its beginning. */
 class Tale {
   private readonly runs = new Map<string, ClientLine[]>();
@@ -24,7 +33,7 @@ class Tale {
   private asks = 0;
 
   constructor(readonly job: Job = ONE) {
-    this.store(0, 'limit', { slots: job.slots });
+    if (job.kind === 'semaphore') this.store(0, 'limit', { slots: job.slots });
   }
 
   client(line: ClientLine, client = 'c0'): this {
@@ -40,7 +49,7 @@ class Tale {
   /** Stores a value, or with null a marker, under a key of the job; returns its revision. */
   store(at: number, part: string, fields: object | null, marker = 'PURGE'): number {
     const revision = ++this.revision;
-    const key = `sem.${this.job.name}.${part}`;
+    const key = `${KEYS[this.job.kind]}.${this.job.name}.${part}`;
     this.stream.push({
       revision,
       key,
@@ -84,6 +93,35 @@ class Tale {
     this.client({ t: 'release', at, permit }, client);
     this.free(at + 1, 'PURGE', slot);
     return this.client({ t: 'released', at: at + 2, permit, code: 'ok' }, client);
+  }
+
+  /** As {@link grant}, of one side of a read-write lock. */
+  grantTo(at: number, permit: string, mode: 'read' | 'write', client = 'c0'): this {
+    const [slot, part] = mode === 'write' ? ['writer', 'writer'] : [`reader.${permit}`, `reader.${permit}`];
+    const ask = this.ask(at - 2, client);
+    const revision = this.store(at - 1, part, { permit, holder: `${client}.1`, ttl: this.job.ttl });
+    const { name } = this.job;
+    const token = String(revision);
+    return this.client({ t: 'grant', at, ask, permit, name, slots: [slot], token, remaining: 900 }, client);
+  }
+
+  releaseOf(at: number, permit: string, mode: 'read' | 'write', client = 'c0'): this {
+    this.client({ t: 'release', at, permit }, client);
+    this.store(at + 1, mode === 'write' ? 'writer' : `reader.${permit}`, null);
+    return this.client({ t: 'released', at: at + 2, permit, code: 'ok' }, client);
+  }
+
+  /** From the asking to the answer. */
+  countDown(at: number, done: number, left: number, client = 'c0'): this {
+    const { name } = this.job;
+    this.client({ t: 'count', at: at - 2, name }, client);
+    this.store(at - 1, `share.${client}`, { round: 'r', done, holder: `${client}.1` });
+    return this.client({ t: 'counted', at, name, left }, client);
+  }
+
+  begin(at: number): this {
+    this.store(at, 'count', { round: 'r', total: this.job.slots });
+    return this;
   }
 
   /** What was stored under these revisions was recorded by nobody. */
@@ -149,6 +187,47 @@ const innocent: Record<string, () => Tale> = {
     const removal = tale.free(51);
     return tale.grant(60, 'b', 'c1').release(70, 'b', 'c1').forget(removal);
   },
+
+  'a removal that nobody recorded, of a slot that nobody wanted for long'() {
+    const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+    const removal = tale.free(1_150, 'MaxAge');
+    return tale.grant(9_000, 'b', 'c1').release(9_010, 'b', 'c1').forget(removal);
+  },
+
+  'some who read at once, and one who writes when they are gone'() {
+    const tale = new Tale(BOTH).grantTo(10, 'a', 'read').grantTo(11, 'b', 'read', 'c1');
+    tale.releaseOf(50, 'a', 'read').releaseOf(60, 'b', 'read', 'c1');
+    return tale
+      .grantTo(70, 'c', 'write')
+      .releaseOf(80, 'c', 'write')
+      .grantTo(90, 'd', 'read')
+      .releaseOf(99, 'd', 'read');
+  },
+
+  'one who has the place to write, and waits for those who read'() {
+    const tale = new Tale(BOTH).grantTo(10, 'a', 'read');
+    const ask = tale.ask(20, 'c1');
+    const token = tale.store(21, 'writer', { permit: 'w', holder: 'c1.1', ttl: 1_000 });
+    tale.releaseOf(800, 'a', 'read');
+    const grant = {
+      t: 'grant',
+      at: 802,
+      ask,
+      permit: 'w',
+      name: 'config',
+      slots: ['writer'],
+      remaining: 200,
+    } as const;
+    return tale.client({ ...grant, token: String(token) }, 'c1').releaseOf(850, 'w', 'write', 'c1');
+  },
+
+  'a latch counted down by two, and one who waits for it': () =>
+    new Tale(LAPS)
+      .begin(5)
+      .countDown(10, 1, 1)
+      .client({ t: 'wait', at: 15, name: 'laps' })
+      .countDown(20, 1, 0, 'c1')
+      .client({ t: 'open', at: 25, name: 'laps', since: 15 }),
 
   'a claim that ran out unanswered, and was sent and stored again'() {
     const tale = new Tale();
@@ -334,6 +413,80 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
         tale.store(10, 'limit', { slots: 2 });
         return tale;
       },
+    ],
+  ],
+  'read-write locks': [
+    [
+      'written while held',
+      () => {
+        const tale = new Tale(BOTH).grantTo(10, 'a', 'read').grantTo(20, 'b', 'write', 'c1');
+        return tale.releaseOf(30, 'a', 'read').releaseOf(40, 'b', 'write', 'c1');
+      },
+    ],
+    [
+      'let in',
+      () => {
+        const tale = new Tale(BOTH).grantTo(10, 'a', 'write').client({ t: 'release', at: 15, permit: 'a' });
+        tale.grantTo(20, 'b', 'read', 'c1').releaseOf(30, 'b', 'read', 'c1');
+        tale.store(40, 'writer', null);
+        return tale;
+      },
+    ],
+    [
+      'held twice',
+      () => {
+        const tale = new Tale(BOTH).grantTo(10, 'a', 'write').grantTo(20, 'b', 'write', 'c1');
+        return tale.releaseOf(30, 'a', 'write').releaseOf(40, 'b', 'write', 'c1');
+      },
+    ],
+    [
+      'believed after its end',
+      () => {
+        const tale = new Tale(BOTH).grantTo(10, 'a', 'read');
+        tale.store(500, 'reader.a', null, 'MaxAge');
+        return tale.client({ t: 'lost', at: 900, permit: 'a', reason: '' });
+      },
+    ],
+    [
+      'never freed',
+      () => {
+        const tale = new Tale(BOTH)
+          .grantTo(10, 'a', 'read')
+          .fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+        tale.store(4_000, 'reader.a', null, 'MaxAge');
+        return tale;
+      },
+    ],
+  ],
+  latches: [
+    // One that counted twice, and one that was not stored.
+    ['miscounted', () => new Tale({ ...LAPS, slots: 9 }).begin(5).countDown(10, 2, 7)],
+    [
+      'miscounted',
+      () => {
+        const tale = new Tale({ ...LAPS, slots: 9 }).begin(5).countDown(10, 1, 8);
+        tale.client({ t: 'count', at: 20, name: 'laps' });
+        return tale.client({ t: 'counted', at: 21, name: 'laps', left: 7 });
+      },
+    ],
+    [
+      'let go early',
+      () =>
+        new Tale(LAPS)
+          .begin(5)
+          .countDown(10, 1, 1)
+          .client({ t: 'wait', at: 15, name: 'laps' })
+          .client({ t: 'open', at: 25, name: 'laps', since: 15 })
+          .countDown(40, 1, 0, 'c1'),
+    ],
+    [
+      'not let go',
+      () =>
+        new Tale(LAPS)
+          .begin(5)
+          .countDown(10, 1, 1)
+          .client({ t: 'wait', at: 15, name: 'laps' })
+          .countDown(40, 1, 0, 'c1'),
     ],
   ],
   'going on': [

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Lease } from '../../src/core/lease';
-import type { CommitOptions, CommitResult, Store, Write } from '../../src/store/store';
-import { Lab, type Sabotage } from '../support/lab';
+import { Lab } from '../support/lab';
+import { regardless, rewriting, withMethods } from '../support/sabotage';
 import { safetyScenarios } from '../suites/safety-scenarios';
 
 describe('safety', () => {
@@ -11,46 +11,6 @@ describe('safety', () => {
     await lab.close();
   });
 });
-
-/** Changes each write before it is committed. */
-function rewriting(change: (write: Write, store: Store) => Promise<Write>): Sabotage {
-  return (store) =>
-    withMethods(store, {
-      commit: async (writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> =>
-        store.commit(await Promise.all(writes.map((write) => change(write, store))), options),
-    });
-}
-
-function withMethods(store: Store, methods: Partial<Store>): Store {
-  return new Proxy(store, {
-    get: (target, name) => {
-      const own = (methods as Record<string | symbol, unknown>)[name];
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
-/** Does some writes whatever the key's last revision is. */
-function regardless(which: (write: Write) => boolean): Sabotage {
-  return (store) =>
-    withMethods(store, {
-      commit: async (writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> => {
-        for (;;) {
-          const result = await store.commit(writes, options);
-          if (result.committed || result.withdrawn === true || !writes.every(which)) return result;
-          writes = await Promise.all(
-            writes.map(async (write) => ({ ...write, expected: await revisionNow(store, write.key) })),
-          );
-        }
-      },
-    });
-}
-
-async function revisionNow(store: Store, key: string): Promise<number> {
-  return (await store.read([key]))[0]?.revision ?? 0;
-}
 
 interface Variant {
   lab: () => Lab;

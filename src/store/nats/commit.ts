@@ -14,6 +14,12 @@ import { AGAIN, ATTEMPT_MS, type Session } from './session';
  * superseded by removal markers under the same expectation, after which they can not be stored any more. The markers stay
  * as long as the writes would have: should one arrive later still, it lasts no longer than any entry nobody renews.
  * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
+ *
+ * A write that depends on another key ({@link Write.expectedOf}) goes to a key of its own, which nobody else writes to. Sent
+ * again, it may be stored over itself: the same value, and the later revision counts. Refused, the other key has changed;
+ * what its own key holds tells whether it was stored before that. Withdrawn, its marker expects that nothing is under its own
+ * key: refused, the write was stored; stored, it was not. An attempt that arrives later still, out of a connection that has
+ * died, is stored if the other key has not changed by then: it belongs to nobody, and stands until its TTL.
  */
 export async function commit(
   session: Session,
@@ -45,7 +51,7 @@ export async function commit(
         return { committed: true, revisions: attempt.revisions, sentAt };
       case 'conflict':
         if (unsettledSince === undefined) return conflict(attempt.actual);
-        return settle(session, writes, { id, withdrawId, sentAt: unsettledSince }, deadline);
+        return settle(session, writes, { id, withdrawId, sentAt: unsettledSince }, attempt.actual, deadline);
       case 'busy':
         return AGAIN;
       case 'refused':
@@ -70,6 +76,7 @@ async function settle(
   session: Session,
   writes: readonly Write[],
   own: { readonly id: string; readonly withdrawId: string; readonly sentAt: number },
+  actual: number | undefined,
   deadline: Deadline,
 ): Promise<CommitResult> {
   const { link, names } = session;
@@ -91,11 +98,17 @@ async function settle(
     if (revision === undefined) continue;
     await commit(session, [{ key, expected: revision, value: null }], { until: deadline.at });
   }
+  if (writes[0]?.expectedOf !== undefined) return conflict(actual);
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
 }
 
 function markersFor(writes: readonly Write[], ttl: number): Write[] {
-  return writes.map(({ key, expected }) => ({ key, expected, value: null, ttl }));
+  return writes.map(({ key, expected, expectedOf }) => ({
+    key,
+    expected: expectedOf === undefined ? expected : 0,
+    value: null,
+    ttl,
+  }));
 }
 
 function conflict(actual: number | undefined): CommitResult {

@@ -80,7 +80,7 @@ function send(
   const batch = writes.length > 1 ? newId() : undefined;
   const last = writes.length - 1;
   for (const [i, write] of writes.entries()) {
-    const headers = writeHeaders(write, id);
+    const headers = writeHeaders(names, write, id);
     if (batch !== undefined) {
       headers.set('Nats-Batch-Id', batch);
       headers.set('Nats-Batch-Sequence', String(i + 1));

@@ -50,9 +50,11 @@ export class BucketNames {
 }
 
 /** Headers of a conditional write. */
-export function writeHeaders(write: Write, id: string): MsgHdrs {
+export function writeHeaders(names: BucketNames, write: Write, id: string): MsgHdrs {
   const h = headers();
   h.set('Nats-Expected-Last-Subject-Sequence', String(write.expected));
+  if (write.expectedOf !== undefined)
+    h.set('Nats-Expected-Last-Subject-Sequence-Subject', names.subject(write.expectedOf));
   h.set(WRITE_ID_HEADER, id);
   if (write.value === null) {
     // Of all markers only this one goes away without a trace: by exact sequence and with no second marker that would

@@ -1,3 +1,4 @@
+import type { Place } from '../../support/occupancy';
 import type { ClientLine, ClientRun, History } from '../history';
 
 export interface Segment {
@@ -13,7 +14,7 @@ export interface Belief {
   readonly run: number;
   readonly permit: string;
   readonly name: string;
-  readonly slots: readonly number[];
+  readonly slots: readonly Place[];
   readonly token: bigint;
   readonly askedAt: number;
   readonly grantedAt: number;

@@ -5,6 +5,7 @@ import { checkEndings } from './endings';
 import { type Evidence, evidenceOf } from './evidence';
 import { type Figures, figuresOf } from './figures';
 import { readStream } from './holds';
+import { checkLatches } from './latches';
 import { checkLiveness } from './liveness';
 import { checkSafety } from './safety';
 import type { Violation } from './violation';
@@ -26,6 +27,7 @@ export function check(history: History): Verdict {
   const violations = [
     ...checkSafety(beliefs, story, history.facts.jobs),
     ...checkLiveness(history, beliefs, story, troubles),
+    ...checkLatches(history, troubles),
     ...checkEndings(history),
   ].sort((a, b) => a.at - b.at);
   return {

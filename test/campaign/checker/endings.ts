@@ -46,7 +46,8 @@ function checkProcesses({ faults }: History): Violation[] {
       ];
     }
     if (line.t === 'left') {
-      const keys = line.keys.filter((key) => !key.endsWith('.limit'));
+      // Limits and rounds of latches stay: they are what there is of the primitive.
+      const keys = line.keys.filter((key) => !key.endsWith('.limit') && !key.startsWith('latch.'));
       if (keys.length + line.consumers > 0)
         return [
           {

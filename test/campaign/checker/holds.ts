@@ -1,11 +1,15 @@
+import type { Place } from '../../support/occupancy';
 import type { Job } from '../load';
 import type { History, StreamLine } from '../history';
 import type { Violation } from './violation';
 
-/** A slot's key had the same permit in it, from a claim to what removed it. */
+/**
+ * A slot's key had the same permit in it, from a claim to what removed it. Of a read-write lock the writer's place is the slot
+ * `writer`, and each who reads has a slot of its own, `reader.<permit>`.
+ */
 export interface Hold {
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly permit: string;
   /** Who wrote it: client and run. */
   readonly holder: string;
@@ -14,8 +18,10 @@ export interface Hold {
   readonly claim: number | undefined;
   /** When it was claimed, or first seen. */
   readonly from: number;
-  /** By then it had gone; undefined: it is still there. */
+  /** By then it had gone; undefined: it is still there, as far as is known. */
   to: number | undefined;
+  /** Up to then it is known to have been there; undefined: it still is. */
+  seenUntil: number | undefined;
   /** How it went: the marker, `passed on`, or `unknown` if that was not recorded. */
   endedBy: string | undefined;
 }
@@ -23,7 +29,7 @@ export interface Hold {
 /** A span in which nothing is known of a slot. */
 export interface Unknown {
   readonly name: string;
-  readonly slot: number;
+  readonly slot: Place;
   readonly from: number;
   readonly to: number;
 }
@@ -37,9 +43,13 @@ export interface StreamStory {
 }
 
 interface Last {
+  readonly index: number;
   readonly line: StreamLine;
   readonly hold: Hold | undefined;
 }
+
+export const WRITER = 'writer';
+export const readerPlace = (permit: string): Place => `reader.${permit}`;
 
 interface Fields {
   readonly permit: string;
@@ -58,7 +68,7 @@ interface Fields {
 export function readStream({ stream, facts, until }: History): StreamStory {
   const jobs = new Map(facts.jobs.map((job) => [job.name, job]));
   const lines = stream.filter(({ storedAt }) => storedAt <= until);
-  const position = new Map(lines.map(({ revision }, i) => [revision, i]));
+  const missing = firstMissing(lines);
   const last = new Map<string, Last>();
   const taken = new Map<string, number>();
   const story = {
@@ -70,18 +80,19 @@ export function readStream({ stream, facts, until }: History): StreamStory {
   for (const [i, line] of lines.entries()) {
     const [, name = '', part, which = ''] = line.key.split('.');
     const job = jobs.get(name);
-    if (job === undefined) continue;
+    if (job === undefined || job.kind === 'latch') continue;
     const fields = line.value === null ? undefined : (JSON.parse(line.value) as Fields);
     if (part === 'limit') checkLimit(line, job, fields, story.violations);
-    if (part !== 'slot') continue;
+    const slot = placeOf(part, which);
+    if (slot === undefined) continue;
     const before = last.get(line.key);
-    const slot = Number(which);
-    const unbroken = before !== undefined && follows(line, before, i, position);
+    const unbroken = before !== undefined && follows(line, before, i, missing);
     if (before !== undefined && !unbroken)
       story.unknown.push({ name, slot, from: before.line.storedAt, to: line.storedAt });
     const hold = next(line, fields, before, unbroken, name, slot, story.violations);
     if (before?.hold !== undefined && before.hold !== hold) {
       before.hold.to = line.storedAt;
+      before.hold.seenUntil = unbroken ? line.storedAt : (missing[before.index]?.since ?? line.storedAt);
       before.hold.endedBy = !unbroken ? 'unknown' : fields === undefined ? line.marker : 'passed on';
     }
     if (hold !== undefined && hold !== before?.hold) story.holds.push(hold);
@@ -90,13 +101,19 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     story.peak[name] = Math.max(story.peak[name] ?? 0, now);
     if (hold !== undefined && hold !== before?.hold) {
       const { permit } = hold;
-      if (slot >= job.slots)
+      if (typeof slot === 'number' && slot >= job.slots)
         story.violations.push(
           above(line, permit, `slot ${slot} of ${name} is beyond its limit of ${job.slots}`),
         );
+      if (part === 'reader') {
+        const writer = last.get(`rw.${name}.writer`);
+        const known = writer !== undefined && (missing[writer.index]?.index ?? Infinity) > i;
+        if (writer?.hold !== undefined && known) story.violations.push(letIn(line, hold, writer.hold));
+      }
     }
-    last.set(line.key, { line, hold });
+    last.set(line.key, { index: i, line, hold });
   }
+  for (const { hold, index } of last.values()) if (hold !== undefined) hold.seenUntil = missing[index]?.since;
   return story;
 }
 
@@ -106,7 +123,7 @@ function next(
   before: Last | undefined,
   unbroken: boolean,
   name: string,
-  slot: number,
+  slot: Place,
   violations: Violation[],
 ): Hold | undefined {
   if (fields === undefined) return undefined;
@@ -114,9 +131,11 @@ function next(
   const renewal = token !== undefined;
   const there = before?.hold;
   if (there?.permit === permit && renewal) return there;
+  // Nothing but its own permit is ever written to a reader's key; a claim sent again may be stored over itself.
+  const again = there?.permit === permit && typeof slot === 'string' && slot !== WRITER;
   // A process may pass a slot on among its own; whether the one before had stopped believing, others judge.
   const passedOn = after !== undefined && there?.permit === after && there.holder === holder && !renewal;
-  const replaces = unbroken && there !== undefined && !passedOn;
+  const replaces = unbroken && there !== undefined && !passedOn && !again;
   if (replaces || (renewal && unbroken) || (after !== undefined && unbroken && !passedOn)) {
     const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;
     violations.push({
@@ -136,6 +155,7 @@ function next(
     claim: renewal ? undefined : line.revision,
     from: line.storedAt,
     to: undefined,
+    seenUntil: undefined,
     endedBy: undefined,
   };
 }
@@ -145,13 +165,49 @@ function follows(
   line: StreamLine,
   before: Last,
   index: number,
-  position: ReadonlyMap<number, number>,
+  missing: readonly (Gap | undefined)[],
 ): boolean {
   if (line.last === before.line.revision) return true;
   // A marker goes away by itself, and then there is nothing under the key.
   if (line.last === 0 && before.hold === undefined) return true;
-  const at = position.get(before.line.revision) ?? -1;
-  return line.last === undefined && index - at === line.revision - before.line.revision;
+  return line.last === undefined && (missing[before.index]?.index ?? Infinity) > index;
+}
+
+/** Revisions of which nothing is known. */
+interface Gap {
+  /** Of the line that came after it. */
+  readonly index: number;
+  /** When the line before it was stored. */
+  readonly since: number;
+}
+
+/** For each line the first gap after it. */
+function firstMissing(lines: readonly StreamLine[]): (Gap | undefined)[] {
+  const gaps: (Gap | undefined)[] = [];
+  let next: Gap | undefined;
+  for (let i = lines.length - 1; i >= 0; i--) {
+    gaps[i] = next;
+    const [line, before] = [lines[i] as StreamLine, lines[i - 1]];
+    if (before !== undefined && line.revision - before.revision > 1)
+      next = { index: i, since: before.storedAt };
+  }
+  return gaps;
+}
+
+function placeOf(part: string | undefined, which: string): Place | undefined {
+  if (part === 'slot') return Number(which);
+  if (part === 'writer') return WRITER;
+  return part === 'reader' ? readerPlace(which) : undefined;
+}
+
+function letIn(line: StreamLine, { permit, name }: Hold, writer: Hold): Violation {
+  return {
+    kind: 'let in',
+    at: line.storedAt,
+    message: `revision ${line.revision} lets ${permit} read under ${name}, while ${writer.permit} had the writer's place`,
+    permits: [permit, writer.permit],
+    name,
+  };
 }
 
 function checkLimit(line: StreamLine, job: Job, fields: Fields | undefined, violations: Violation[]): void {

@@ -3,7 +3,7 @@ import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { type Disturbance, type Span, disturbedMs, length, undisturbed } from './calm';
 import { believedHolds } from './believed-holds';
-import type { StreamStory } from './holds';
+import { type StreamStory, WRITER } from './holds';
 import type { Violation } from './violation';
 
 /**
@@ -89,8 +89,8 @@ function checkServed(
   const job = jobs.find(({ name }) => name === wait.name);
   if (job === undefined || length(wait) <= SERVED_WITHIN_MS.plain) return [];
   const bound = job.fair ? SERVED_WITHIN_MS.fair : SERVED_WITHIN_MS.plain;
-  // Who is first in line may want the most.
-  const needed = Math.max(...job.counts);
+  // Who is first in line may want the most, and who wants to write wants it all.
+  const needed = job.kind === 'read-write-lock' ? job.slots : Math.max(...job.counts);
   const stuck = undisturbed(wait, troubles)
     .filter((calm) => length(calm) > bound)
     .flatMap((calm) => spansWithFree(calm, needed, job, story))
@@ -171,9 +171,11 @@ function checkOrphans(
   return holds.flatMap((hold) => {
     const { name, slot, permit, holder, ttl } = hold;
     const from = Math.max(hold.from, believedUntil.get(hold) ?? 0);
-    const vacant = { from, to: hold.to ?? until };
+    const vacant = { from, to: hold.seenUntil ?? until };
     const took = length(vacant) - disturbedMs(vacant, outages);
-    const allowed = Math.ceil(ttl / 1_000) * 1_000 + FREED_WITHIN_MS + BUSY_MACHINE_MS;
+    const gone = Math.ceil(ttl / 1_000) * 1_000 + FREED_WITHIN_MS;
+    // Who is to write keeps its place while it waits for those who read: they may be dead as well.
+    const allowed = (slot === WRITER ? 2 * gone : gone) + BUSY_MACHINE_MS;
     const about = { at: from, permits: [permit], name, client: holder };
     const what = `slot ${slot} of ${name} stayed taken by ${permit} of ${holder}`;
     if (took > allowed)

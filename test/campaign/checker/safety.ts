@@ -1,8 +1,9 @@
 import { type Step, occupancy } from '../../support/occupancy';
+import { readWriteReport } from '../../support/read-write-log';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { CLOCK_ERROR_MS, believedHolds } from './believed-holds';
-import type { StreamStory } from './holds';
+import { type StreamStory, WRITER } from './holds';
 import type { Violation } from './violation';
 
 const READING_ERROR_MS = 1;
@@ -15,6 +16,7 @@ export function checkSafety(
 ): Violation[] {
   return [
     ...checkOccupancy(beliefs, jobs),
+    ...checkReadWrite(beliefs, jobs),
     ...checkStored(beliefs, story),
     ...beliefs.flatMap(checkLoss),
     ...story.violations,
@@ -55,6 +57,44 @@ function checkOccupancy(beliefs: readonly Belief[], jobs: readonly Job[]): Viola
         name,
       })),
   ];
+}
+
+/** At no moment does somebody believe in a permit to write while anyone else believes in one of the same lock. */
+function checkReadWrite(beliefs: readonly Belief[], jobs: readonly Job[]): Violation[] {
+  return jobs
+    .filter(({ kind }) => kind === 'read-write-lock')
+    .flatMap(({ name }) => {
+      const stays = beliefs
+        .filter((belief) => belief.name === name)
+        .flatMap(({ segments, slots, permit, token }) =>
+          segments.map(({ from, to }) => ({
+            mode: slots.includes(WRITER) ? ('write' as const) : ('read' as const),
+            permit,
+            token,
+            from,
+            to,
+          })),
+        );
+      const { overlaps, tokenFaults } = readWriteReport(stays);
+      return [
+        ...overlaps.map(([one, other]) => ({
+          kind: 'written while held',
+          at: other.from,
+          message:
+            `${name} was believed held by ${one.permit} (${one.mode}) and ${other.permit} (${other.mode}) ` +
+            `for ${(Math.min(one.to, other.to) - other.from).toFixed(1)} ms`,
+          permits: [one.permit, other.permit],
+          name,
+        })),
+        ...tokenFaults.map(([one, other]) => ({
+          kind: 'token did not grow',
+          at: other.from,
+          message: `${name}: token ${other.token} (${other.mode}) came after ${one.token} (${one.mode})`,
+          permits: [one.permit, other.permit],
+          name,
+        })),
+      ];
+    });
 }
 
 function stepsOf({ name, slots, permit, token }: Belief, { from, to }: { from: number; to: number }): Step[] {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { packageFile } from '../testing/package-root';
 
-/** Of this package. */
-export function packageVersion(): string {
+/** The version of this package. */
+export function version(): string {
   return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 }

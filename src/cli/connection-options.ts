@@ -1,0 +1,142 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { InvalidArgumentError, Option } from 'commander';
+import { NatsDispatcher } from '../dispatcher';
+import { type ConnectOptions, type DispatcherOptions, checkBucket } from '../options';
+import { DEFAULT_SERVER } from '../store/nats/connect';
+import { type SignIn, authenticatorOf } from '../store/nats/sign-in';
+import { UsageError } from './exit-codes';
+
+/** Where the server is and who asks, as given by flags or environment. */
+export interface ConnectionFlags {
+  readonly server: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly creds?: string;
+  readonly nkey?: string;
+  readonly tlscert?: string;
+  readonly tlskey?: string;
+  readonly tlsca?: string;
+  readonly tlsfirst?: boolean;
+  readonly inboxPrefix?: string;
+  readonly bucket?: string;
+  readonly storage?: 'file' | 'memory';
+  readonly replicas?: number;
+}
+
+/** How long one attempt to connect may take. */
+const CONNECT_MS = 10_000;
+
+/**
+ * The options of every command that talks to a server. Names, environment variables and meaning are those of the `nats`
+ * command line; what that has no name for is called NATS_SEMAPHORE_... or, of the connection, NATS_....
+ */
+export function connectionOptions(): Option[] {
+  return [
+    new Option('-s, --server <urls>', 'NATS server urls, with commas between')
+      .env('NATS_URL')
+      .default(DEFAULT_SERVER),
+    new Option('--user <user>', 'user name, or a token if there is no password').env('NATS_USER'),
+    new Option('--password <password>', 'password').env('NATS_PASSWORD'),
+    new Option('--creds <file>', 'user credentials').env('NATS_CREDS'),
+    new Option('--nkey <file>', 'user nkey seed').env('NATS_NKEY'),
+    new Option('--tlscert <file>', 'TLS certificate of this client').env('NATS_CERT'),
+    new Option('--tlskey <file>', 'its private key').env('NATS_KEY'),
+    new Option('--tlsca <file>', 'TLS certificate authority of the server').env('NATS_CA'),
+    new Option('--tlsfirst', 'TLS handshake before the server says hello'),
+    new Option('--inbox-prefix <prefix>', 'for users who may subscribe to no other inbox').env(
+      'NATS_INBOX_PREFIX',
+    ),
+    new Option('--bucket <name>', 'KV bucket; created if absent (default: "SEMAPHORES")')
+      .argParser(checkBucket)
+      .env('NATS_SEMAPHORE_BUCKET'),
+    new Option('--storage <kind>', 'of a bucket that has to be created (default: "file")')
+      .choices(['file', 'memory'])
+      .env('NATS_SEMAPHORE_STORAGE'),
+    new Option('--replicas <n>', 'likewise: 1, 3 or 5 (default: 1)')
+      .argParser(parseWhole)
+      .env('NATS_SEMAPHORE_REPLICAS'),
+  ];
+}
+
+/** A whole number as the library wants it; it says itself which are allowed. */
+export function parseWhole(text: string): number {
+  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+/** @throws UsageError if a file can not be read, or flags contradict each other */
+export function connectOptionsOf(flags: ConnectionFlags): ConnectOptions {
+  const { bucket, inboxPrefix, replicas, storage } = flags;
+  const signIn = signInOf(flags);
+  const tls = tlsOf(flags);
+  return {
+    servers: flags.server.split(',').map((url) => url.trim()),
+    timeout: CONNECT_MS,
+    ...(signIn !== undefined && { authenticator: authenticatorOf(signIn) }),
+    ...(tls !== undefined && { tls }),
+    ...(inboxPrefix !== undefined && { inboxPrefix }),
+    bucket,
+    storage,
+    replicas,
+  };
+}
+
+/** Connects, does the work, and closes again. What is not settled within a few seconds of that is left to the ttl. */
+export async function withDispatcher<T>(
+  flags: ConnectionFlags,
+  work: (dispatcher: NatsDispatcher) => Promise<T>,
+  options: DispatcherOptions = {},
+): Promise<T> {
+  const dispatcher = await NatsDispatcher.connect({ ...connectOptionsOf(flags), ...options });
+  try {
+    return await work(dispatcher);
+  } finally {
+    await dispatcher.close();
+  }
+}
+
+/** The first that is given, as the `nats` command line has it: a flag may well meet another in the environment. */
+function signInOf({ creds, nkey, password, user }: ConnectionFlags): SignIn | undefined {
+  if (creds !== undefined) {
+    readable('creds', creds);
+    return { creds: () => readFileSync(creds) };
+  }
+  if (nkey !== undefined) {
+    seedOf(nkey);
+    return { nkeySeed: () => seedOf(nkey) };
+  }
+  if (user === undefined) {
+    if (password !== undefined) throw new UsageError('--password needs --user');
+    return undefined;
+  }
+  return password === undefined ? { token: user } : { user, password };
+}
+
+function tlsOf({ tlsca, tlscert, tlsfirst, tlskey }: ConnectionFlags): ConnectOptions['tls'] {
+  if ((tlscert === undefined) !== (tlskey === undefined)) {
+    throw new UsageError('--tlscert and --tlskey belong together');
+  }
+  if (tlsca === undefined && tlscert === undefined && tlsfirst !== true) return undefined;
+  return {
+    ...(tlscert !== undefined && { certFile: readable('tlscert', tlscert) }),
+    ...(tlskey !== undefined && { keyFile: readable('tlskey', tlskey) }),
+    ...(tlsca !== undefined && { caFile: readable('tlsca', tlsca) }),
+    ...(tlsfirst === true && { handshakeFirst: true }),
+  };
+}
+
+function readable(flag: string, path: string): string {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${(error as Error).message}`, { cause: error });
+  }
+  return path;
+}
+
+/** The seed alone: such files may have comments and blank lines around it. */
+function seedOf(path: string): Uint8Array {
+  const seed = /^\s*(SU[A-Z2-7]+)\s*$/m.exec(readFileSync(readable('nkey', path), 'utf8'))?.[1];
+  if (seed === undefined) throw new UsageError(`--nkey: ${path} has no seed of a user ("SU...")`);
+  return Buffer.from(seed);
+}

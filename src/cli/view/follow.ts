@@ -1,0 +1,73 @@
+import { sleep, systemClock } from '../../core/clock';
+import type { Dispatcher } from '../../dispatcher';
+import { BackendUnavailableError } from '../../errors';
+import { type AnyStatus, type Kind, findAll, handleOf } from '../primitives';
+
+/** How often it is looked for primitives that have come or gone. Changes of those that are known are told by the server. */
+const DISCOVER_MS = 2_000;
+
+export interface Followed {
+  readonly name: string | undefined;
+  readonly kind: Kind | undefined;
+  readonly signal: AbortSignal;
+  /** One of them is as follows now. */
+  readonly changed: (status: AnyStatus) => void;
+  /** It is not there any more. */
+  readonly gone: (key: string) => void;
+  /** Whether the server answered when last asked. */
+  readonly reachable: (yes: boolean) => void;
+}
+
+/** What a primitive is known by: kinds may share a name. */
+export const keyOf = ({ kind, name }: { kind: string; name: string }): string => `${kind} ${name}`;
+
+/** Follows everything of that name and kind, until the signal aborts. */
+export async function follow(dispatcher: Dispatcher, followed: Followed): Promise<void> {
+  const watches = new Map<string, AbortController>();
+  const failed = new AbortController();
+  const stop = AbortSignal.any([followed.signal, failed.signal]);
+  try {
+    while (!stop.aborted) {
+      const found = await discover(dispatcher, followed);
+      if (found !== undefined) {
+        const keys = new Set(found.map(keyOf));
+        for (const [key, watch] of watches) {
+          if (keys.has(key)) continue;
+          watch.abort();
+          watches.delete(key);
+          followed.gone(key);
+        }
+        for (const one of found) {
+          if (watches.has(keyOf(one))) continue;
+          const end = new AbortController();
+          watches.set(keyOf(one), end);
+          const signal = AbortSignal.any([stop, end.signal]);
+          watch(handleOf(dispatcher, one).watch({ signal }), followed).catch((error) => failed.abort(error));
+        }
+      }
+      await sleep(systemClock, DISCOVER_MS, stop, { keepAlive: true });
+    }
+  } finally {
+    for (const end of watches.values()) end.abort();
+  }
+  if (failed.signal.aborted) throw failed.signal.reason;
+}
+
+async function discover(
+  dispatcher: Dispatcher,
+  { kind, name, reachable }: Followed,
+): Promise<Awaited<ReturnType<typeof findAll>> | undefined> {
+  try {
+    const found = await findAll(dispatcher, name, kind);
+    reachable(true);
+    return found;
+  } catch (error) {
+    if (!(error instanceof BackendUnavailableError)) throw error;
+    reachable(false);
+    return undefined;
+  }
+}
+
+async function watch(statuses: AsyncIterable<AnyStatus>, { changed }: Followed): Promise<void> {
+  for await (const status of statuses) changed(status);
+}

@@ -1,0 +1,216 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { isAlive } from '../../src/cli/run/process-group';
+import { TestServer } from '../../src/testing';
+import { type CliProcess, useCli } from '../support/cli';
+import { eventually } from '../support/eventually';
+
+const cli = useCli();
+let server: TestServer;
+let env: NodeJS.ProcessEnv;
+
+beforeEach(async () => {
+  server = await TestServer.start();
+  env = { NATS_URL: server.url };
+});
+afterEach(() => server.stop());
+
+const SLOTS = ['--slots', '1', '--ttl', '4s', '--grace', '1s'];
+/** Says its number and goes on until it is killed: SIGTERM does not end it. */
+const STUBBORN = ['sh', '-c', 'trap "" TERM; echo runs $$; while :; do sleep 0.05; done'];
+
+const start = (args: readonly string[]) => cli().start(['run', 'pool', ...args], { env });
+
+async function running(job: CliProcess): Promise<number> {
+  return Number(await job.said('runs'));
+}
+
+/** When the server gives the slot to others unless it hears from the holder again. */
+async function slotEnd(): Promise<number> {
+  const { stdout } = await cli().run(['status', 'pool', '--json'], { env });
+  const [status] = JSON.parse(stdout) as { holders: { expiresAt: string }[] }[];
+  return Date.parse(status?.holders[0]?.expiresAt ?? '');
+}
+
+async function goneAt(pid: number): Promise<number> {
+  let at = 0;
+  await eventually(() => {
+    expect(isAlive(pid)).toBe(false);
+    at = Date.now();
+  }, 20_000);
+  return at;
+}
+
+async function permitId(): Promise<string> {
+  const { stdout } = await cli().run(['status', 'pool', '--json'], { env });
+  return (JSON.parse(stdout) as { holders: { permitId: string }[] }[])[0]?.holders[0]?.permitId ?? '';
+}
+
+describe('run while the server is killed', () => {
+  it('for longer than the ttl: the command is gone before another can have the slot', async () => {
+    const job = start([...SLOTS, '--json', '--', ...STUBBORN]);
+    const pid = await running(job);
+    // One that waits for the slot, and looks whether the other still runs as soon as it is let in.
+    const look = `if kill -0 ${pid} 2>/dev/null; then ps -o stat= -p ${pid} | grep -v Z && echo both; fi; echo in`;
+    const next = start([...SLOTS, '--', 'sh', '-c', look]);
+    const end = await slotEnd();
+    await server.kill();
+    expect(await goneAt(pid)).toBeLessThan(end);
+    expect((await job.ended).code).toBe(70);
+    expect(job.stderr).toMatch(/"event":"lost"/);
+    await server.restart();
+    expect(await next.ended).toMatchObject({ code: 0, stdout: 'in\n' });
+  });
+
+  it('for less: the command goes on and hears nothing of it', async () => {
+    const script = 'trap "echo hit" TERM; echo runs $$; while [ ! -e "$GO" ]; do sleep 0.05; done; exit 6';
+    const go = `${server.storeDir}.go`;
+    const job = cli().start(['run', 'pool', '--slots', '1', '--ttl', '9s', '--', 'sh', '-c', script], {
+      env: { ...env, GO: go },
+    });
+    const pid = await running(job);
+    const end = await slotEnd();
+    await server.kill();
+    await server.restart();
+    // Renewed since, and longer held than it could have been without the server.
+    await eventually(async () => expect(await slotEnd()).toBeGreaterThan(end), 20_000);
+    await eventually(() => expect(Date.now()).toBeGreaterThan(end), 20_000);
+    expect(isAlive(pid)).toBe(true);
+    await cli().script(`touch '${go}'`).ended;
+    expect(await job.ended).toMatchObject({ code: 6, stdout: `runs ${pid}\n` });
+  });
+});
+
+describe('run that loses its permit', () => {
+  it('ends the command, by force if it has to, and ends with 70', async () => {
+    const job = start([...SLOTS, '--', ...STUBBORN]);
+    const pid = await running(job);
+    const { code } = await cli().run(['release', 'pool', await permitId()], { env });
+    expect(code).toBe(0);
+    expect((await job.ended).code).toBe(70);
+    expect(isAlive(pid)).toBe(false);
+    expect(job.stderr).toMatch(/lost.*the command is ended/);
+  });
+
+  it('gives the command the time to clean up', async () => {
+    const script = 'trap "sleep 0.3; echo cleaned; exit 0" TERM; echo runs $$; while :; do sleep 0.05; done';
+    const job = start(['--slots', '1', '--', 'sh', '-c', script]);
+    await running(job);
+    await cli().run(['release', 'pool', await permitId()], { env });
+    await job.said('cleaned');
+    expect((await job.ended).code).toBe(70);
+  });
+});
+
+describe('run that can do nothing any more', () => {
+  it('killed: the command and what it has started are ended, within the grace', async () => {
+    const job = start([
+      ...SLOTS,
+      '--',
+      'sh',
+      '-c',
+      `sh -c 'trap "" TERM; echo below $$; while :; do sleep 0.05; done' & ${STUBBORN[2]!}`,
+    ]);
+    const pid = await running(job);
+    const below = Number(await job.said('below'));
+    const end = await slotEnd();
+    job.kill('SIGKILL');
+    expect(await goneAt(pid)).toBeLessThan(end);
+    expect(await goneAt(below)).toBeLessThan(end);
+  });
+
+  it('killed with its whole group: the same', async () => {
+    const job = start([...SLOTS, '--', ...STUBBORN]);
+    const pid = await running(job);
+    const end = await slotEnd();
+    job.killGroup('SIGKILL');
+    expect(await goneAt(pid)).toBeLessThan(end);
+  });
+
+  it('killed while it waits: the command never starts', async () => {
+    const mark = `${server.storeDir}.mark`;
+    const holder = start([...SLOTS, '--', ...STUBBORN]);
+    await running(holder);
+    const waiter = start([...SLOTS, '--', 'touch', mark]);
+    await eventually(() => expect(cli().left('keeper.js')).toHaveLength(2));
+    waiter.kill('SIGKILL');
+    await eventually(() => expect(cli().left('keeper.js')).toHaveLength(1));
+    holder.kill('SIGKILL');
+    await holder.ended;
+    expect(existsSync(mark)).toBe(false);
+  });
+
+  it('stopped: the command is ended before another can have the slot, and it says so when it goes on', async () => {
+    const job = start([...SLOTS, '--', ...STUBBORN]);
+    const pid = await running(job);
+    const end = await slotEnd();
+    job.kill('SIGSTOP');
+    expect(await goneAt(pid)).toBeLessThan(end);
+    job.kill('SIGCONT');
+    expect((await job.ended).code).toBe(70);
+  });
+
+  it('stopped while the command ends in time: its status counts', async () => {
+    const script = 'echo runs $$; sleep 1; exit 9';
+    const job = start([...SLOTS, '--', 'sh', '-c', script]);
+    const pid = await running(job);
+    const end = await slotEnd();
+    job.kill('SIGSTOP');
+    expect(await goneAt(pid)).toBeLessThan(end);
+    await eventually(() => expect(Date.now()).toBeGreaterThan(end), 20_000);
+    job.kill('SIGCONT');
+    expect((await job.ended).code).toBe(9);
+  });
+
+  it('bereft of its keeper: it ends the command itself', async () => {
+    const job = start([...SLOTS, '--', ...STUBBORN]);
+    const pid = await running(job);
+    const [keeper] = cli().left('keeper.js');
+    process.kill(Number.parseInt(keeper ?? '', 10), 'SIGKILL');
+    expect((await job.ended).code).toBe(70);
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+describe('a script that starts 20 at once on 4 slots', () => {
+  const COUNT = 20;
+  const all = (each: string) => `
+    pids=()
+    for i in $(seq 1 ${COUNT}); do
+      nats-semaphore run pool --slots 4 -- sh -c ${JSON.stringify(each)} &
+      pids+=($!)
+    done
+    for pid in "\${pids[@]}"; do wait "$pid"; echo "status $?"; done`;
+
+  it('never has more than 4 at work, and has every exit status right', async () => {
+    const log = `${server.storeDir}.log`;
+    // A line is appended whole, so their order is the order of events.
+    const script = cli().script(
+      all('echo + >> "$LOG"; sleep 0.3; echo - >> "$LOG"; exit $i').replace('for i in', 'export i; for i in'),
+      { ...env, LOG: log },
+    );
+    const { stdout } = await script.ended;
+    const wanted = Array.from({ length: COUNT }, (_, i) => `status ${i + 1}`);
+    expect(stdout.trim().split('\n')).toEqual(wanted);
+    let alive = 0;
+    let most = 0;
+    for (const line of readFileSync(log, 'utf8').trim().split('\n')) {
+      alive += line === '+' ? 1 : -1;
+      most = Math.max(most, alive);
+    }
+    expect([most, alive]).toEqual([4, 0]);
+  });
+
+  it.each(['SIGTERM', 'SIGKILL'] as const)('leaves nothing behind when its group gets %s', async (signal) => {
+    const mark = `mark-of-${process.pid}-${signal}`;
+    const script = cli().script(all(`: ${mark}; echo in; sleep 60 & wait`), env);
+    await eventually(() => expect(script.stdout.match(/^in$/gm)).toHaveLength(4), 30_000);
+    script.killGroup(signal);
+    await eventually(() => expect([...cli().left(mark), ...cli().left()]).toEqual([]), 20_000);
+    await script.ended;
+    // Those that could still do so have given their slots back.
+    const { stdout } = await cli().run(['status', 'pool', '--json'], { env });
+    const [status] = JSON.parse(stdout) as { available: number }[];
+    expect(status?.available).toBe(signal === 'SIGTERM' ? 4 : 0);
+  });
+});
