@@ -107,6 +107,28 @@ describe('a permit', () => {
     await eventually(async () => expect((await client.post(`/v1/permits/${body.id}/renew`)).status).toBe(410));
   });
 
+  it('reads with others, and writes alone', async () => {
+    const { client } = world();
+    const path = `/v1/read-write-locks/${fresh()}`;
+    const acquire = (side: string) => client.post<PermitView>(`${path}/${side}/permits`, { timeout: 0 });
+    const readers = [await acquire('read'), await acquire('read')];
+    expect(readers.map(({ status, body }) => [status, body.mode])).toEqual([
+      [201, 'read'],
+      [201, 'read'],
+    ]);
+    expect((await acquire('write')).status).toBe(409);
+    expect((await client.get<{ holders: { mode: string }[] }>(path)).body.holders.map(({ mode }) => mode)).toEqual([
+      'read',
+      'read',
+    ]);
+    for (const { body } of readers) await client.call('DELETE', `/v1/permits/${body.id}`);
+    const writer = await acquire('write');
+    expect(writer.body).toMatchObject({ mode: 'write', kind: 'read-write-lock' });
+    expect((await acquire('read')).status).toBe(409);
+    expect((await client.call('DELETE', `${path}/permits/${writer.body.id}`)).body).toEqual({ released: true });
+    expect((await acquire('neither')).body).toMatchObject({ errors: [{ field: 'side' }] });
+  });
+
   it('can be of a semaphore of any name', async () => {
     const { client, beside } = world();
     for (const name of ['/config.json', 'payment:daily', '用户 a%2Fb', '*', '>', 'a.b', '?x=1#y', ...fc.sample(anyName, 30)]) {
