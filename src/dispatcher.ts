@@ -42,7 +42,14 @@ import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import { Overview, type OverviewOwner } from './overview';
 import type { Settings } from './slot-lock';
-import { KEYS_OF, KIND_OF, type PermitKind, type PrimitiveSummary, latchSummaryOf, summaryOf } from './status';
+import {
+  KEYS_OF,
+  KIND_OF,
+  type PermitKind,
+  type PrimitiveSummary,
+  latchSummaryOf,
+  summaryOf,
+} from './status';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';

@@ -5,7 +5,16 @@ import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
 import { ALL_LATCHES, LatchBoard, LatchKeys } from './core/latch-board';
 import { type Known, Picture } from './core/picture';
 import type { Entry } from './store/store';
-import { KEYS_OF, KIND_OF, type LatchStatus, type ReadWriteLockStatus, type SlotStatus, latchStatusOf, readWriteStatusOf, statusOf } from './status';
+import {
+  KEYS_OF,
+  KIND_OF,
+  type LatchStatus,
+  type ReadWriteLockStatus,
+  type SlotStatus,
+  latchStatusOf,
+  readWriteStatusOf,
+  statusOf,
+} from './status';
 
 /** A primitive at one moment, of whatever kind. */
 export type PrimitiveStatus = SlotStatus | ReadWriteLockStatus | LatchStatus;

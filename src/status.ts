@@ -96,7 +96,11 @@ export interface LatchStatus {
 export type PermitKind = SlotKind | 'read-write-lock';
 
 /** What the keys of each kind of primitive begin with, and the other way round. */
-export const KEYS_OF: Record<PermitKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
+export const KEYS_OF: Record<PermitKind, Kind> = {
+  semaphore: 'sem',
+  mutex: 'mutex',
+  'read-write-lock': 'rw',
+};
 export const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
 
 /** A primitive in a list. */

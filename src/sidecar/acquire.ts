@@ -37,17 +37,20 @@ export async function acquireFor(
   const session = sessionOf(context, body.session);
   const gone = hangUp(reply);
   const { count, timeout, metadata, ttl = DEFAULT_TTL_MS } = body;
-  const view = await underAnyOf([gone, drain.signal, ...(session ? [session.signal] : [])], async (signal) => {
-    const order = { count, timeout, metadata, ttl, autoRenew: session !== undefined, signal };
-    const permit = await measured(context, what.kind, () => take(order));
-    // He may have hung up before the grant without our having heard of it: once the answer is written it is his.
-    await nextTurn();
-    if (signal.aborted) {
-      await permit[Symbol.asyncDispose]();
-      throw signal.reason;
-    }
-    return permits.add(permit, { ...what, ttl, session });
-  });
+  const view = await underAnyOf(
+    [gone, drain.signal, ...(session ? [session.signal] : [])],
+    async (signal) => {
+      const order = { count, timeout, metadata, ttl, autoRenew: session !== undefined, signal };
+      const permit = await measured(context, what.kind, () => take(order));
+      // He may have hung up before the grant without our having heard of it: once the answer is written it is his.
+      await nextTurn();
+      if (signal.aborted) {
+        await permit[Symbol.asyncDispose]();
+        throw signal.reason;
+      }
+      return permits.add(permit, { ...what, ttl, session });
+    },
+  );
   const giveBack = (): void => void permits.releaseAll([view.id]);
   if (gone.aborted) giveBack();
   else gone.addEventListener('abort', giveBack, { once: true });

@@ -36,10 +36,13 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
-    if (problem.code === 'INTERNAL') process.emitWarning(`${request.url}: ${(error as Error).stack}`, 'NatsSemaphoreWarning');
+    if (problem.code === 'INTERNAL')
+      process.emitWarning(`${request.url}: ${(error as Error).stack}`, 'NatsSemaphoreWarning');
     return sendProblem(reply, problem);
   });
-  app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(`there is no ${request.method} ${request.url}`)));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, notFound(`there is no ${request.method} ${request.url}`)),
+  );
   guard(app, context.settings);
   measure(app, context);
   await app.register(swagger, {
@@ -48,7 +51,8 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
       info: {
         title: 'nats-semaphore sidecar',
         version: version(),
-        description: 'Semaphores, mutexes and locks on NATS JetStream, for programs in any language. All durations are in ms.',
+        description:
+          'Semaphores, mutexes and locks on NATS JetStream, for programs in any language. All durations are in ms.',
       },
       ...(context.settings.token !== undefined && {
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
@@ -56,7 +60,15 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
       }),
     },
   });
-  for (const routes of [slotRoutes, readWriteRoutes, permitRoutes, sessionRoutes, everythingRoutes, healthRoutes, pageRoutes]) {
+  for (const routes of [
+    slotRoutes,
+    readWriteRoutes,
+    permitRoutes,
+    sessionRoutes,
+    everythingRoutes,
+    healthRoutes,
+    pageRoutes,
+  ]) {
     app.after(() => routes(app, context));
   }
   app.after(() => {
@@ -72,7 +84,7 @@ function onlyJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, {});
-    else parse(request, body as string, done);
+    else void parse(request, body as string, done);
   });
   app.addHook('preValidation', (request, _reply, done) => {
     const { body } = request;
@@ -82,7 +94,9 @@ function onlyJson(app: FastifyInstance): void {
 }
 
 function notAnObject(): never {
-  throw new Problem(400, 'INVALID_REQUEST', 'body must be object', [{ field: 'body', message: 'must be object' }]);
+  throw new Problem(400, 'INVALID_REQUEST', 'body must be object', [
+    { field: 'body', message: 'must be object' },
+  ]);
 }
 
 function measure(app: FastifyInstance, { metrics }: SidecarContext): void {

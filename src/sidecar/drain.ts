@@ -19,4 +19,6 @@ export class Drain {
 }
 
 const draining = (): Problem =>
-  new Problem(503, 'DRAINING', 'the sidecar is about to end and grants nothing any more', [], { 'retry-after': '5' });
+  new Problem(503, 'DRAINING', 'the sidecar is about to end and grants nothing any more', [], {
+    'retry-after': '5',
+  });

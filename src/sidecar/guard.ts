@@ -28,7 +28,10 @@ export function guard(app: FastifyInstance, settings: Settings): void {
 }
 
 function checkHost({ headers }: FastifyRequest, { host, token, allowedHosts }: Settings): void {
-  const named = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const named = (headers.host ?? '')
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
   if (isLoopback(named) || named === host || allowedHosts.includes(named)) return;
   // A page that made its name point here does not know the token.
   if (token !== undefined && allowedHosts.length === 0) return;
@@ -47,7 +50,8 @@ function checkOrigin({ headers }: FastifyRequest): void {
 function checkToken({ headers }: FastifyRequest, token: string): void {
   const [, given] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
   if (given !== undefined && timingSafeEqual(digest(given), digest(token))) return;
-  const why = given === undefined ? 'send the header Authorization: Bearer <token>' : 'the token is not the right one';
+  const why =
+    given === undefined ? 'send the header Authorization: Bearer <token>' : 'the token is not the right one';
   throw new Problem(401, 'UNAUTHORIZED', why, [], { 'www-authenticate': 'Bearer' });
 }
 

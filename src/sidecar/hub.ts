@@ -119,7 +119,9 @@ export class Hub {
 
   private snapshot(): SnapshotEvent {
     const now = this.clock.wallTime();
-    const pruned = [...this.history].map(([key, spans]) => [key, withStatus(spans, this.statuses.get(key), now)] as const);
+    const pruned = [...this.history].map(
+      ([key, spans]) => [key, withStatus(spans, this.statuses.get(key), now)] as const,
+    );
     this.history = new Map(pruned.filter(([, spans]) => spans.length > 0));
     return { now, primitives: [...this.statuses.values()], history: Object.fromEntries(this.history) };
   }

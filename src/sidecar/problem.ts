@@ -70,7 +70,12 @@ export function toProblem(error: unknown): Problem {
   const { validation, validationContext, statusCode, code, message } = error as Partial<FastifyError>;
   if (validation !== undefined) {
     const errors = validation.map((fault) => fieldError(fault, validationContext));
-    return new Problem(400, 'INVALID_REQUEST', errors.map(({ field, message: why }) => `${field} ${why}`).join('; '), errors);
+    return new Problem(
+      400,
+      'INVALID_REQUEST',
+      errors.map(({ field, message: why }) => `${field} ${why}`).join('; '),
+      errors,
+    );
   }
   // The library's own checks begin with the argument's name: "ttl must be from ...".
   if (code === undefined && (error instanceof TypeError || error instanceof RangeError)) {
@@ -78,7 +83,11 @@ export function toProblem(error: unknown): Problem {
     if (field !== undefined && rest !== undefined) return invalid(field, rest);
   }
   if (statusCode === 415) {
-    return new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'send the body as JSON, with Content-Type: application/json');
+    return new Problem(
+      415,
+      'UNSUPPORTED_MEDIA_TYPE',
+      'send the body as JSON, with Content-Type: application/json',
+    );
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new Problem(statusCode, FRAMEWORK_CODES[code ?? ''] ?? 'INVALID_REQUEST', message ?? 'refused');

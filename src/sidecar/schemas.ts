@@ -42,7 +42,8 @@ export const SemaphoreRequest = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: MOST_SLOTS,
-        description: 'How many there are: stored on first use. Another number than the stored one is a conflict.',
+        description:
+          'How many there are: stored on first use. Another number than the stored one is a conflict.',
       }),
     ),
     limitPolicy: Type.Optional(
@@ -53,7 +54,11 @@ export const SemaphoreRequest = Type.Object(
       }),
     ),
     count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: MOST_AT_ONCE, description: 'How many to take, all or none. Default 1.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: MOST_AT_ONCE,
+        description: 'How many to take, all or none. Default 1.',
+      }),
     ),
     ...acquire,
   },
@@ -70,7 +75,11 @@ export type RenewRequest = Static<typeof RenewRequest>;
 export const ReleaseRequest = Type.Object(
   {
     count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: MOST_AT_ONCE, description: 'How many slots to give back. Default: all.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: MOST_AT_ONCE,
+        description: 'How many slots to give back. Default: all.',
+      }),
     ),
   },
   strict,
@@ -83,7 +92,8 @@ export const SessionRequest = Type.Object(
       Type.Integer({
         minimum: 1_000,
         maximum: 3_600_000,
-        description: 'How long it lasts without a sign of life, in ms, while nobody listens to its stream. Default 15,000.',
+        description:
+          'How long it lasts without a sign of life, in ms, while nobody listens to its stream. Default 15,000.',
       }),
     ),
   },
@@ -117,11 +127,15 @@ export const Permit = Type.Object({
   expiresAt: timeStamp,
   session: Type.Union([Type.String(), Type.Null()]),
 });
-export const Released = Type.Object({ released: Type.Boolean({ description: 'Whether it was still held.' }) });
+export const Released = Type.Object({
+  released: Type.Boolean({ description: 'Whether it was still held.' }),
+});
 export const Session = Type.Object({
   id: Type.String(),
   ttl: Type.Integer(),
-  expiresAt: Type.Union([timeStamp, Type.Null()], { description: 'null while somebody listens to its stream.' }),
+  expiresAt: Type.Union([timeStamp, Type.Null()], {
+    description: 'null while somebody listens to its stream.',
+  }),
   permits: Type.Array(Type.String()),
 });
 
@@ -192,7 +206,10 @@ export const Health = Type.Object({ status: Type.String() });
 export const Empty = Type.Null({ description: 'Nothing.' });
 
 /** The answers of a route: that of success, and problems with what they mean. */
-export function answers(success: Record<number, TObject | ReturnType<typeof Type.Null>>, ...problems: number[]): object {
+export function answers(
+  success: Record<number, TObject | ReturnType<typeof Type.Null>>,
+  ...problems: number[]
+): object {
   const documents = [400, ...problems, 503].map((status) => [
     status,
     {

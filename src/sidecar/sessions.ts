@@ -141,6 +141,9 @@ export class Session {
   private watch(): void {
     this.cancelExpiry();
     if (this.listeners.size > 0 || this.ending.signal.aborted) return;
-    this.cancelExpiry = this.clock.after(this.ttl, () => void this.expired(`no sign of life for ${this.ttl} ms`));
+    this.cancelExpiry = this.clock.after(
+      this.ttl,
+      () => void this.expired(`no sign of life for ${this.ttl} ms`),
+    );
   }
 }

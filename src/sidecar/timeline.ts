@@ -1,3 +1,4 @@
+import { parseTime } from '../core/clock';
 import type { AnyStatus } from './schemas';
 
 /**
@@ -21,10 +22,15 @@ export const TIMELINE_MS = 5 * 60_000;
 /** Most spans of one primitive: a page shows no more than that many pixels. */
 const MOST_SPANS = 500;
 
-export const keyOf = ({ kind, name }: { readonly kind: string; readonly name: string }): string => `${kind}/${name}`;
+export const keyOf = ({ kind, name }: { readonly kind: string; readonly name: string }): string =>
+  `${kind}/${name}`;
 
 /** The spans after a status was seen at `now`. The given ones stay as they are. `undefined`: nothing is stored any more. */
-export function withStatus(spans: readonly Span[], status: AnyStatus | undefined, now: number): readonly Span[] {
+export function withStatus(
+  spans: readonly Span[],
+  status: AnyStatus | undefined,
+  now: number,
+): readonly Span[] {
   const held = heldLanes(status, spans);
   if (held.size === 0 && spans.length === 0) return spans;
   const recent = spans.filter(({ to }) => to === null || to > now - TIMELINE_MS);
@@ -55,7 +61,7 @@ function heldLanes(status: AnyStatus | undefined, spans: readonly Span[]): Map<s
   const used = new Set(laneOf.values());
   for (const holder of status.holders) {
     const { permitId, holder: who } = holder;
-    const since = Date.parse(holder.since);
+    const since = parseTime(holder.since);
     const own = 'slots' in holder ? holder.slots : [laneOf.get(permitId) ?? firstFree(used)];
     for (const lane of own) {
       used.add(lane);

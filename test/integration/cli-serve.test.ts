@@ -15,13 +15,15 @@ beforeAll(async () => void (server = await TestServer.start()));
 afterAll(() => server.stop());
 
 /** The command, and where it says it is. */
-async function start(...args: string[]): Promise<{ child: ChildProcess; client: SidecarClient; exited: Promise<unknown[]> }> {
+async function start(
+  ...args: string[]
+): Promise<{ child: ChildProcess; client: SidecarClient; exited: Promise<unknown[]> }> {
   const main = join(__dirname, '..', '..', 'src', 'cli', 'main.ts');
   const argv = ['--import', 'tsx', main, ...args, '--server', server.url, '--json'];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
   if (child.pid !== undefined) reaper.watchChild(child.pid);
   const exited = once(child, 'exit');
-  const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string];
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return { child, client: new SidecarClient((JSON.parse(line) as { url: string }).url), exited };
 }
 

@@ -36,7 +36,8 @@ describe('an overview', () => {
     const names = Array.from({ length: 12 }, (_, n) => `s${n}`);
     await Promise.all(
       names.map(async (name, n) => {
-        const lock = n % 3 === 0 ? other.mutex(name) : other.semaphore(name, 1 + (n % 4), { fair: n % 2 === 0 });
+        const lock =
+          n % 3 === 0 ? other.mutex(name) : other.semaphore(name, 1 + (n % 4), { fair: n % 2 === 0 });
         for (let round = 0; round < 15; round++) {
           const left = next() < 0.1;
           const permit = await lock.acquire({ autoRenew: !left });
@@ -47,7 +48,9 @@ describe('an overview', () => {
     await other.latch('done', 3).countDown();
     await eventually(async () => {
       const truth = await dispatcher.list();
-      expect([...follower.known.keys()].sort()).toEqual(truth.map(({ kind, name }) => `${kind} ${name}`).sort());
+      expect([...follower.known.keys()].sort()).toEqual(
+        truth.map(({ kind, name }) => `${kind} ${name}`).sort(),
+      );
       for (const { kind, name } of truth) {
         if (kind !== 'semaphore' && kind !== 'mutex') continue;
         expect(follower.known.get(`${kind} ${name}`)).toEqual(await dispatcher[kind](name).status());

@@ -46,7 +46,9 @@ describe('a permit', () => {
     const name = fresh();
     const { body } = await client.post<PermitView>(`/v1/semaphores/${name}/permits`, { slots: 5, count: 3 });
     expect(body.slots).toHaveLength(3);
-    expect((await client.post(`/v1/permits/${body.id}/release`, { count: 2 })).body).toEqual({ released: true });
+    expect((await client.post(`/v1/permits/${body.id}/release`, { count: 2 })).body).toEqual({
+      released: true,
+    });
     expect((await client.get(`/v1/semaphores/${name}`)).body).toMatchObject({ available: 4 });
     expect((await client.post(`/v1/permits/${body.id}/release`)).body).toEqual({ released: true });
     expect((await client.get(`/v1/semaphores/${name}`)).body).toMatchObject({ available: 5 });
@@ -104,7 +106,9 @@ describe('a permit', () => {
     const path = `/v1/semaphores/${name}/permits/${body.id}`;
     expect((await client.call('DELETE', path)).body).toEqual({ released: true });
     expect((await client.call('DELETE', path)).body).toEqual({ released: false });
-    await eventually(async () => expect((await client.post(`/v1/permits/${body.id}/renew`)).status).toBe(410));
+    await eventually(async () =>
+      expect((await client.post(`/v1/permits/${body.id}/renew`)).status).toBe(410),
+    );
   });
 
   it('reads with others, and writes alone', async () => {
@@ -117,21 +121,31 @@ describe('a permit', () => {
       [201, 'read'],
     ]);
     expect((await acquire('write')).status).toBe(409);
-    expect((await client.get<{ holders: { mode: string }[] }>(path)).body.holders.map(({ mode }) => mode)).toEqual([
-      'read',
-      'read',
-    ]);
+    expect(
+      (await client.get<{ holders: { mode: string }[] }>(path)).body.holders.map(({ mode }) => mode),
+    ).toEqual(['read', 'read']);
     for (const { body } of readers) await client.call('DELETE', `/v1/permits/${body.id}`);
     const writer = await acquire('write');
     expect(writer.body).toMatchObject({ mode: 'write', kind: 'read-write-lock' });
     expect((await acquire('read')).status).toBe(409);
-    expect((await client.call('DELETE', `${path}/permits/${writer.body.id}`)).body).toEqual({ released: true });
+    expect((await client.call('DELETE', `${path}/permits/${writer.body.id}`)).body).toEqual({
+      released: true,
+    });
     expect((await acquire('neither')).body).toMatchObject({ errors: [{ field: 'side' }] });
   });
 
   it('can be of a semaphore of any name', async () => {
     const { client, beside } = world();
-    for (const name of ['/config.json', 'payment:daily', '用户 a%2Fb', '*', '>', 'a.b', '?x=1#y', ...fc.sample(anyName, 30)]) {
+    for (const name of [
+      '/config.json',
+      'payment:daily',
+      '用户 a%2Fb',
+      '*',
+      '>',
+      'a.b',
+      '?x=1#y',
+      ...fc.sample(anyName, 30),
+    ]) {
       // Clients take these two, however written, for steps within the path.
       if (name === '.' || name === '..') continue;
       const path = `/v1/semaphores/${encodeURIComponent(name)}`;
@@ -180,19 +194,28 @@ describe('bad input', () => {
     const body = path.includes('mutexes') ? {} : { ttl: 1 };
     const answer = await client.post<ProblemBody>(path, body);
     expect(answer.status).toBe(400);
-    expect(answer.body.errors?.map(({ field }) => field)).toEqual([path.includes('mutexes') ? 'name' : 'ttl']);
+    expect(answer.body.errors?.map(({ field }) => field)).toEqual([
+      path.includes('mutexes') ? 'name' : 'ttl',
+    ]);
   });
 
   it('that is no JSON, or does not say so, is refused', async () => {
     const { client } = world();
     const send = async (body: string, type: string): Promise<ProblemBody> =>
       (await (
-        await fetch(`${client.url}/v1/mutexes/bad/permits`, { method: 'POST', body, headers: { 'content-type': type } })
+        await fetch(`${client.url}/v1/mutexes/bad/permits`, {
+          method: 'POST',
+          body,
+          headers: { 'content-type': type },
+        })
       ).json()) as ProblemBody;
     expect(await send('{"ttl":', 'application/json')).toMatchObject({ status: 400, code: 'INVALID_JSON' });
     expect(await send('{}', 'text/plain')).toMatchObject({ status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' });
     expect(await send('a=1', 'application/x-www-form-urlencoded')).toMatchObject({ status: 415 });
-    expect(await send(`"${'x'.repeat(70_000)}"`, 'application/json')).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
+    expect(await send(`"${'x'.repeat(70_000)}"`, 'application/json')).toMatchObject({
+      status: 413,
+      code: 'BODY_TOO_LARGE',
+    });
   });
 
   it('another number of slots than the stored one is a conflict', async () => {
@@ -210,7 +233,10 @@ describe('bad input', () => {
     for (const path of ['/v1/permits/none', '/v1/sessions/none', '/v2', '/v1/semaphores']) {
       expect((await client.get<ProblemBody>(path)).body).toMatchObject({ status: 404, code: 'NOT_FOUND' });
     }
-    expect((await client.get<ProblemBody>('/v1/%zz')).body).toMatchObject({ status: 400, code: 'INVALID_URL' });
+    expect((await client.get<ProblemBody>('/v1/%zz')).body).toMatchObject({
+      status: 400,
+      code: 'INVALID_URL',
+    });
   });
 });
 
@@ -233,7 +259,9 @@ describe('what there is', () => {
     await all.event<Change>('change', has(2));
     await one.event<Status>('status', ({ available }) => available === 2);
     const mutex = await beside.mutex(name).acquire();
-    await all.event<Change>('change', ({ changed }) => changed.some((status) => status.name === name && status.kind === 'mutex'));
+    await all.event<Change>('change', ({ changed }) =>
+      changed.some((status) => status.name === name && status.kind === 'mutex'),
+    );
     await mutex.release();
     await all.event<Change>('change', ({ gone }) => gone.some((ref) => ref.name === name));
     one.hangUp();
@@ -244,12 +272,18 @@ describe('what there is', () => {
 
   it('is described', async () => {
     const { client } = world();
-    const { body } = await client.get<{ openapi: string; paths: Record<string, Record<string, { summary: string }>> }>(
-      '/openapi.json',
-    );
+    const { body } = await client.get<{
+      openapi: string;
+      paths: Record<string, Record<string, { summary: string }>>;
+    }>('/openapi.json');
     expect(body.openapi).toMatch(/^3\./);
     expect(Object.keys(body.paths)).toEqual(
-      expect.arrayContaining(['/v1/semaphores/{name}/permits', '/v1/permits/{id}/renew', '/v1/events', '/readyz']),
+      expect.arrayContaining([
+        '/v1/semaphores/{name}/permits',
+        '/v1/permits/{id}/renew',
+        '/v1/events',
+        '/readyz',
+      ]),
     );
     for (const [path, methods] of Object.entries(body.paths)) {
       for (const { summary } of Object.values(methods)) expect({ path, summary }).toHaveProperty('summary');

@@ -48,10 +48,24 @@ describe('options', () => {
 describe('a token', () => {
   it('is asked for wherever there is something to see', async () => {
     await using({ token: TOKEN }, async ({ url }) => {
-      for (const headers of [{}, { authorization: 'Bearer something-else-entirely' }, { authorization: TOKEN }]) {
+      for (const headers of [
+        {},
+        { authorization: 'Bearer something-else-entirely' },
+        { authorization: TOKEN },
+      ]) {
         const client = new SidecarClient(url, headers as Record<string, string>);
-        for (const path of ['/v1/primitives', '/v1/events', '/metrics', '/v1/mutexes/a', '/v1/none', '//v1/primitives']) {
-          expect({ path, ...(await client.get(path)) }).toMatchObject({ status: 401, body: { code: 'UNAUTHORIZED' } });
+        for (const path of [
+          '/v1/primitives',
+          '/v1/events',
+          '/metrics',
+          '/v1/mutexes/a',
+          '/v1/none',
+          '//v1/primitives',
+        ]) {
+          expect({ path, ...(await client.get(path)) }).toMatchObject({
+            status: 401,
+            body: { code: 'UNAUTHORIZED' },
+          });
         }
         for (const path of ['/', '/healthz', '/readyz', '/openapi.json', '/page/page.js']) {
           expect({ path, status: (await client.get(path)).status }).toEqual({ path, status: 200 });
@@ -87,7 +101,8 @@ describe('pages of other sites', () => {
 
   it('other names can be allowed', async () => {
     await using({ allowedHosts: ['sidecar.internal'] }, async ({ url }) => {
-      const status = (host: string) => new SidecarClient(url).begin('GET', '/healthz', undefined, { host }).status();
+      const status = (host: string) =>
+        new SidecarClient(url).begin('GET', '/healthz', undefined, { host }).status();
       expect(await status('sidecar.internal')).toBe(200);
       expect(await status('other.internal')).toBe(421);
     });
@@ -97,7 +112,10 @@ describe('pages of other sites', () => {
 it('one that only shows changes nothing', async () => {
   await using({ readOnly: true }, async ({ url }) => {
     const client = new SidecarClient(url);
-    expect((await client.post('/v1/mutexes/a/permits')).body).toMatchObject({ status: 403, code: 'READ_ONLY' });
+    expect((await client.post('/v1/mutexes/a/permits')).body).toMatchObject({
+      status: 403,
+      code: 'READ_ONLY',
+    });
     expect((await client.call('DELETE', '/v1/mutexes/a/permits/x')).status).toBe(403);
     expect((await client.get('/v1/mutexes/a')).status).toBe(200);
   });

@@ -90,7 +90,9 @@ describe('a session', () => {
     await held('ended', 1);
     expect((await client.call('DELETE', `/v1/sessions/${id}`)).status).toBe(204);
     await held('ended', 0);
-    expect((await client.post<ProblemBody>(`/v1/permits/${body.id}/renew`)).body.code).toBe('PERMIT_RELEASED');
+    expect((await client.post<ProblemBody>(`/v1/permits/${body.id}/renew`)).body.code).toBe(
+      'PERMIT_RELEASED',
+    );
   });
 
   it('ends when there is no sign of life within its ttl, and not before', async () => {

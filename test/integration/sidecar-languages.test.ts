@@ -19,7 +19,9 @@ describe('a program in Python', () => {
     const script = join(__dirname, '..', '..', 'examples', 'sidecar', 'worker.py');
     const args = [script, sidecar.url, 'python/jobs', `${SLOTS}`, `${EACH}`];
     const outputs = await Promise.all(
-      Array.from({ length: PROCESSES }, () => run('python3', args, { timeout: 110_000, killSignal: 'SIGKILL' })),
+      Array.from({ length: PROCESSES }, () =>
+        run('python3', args, { timeout: 110_000, killSignal: 'SIGKILL' }),
+      ),
     );
     const steps = outputs
       .flatMap(({ stdout }) => stdout.trim().split('\n'))
@@ -56,7 +58,14 @@ describe('curl', () => {
   it('acquires, renews and releases', async () => {
     const { url } = world().sidecar;
     const permits = `${url}/v1/semaphores/curl/permits`;
-    const { id } = (await curl('-X', 'POST', ...json, '-d', '{"slots":1,"ttl":5000}', permits)) as unknown as PermitView;
+    const { id } = (await curl(
+      '-X',
+      'POST',
+      ...json,
+      '-d',
+      '{"slots":1,"ttl":5000}',
+      permits,
+    )) as unknown as PermitView;
     const refused = await curl('-X', 'POST', ...json, '-d', '{"timeout":0}', permits);
     expect((refused as unknown as ProblemBody).code).toBe('ACQUIRE_TIMEOUT');
     expect(await curl('-X', 'POST', `${url}/v1/permits/${id}/renew`)).toMatchObject({ id });
@@ -68,7 +77,14 @@ describe('curl', () => {
     const semaphore = beside.semaphore('interrupted', 1);
     const permit = await semaphore.acquire();
     await expect(
-      run('curl', ['-sS', '--max-time', '1', '-X', 'POST', `${sidecar.url}/v1/semaphores/interrupted/permits`]),
+      run('curl', [
+        '-sS',
+        '--max-time',
+        '1',
+        '-X',
+        'POST',
+        `${sidecar.url}/v1/semaphores/interrupted/permits`,
+      ]),
     ).rejects.toThrow('timed out');
     await permit.release();
     await using again = await semaphore.acquire({ timeout: 5_000 });

@@ -86,7 +86,9 @@ describe('the page', () => {
       await Promise.all(some);
     }
     const page = await open(sidecar.url);
-    await eventually(async () => expect(await page.locator('[data-key^="semaphore/many-"]').count()).toBe(500));
+    await eventually(async () =>
+      expect(await page.locator('[data-key^="semaphore/many-"]').count()).toBe(500),
+    );
     await using permit = await beside.semaphore('many-499').acquire();
     const last = page.locator('[data-key="semaphore/many-499"]');
     await last.getByText('1 of 3 held').waitFor();

@@ -47,7 +47,11 @@ export class SidecarClient {
   begin(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): OpenRequest {
     const sent = body === undefined ? undefined : JSON.stringify(body);
     const type = sent === undefined ? {} : { 'content-type': 'application/json' };
-    const made = request(this.url + path, { method, agent: false, headers: { ...type, ...this.headers, ...headers } });
+    const made = request(this.url + path, {
+      method,
+      agent: false,
+      headers: { ...type, ...this.headers, ...headers },
+    });
     made.end(sent);
     return new OpenRequest(made);
   }
@@ -89,7 +93,8 @@ export class EventReader {
 
   constructor(private readonly open: OpenRequest) {
     const parser = createParser({
-      onEvent: ({ event, data }) => this.events.push({ name: event ?? 'message', data: JSON.parse(data) as unknown }),
+      onEvent: ({ event, data }) =>
+        this.events.push({ name: event ?? 'message', data: JSON.parse(data) as unknown }),
     });
     this.ended = open.response.then(
       (response) =>
@@ -107,8 +112,10 @@ export class EventReader {
   async event<T>(name: string, matches: (data: T) => boolean = () => true): Promise<T> {
     let found: T | undefined;
     await eventually(() => {
-      found = this.events.find((event) => event.name === name && matches(event.data as T))?.data as T | undefined;
-      if (found === undefined) throw new Error(`no such event "${name}" among ${JSON.stringify(this.events)}`);
+      found = this.events.find((event) => event.name === name && matches(event.data as T))?.data as
+        T | undefined;
+      if (found === undefined)
+        throw new Error(`no such event "${name}" among ${JSON.stringify(this.events)}`);
     });
     return found as T;
   }

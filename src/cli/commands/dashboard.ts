@@ -12,10 +12,18 @@ interface DashboardFlags {
 export function dashboardCommand(): Command {
   const command = new Command('dashboard')
     .description('serve the live page on this machine, until Ctrl-C')
-    .addOption(new Option('--port <n>', 'port to listen on (default: any that is free)').argParser(parseWhole).default(0, 'any'))
+    .addOption(
+      new Option('--port <n>', 'port to listen on (default: any that is free)')
+        .argParser(parseWhole)
+        .default(0, 'any'),
+    )
     .addOption(new Option('--read-only', 'show only: no release by force'));
   return does<DashboardFlags>(command, (invocation) => {
     const { port, readOnly } = invocation.flags;
-    return serve(invocation, { port, readOnly, drainTimeout: 0 }, (url) => `open ${url} in a browser; Ctrl-C ends it`);
+    return serve(
+      invocation,
+      { port, readOnly, drainTimeout: 0 },
+      (url) => `open ${url} in a browser; Ctrl-C ends it`,
+    );
   });
 }

@@ -20,18 +20,36 @@ interface ServeFlags {
 export function serveCommand(): Command {
   const command = new Command('serve')
     .description('serve the bucket over HTTP, for programs in any language, until SIGTERM or Ctrl-C')
-    .addOption(new Option('--host <address>', 'address to listen on; another one needs --token').default('127.0.0.1'))
-    .addOption(new Option('--port <n>', 'port to listen on, 0 for any that is free').argParser(parseWhole).default(DEFAULT_PORT))
-    .addOption(new Option('--token <token>', 'what callers must send as a bearer token').env('NATS_SEMAPHORE_TOKEN'))
+    .addOption(
+      new Option('--host <address>', 'address to listen on; another one needs --token').default('127.0.0.1'),
+    )
+    .addOption(
+      new Option('--port <n>', 'port to listen on, 0 for any that is free')
+        .argParser(parseWhole)
+        .default(DEFAULT_PORT),
+    )
+    .addOption(
+      new Option('--token <token>', 'what callers must send as a bearer token').env('NATS_SEMAPHORE_TOKEN'),
+    )
     .addOption(new Option('--allow-host <names...>', 'further names by which callers may address it'))
     .addOption(new Option('--read-only', 'refuse everything that changes something'))
     .addOption(new Option('--no-timeline', 'follow the bucket only while somebody looks at the page'))
     .addOption(
-      new Option('--drain <duration>', 'how long holders may finish at the end').argParser(parseDuration).default(10_000, '10s'),
+      new Option('--drain <duration>', 'how long holders may finish at the end')
+        .argParser(parseDuration)
+        .default(10_000, '10s'),
     );
   return does<ServeFlags>(command, (invocation) => {
     const { allowHost, drain, host, port, readOnly, timeline, token } = invocation.flags;
-    return serve(invocation, { allowedHosts: allowHost, drainTimeout: drain, host, port, readOnly, timeline, token });
+    return serve(invocation, {
+      allowedHosts: allowHost,
+      drainTimeout: drain,
+      host,
+      port,
+      readOnly,
+      timeline,
+      token,
+    });
   });
 }
 
@@ -44,14 +62,18 @@ export async function serve(
   using stop = new StopSignal();
   // Only here: what serves HTTP takes longer to load than most commands take to run.
   const { startSidecar } = await import('../../sidecar/sidecar.js');
-  const sidecar = await startSidecar({ ...options, connect: connectOptionsOf(flags) }).catch((error: unknown) => {
-    throw error instanceof RangeError || error instanceof TypeError
-      ? new UsageError(`--${error.message}`, { cause: error })
-      : error;
-  });
+  const sidecar = await startSidecar({ ...options, connect: connectOptionsOf(flags) }).catch(
+    (error: unknown) => {
+      throw error instanceof RangeError || error instanceof TypeError
+        ? new UsageError(`--${error.message}`, { cause: error })
+        : error;
+    },
+  );
   output.print({ url: sidecar.url }, () => text(sidecar.url));
   if (!stop.signal.aborted) {
-    await new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true }));
+    await new Promise<void>((resolve) =>
+      stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+    );
   }
   output.note({ event: 'draining' });
   await sidecar.close();

@@ -45,7 +45,9 @@ export function App(): JSX.Element {
       <main class={fresh(model) ? '' : 'stale'}>
         <Trouble model={model} />
         {model.link === 'refused' && <TokenForm given={reconnect} />}
-        {items.length > 0 && <Filter text={text} setText={setText} show={show} setShow={setShow} shown={shown.length} />}
+        {items.length > 0 && (
+          <Filter text={text} setText={setText} show={show} setShow={setShow} shown={shown.length} />
+        )}
         <div class="rows">
           {shown.map((item) => (
             <Row
@@ -78,7 +80,10 @@ export function App(): JSX.Element {
 }
 
 function Header({ model, items }: { model: Model; items: readonly Item[] }): JSX.Element {
-  const held = items.reduce((sum, { status }) => sum + (status.kind === 'latch' ? 0 : occupancy(status).held), 0);
+  const held = items.reduce(
+    (sum, { status }) => sum + (status.kind === 'latch' ? 0 : occupancy(status).held),
+    0,
+  );
   const waiting = items.reduce((sum, { status }) => sum + waitersOf(status), 0);
   const figures = [
     ['in the bucket', items.filter(({ gone }) => !gone).length],
@@ -132,7 +137,8 @@ function Trouble({ model }: { model: Model }): JSX.Element | null {
   if (model.backend.reachable) return null;
   return (
     <div class="notice bad" role="alert">
-      <b>The NATS server is out of reach.</b> {asOf(model)} Nothing can be granted until it is back; this page goes on by itself then.
+      <b>The NATS server is out of reach.</b> {asOf(model)} Nothing can be granted until it is back; this page
+      goes on by itself then.
       <small>{model.backend.reason}</small>
     </div>
   );
@@ -146,8 +152,8 @@ interface FilterProps {
   readonly text: string;
   readonly show: Show;
   readonly shown: number;
-  setText(text: string): void;
-  setShow(show: Show): void;
+  setText: (text: string) => void;
+  setShow: (show: Show) => void;
 }
 
 function Filter({ text, setText, show, setShow, shown }: FilterProps): JSX.Element {
@@ -213,6 +219,7 @@ function matches({ status }: Item, text: string, show: Show): boolean {
   if (show === 'waiting' && waitersOf(status) === 0) return false;
   if (text === '') return true;
   const wanted = text.toLowerCase();
-  const holders = status.kind === 'latch' ? [] : [...status.holders, ...status.waiters].map(({ holder }) => holder);
+  const holders =
+    status.kind === 'latch' ? [] : [...status.holders, ...status.waiters].map(({ holder }) => holder);
   return [status.name, ...holders].some((each) => each.toLowerCase().includes(wanted));
 }

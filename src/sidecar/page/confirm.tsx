@@ -4,7 +4,7 @@ import { forceRelease } from './api';
 import type { Target } from './details';
 
 /** Asks before a hold is taken away, and says how that went. */
-export function Confirm({ target, done }: { target: Target; done(message?: string): void }): JSX.Element {
+export function Confirm({ target, done }: { target: Target; done: (message?: string) => void }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState('');
@@ -24,8 +24,8 @@ export function Confirm({ target, done }: { target: Target; done(message?: strin
     <dialog ref={dialog} aria-labelledby="confirm-title" onCancel={() => done()} onClose={() => done()}>
       <h2 id="confirm-title">Release by force?</h2>
       <p>
-        <b>{target.holder}</b> loses {target.what} of <b>{target.status.name}</b>. It is told so, but may still be at work when somebody
-        else is granted the same.
+        <b>{target.holder}</b> loses {target.what} of <b>{target.status.name}</b>. It is told so, but may
+        still be at work when somebody else is granted the same.
       </p>
       {failure !== '' && (
         <p class="notice bad" role="alert">
@@ -33,7 +33,7 @@ export function Confirm({ target, done }: { target: Target; done(message?: strin
         </p>
       )}
       <div class="buttons">
-        <button onClick={() => done()} autofocus>
+        <button onClick={() => done()}>
           Cancel
         </button>
         <button class="danger" disabled={busy} onClick={() => void release()}>

@@ -20,7 +20,15 @@ type Holder = Locked['holders'][number];
 const SOON_MS = 5_000;
 
 /** All that is known of one primitive. `now` is by the sidecar's clock. */
-export function Details({ item, now, release }: { item: Item; now: number; release(target: Target): void }): JSX.Element {
+export function Details({
+  item,
+  now,
+  release,
+}: {
+  item: Item;
+  now: number;
+  release: (target: Target) => void;
+}): JSX.Element {
   const { status, spans } = item;
   return (
     <div class="details">
@@ -45,7 +53,15 @@ export function Details({ item, now, release }: { item: Item; now: number; relea
   );
 }
 
-function Holders({ status, now, release }: { status: Locked; now: number; release(target: Target): void }): JSX.Element {
+function Holders({
+  status,
+  now,
+  release,
+}: {
+  status: Locked;
+  now: number;
+  release: (target: Target) => void;
+}): JSX.Element {
   return (
     <section>
       <h3>Holders</h3>
@@ -61,7 +77,7 @@ function Holders({ status, now, release }: { status: Locked; now: number; releas
               <button
                 class="quiet"
                 onClick={() =>
-                  release({ status, permitId: holder.permitId, holder: holder.holder, what: slotsOf(holder) })
+                  release({ status, permitId: holder.permitId, holder: holder.holder, what: whatOf(holder) })
                 }
               >
                 Release…
@@ -87,7 +103,13 @@ function Waiters({ status, now }: { status: Locked; now: number }): JSX.Element 
             <span class="place">{place + 1}</span>
             <Who
               name={waiter.holder}
-              note={'count' in waiter ? (waiter.count > 1 ? `wants ${waiter.count} slots` : '') : `to ${waiter.mode}`}
+              note={
+                'count' in waiter
+                  ? waiter.count > 1
+                    ? `wants ${waiter.count} slots`
+                    : ''
+                  : `to ${waiter.mode}`
+              }
               metadata={waiter.metadata}
             />
             <Time label="waiting" ms={now - Date.parse(waiter.since)} />
@@ -98,7 +120,15 @@ function Waiters({ status, now }: { status: Locked; now: number }): JSX.Element 
   );
 }
 
-function Who({ name, note, metadata }: { name: string; note: string; metadata: Record<string, string> }): JSX.Element {
+function Who({
+  name,
+  note,
+  metadata,
+}: {
+  name: string;
+  note: string;
+  metadata: Record<string, string>;
+}): JSX.Element {
   const tags = Object.entries(metadata);
   return (
     <span class="who">
@@ -126,7 +156,9 @@ function Counted({ status }: { status: Extract<AnyStatus, { kind: 'latch' }> }):
   return (
     <section>
       <h3>Counted</h3>
-      {status.counted.length === 0 && <p class="none">{status.count === 0 ? 'It is open.' : 'Nobody has counted yet.'}</p>}
+      {status.counted.length === 0 && (
+        <p class="none">{status.count === 0 ? 'It is open.' : 'Nobody has counted yet.'}</p>
+      )}
       <ul class="people">
         {status.counted.map(({ holder, count }, index) => (
           <li key={index}>
@@ -152,6 +184,10 @@ function Corrupt({ status }: { status: AnyStatus }): JSX.Element {
       </ul>
     </div>
   );
+}
+
+function whatOf(holder: Holder): string {
+  return 'mode' in holder ? `its permit to ${holder.mode}` : slotsOf(holder);
 }
 
 function slotsOf(holder: Holder): string {

@@ -81,6 +81,8 @@ function idle(key: string, last?: AnyStatus): AnyStatus {
 function sorted(items: ReadonlyMap<string, Item>): Map<string, Item> {
   const collator = new Intl.Collator('en', { numeric: true });
   return new Map(
-    [...items].sort(([, a], [, b]) => collator.compare(a.status.name, b.status.name) || (a.key < b.key ? -1 : 1)),
+    [...items].sort(
+      ([, a], [, b]) => collator.compare(a.status.name, b.status.name) || (a.key < b.key ? -1 : 1),
+    ),
   );
 }

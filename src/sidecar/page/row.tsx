@@ -12,8 +12,8 @@ interface RowProps {
   readonly open: boolean;
   /** How far the sidecar's clock is ahead, in ms. */
   readonly ahead: number;
-  toggle(key: string): void;
-  release(target: Target): void;
+  toggle: (key: string) => void;
+  release: (target: Target) => void;
 }
 
 /** One primitive. Drawn anew only when it has changed; its details only while it is on the screen. */

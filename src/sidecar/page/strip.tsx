@@ -10,11 +10,17 @@ export function Strip({ status }: { status: AnyStatus }): JSX.Element {
   if (status.kind === 'latch') return <Bar status={status} />;
   if (status.kind === 'read-write-lock') {
     const cells = status.holders.map((holder) => (
-      <Cell key={holder.permitId} holder={holder.holder} title={`${holder.mode === 'write' ? 'Writing' : 'Reading'}: ${holder.holder}`} />
+      <Cell
+        key={holder.permitId}
+        holder={holder.holder}
+        title={`${holder.mode === 'write' ? 'Writing' : 'Reading'}: ${holder.holder}`}
+      />
     ));
     return <Cells label={summary(status)}>{cells.length > 0 ? cells : <Cell title="Free" />}</Cells>;
   }
-  const byslot = new Map(status.holders.flatMap(({ holder, slots }) => slots.map((slot) => [slot, holder] as const)));
+  const byslot = new Map(
+    status.holders.flatMap(({ holder, slots }) => slots.map((slot) => [slot, holder] as const)),
+  );
   const most = Math.max(status.slots, ...byslot.keys(), -1) + (byslot.has(status.slots) ? 1 : 0);
   if (most > MOST_CELLS) return <Bar status={status} />;
   const cells = Array.from({ length: most }, (_, slot) => {

@@ -11,7 +11,17 @@ const MINUTES = [4, 3, 2, 1];
  * Who held which slot when, in the last minutes. Spans stay where they are drawn, on an axis of seconds; only the window
  * moves, so the passing of time costs one attribute.
  */
-export function Timeline({ spans, now, lanes, noun }: { spans: readonly Span[]; now: number; lanes: number; noun: string }): JSX.Element {
+export function Timeline({
+  spans,
+  now,
+  lanes,
+  noun,
+}: {
+  spans: readonly Span[];
+  now: number;
+  lanes: number;
+  noun: string;
+}): JSX.Element {
   const from = now - TIMELINE_MS;
   const recent = spans.filter(({ to }) => to === null || to > from);
   const used = [...new Set(recent.map(({ lane }) => lane))];
@@ -41,7 +51,14 @@ export function Timeline({ spans, now, lanes, noun }: { spans: readonly Span[]; 
           aria-label={`Holds of the last 5 minutes: ${recent.length}`}
         >
           {drawn.map((lane, row) => (
-            <rect key={`lane ${lane}`} class="lane" x={x(from) - 400} y={row * LANE + 1} width="1200" height={LANE - 2} />
+            <rect
+              key={`lane ${lane}`}
+              class="lane"
+              x={x(from) - 400}
+              y={row * LANE + 1}
+              width="1200"
+              height={LANE - 2}
+            />
           ))}
           {recent.map((span) => {
             const row = rowOf.get(span.lane);

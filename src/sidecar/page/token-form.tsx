@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { authorization, keepToken } from './api';
 
 /** For sidecars that want a token. */
-export function TokenForm({ given }: { given(): void }): JSX.Element {
+export function TokenForm({ given }: { given: () => void }): JSX.Element {
   const [token, setToken] = useState('');
   const wrong = authorization().authorization !== undefined;
   return (

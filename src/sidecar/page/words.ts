@@ -46,7 +46,7 @@ const hues = new Map<string, number>();
 
 /** The hue of a holder: the same one everywhere. More holders than there are hues share them. */
 export function hueOf(holder: string): number {
-  const hue = hues.get(holder) ?? (HUES[hues.size % HUES.length] as number);
+  const hue = hues.get(holder) ?? HUES[hues.size % HUES.length] ?? 255;
   hues.set(holder, hue);
   return hue;
 }
@@ -59,5 +59,7 @@ export function ranges(slots: readonly number[]): string {
     if (last !== undefined && slot === last[1] + 1) last[1] = slot;
     else found.push([slot, slot]);
   }
-  return found.map(([from, to]) => (from === to ? from : `${from}${to === from + 1 ? ', ' : '–'}${to}`)).join(', ');
+  return found
+    .map(([from, to]) => (from === to ? from : `${from}${to === from + 1 ? ', ' : '–'}${to}`))
+    .join(', ');
 }

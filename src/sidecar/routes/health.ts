@@ -5,7 +5,10 @@ import { whyUnreachable } from '../reach';
 import { Health, answers } from '../schemas';
 
 /** For whoever runs the sidecar: whether it lives, whether it can be used, and its metrics. */
-export function healthRoutes(app: FastifyInstance, { clock, dispatcher, drain, metrics }: SidecarContext): void {
+export function healthRoutes(
+  app: FastifyInstance,
+  { clock, dispatcher, drain, metrics }: SidecarContext,
+): void {
   const tags = ['health'];
   app.get(
     '/healthz',

@@ -80,5 +80,4 @@ export function operatorRoutes(
       return { released: await open(name).forceRelease(id) };
     },
   );
-
 }

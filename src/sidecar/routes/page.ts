@@ -30,8 +30,13 @@ export function pageRoutes(app: FastifyInstance, { settings }: SidecarContext): 
     'cache-control': 'no-cache',
   };
   for (const [file, type] of Object.entries(TYPES)) {
-    const body = readFileSync(join(folder, file), 'utf8').replaceAll('__READ_ONLY__', String(settings.readOnly));
+    const body = readFileSync(join(folder, file), 'utf8').replaceAll(
+      '__READ_ONLY__',
+      String(settings.readOnly),
+    );
     const path = file === 'index.html' ? '/' : `/page/${file}`;
-    app.get(path, { schema: { hide: true } }, (_request, reply) => reply.headers(headers).type(type).send(body));
+    app.get(path, { schema: { hide: true } }, (_request, reply) =>
+      reply.headers(headers).type(type).send(body),
+    );
   }
 }

@@ -9,7 +9,14 @@ export function permitRoutes(app: FastifyInstance, { permits }: SidecarContext):
 
   app.get(
     '/v1/permits/:id',
-    { schema: { tags, summary: 'Whether it is still held', params: IdParams, response: answers({ 200: Permit }, 404, 410) } },
+    {
+      schema: {
+        tags,
+        summary: 'Whether it is still held',
+        params: IdParams,
+        response: answers({ 200: Permit }, 404, 410),
+      },
+    },
     (request) => permits.show(idOf(request.params)),
   );
   app.post(

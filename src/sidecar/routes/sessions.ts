@@ -11,7 +11,9 @@ export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }
 
   app.post(
     '/v1/sessions',
-    { schema: { tags, summary: 'Begin a session', body: SessionRequest, response: answers({ 201: Session }) } },
+    {
+      schema: { tags, summary: 'Begin a session', body: SessionRequest, response: answers({ 201: Session }) },
+    },
     (request, reply) => {
       drain.check();
       const session = sessions.open((request.body as SessionRequest).ttl ?? DEFAULT_TTL_MS);
@@ -20,7 +22,14 @@ export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }
   );
   app.get(
     '/v1/sessions/:id',
-    { schema: { tags, summary: 'What it holds', params: IdParams, response: answers({ 200: Session }, 404, 410) } },
+    {
+      schema: {
+        tags,
+        summary: 'What it holds',
+        params: IdParams,
+        response: answers({ 200: Session }, 404, 410),
+      },
+    },
     (request) => sessions.get(idOf(request.params)).view(),
   );
   app.post(

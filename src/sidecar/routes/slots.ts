@@ -4,7 +4,14 @@ import type { SidecarContext } from '../context';
 import type { Permit } from '../../permit';
 import type { PrimitiveStatus } from '../../overview';
 import type { Watchable } from '../../slot-lock';
-import { LockRequest, NameParams, Permit as PermitSchema, SemaphoreRequest, SlotStatus, answers } from '../schemas';
+import {
+  LockRequest,
+  NameParams,
+  Permit as PermitSchema,
+  SemaphoreRequest,
+  SlotStatus,
+  answers,
+} from '../schemas';
 import { operatorRoutes } from './operator';
 
 interface Lockable extends Watchable<PrimitiveStatus> {
@@ -36,7 +43,8 @@ export function slotRoutes(app: FastifyInstance, context: SidecarContext): void 
         schema: {
           tags: [path],
           summary: `Wait for a permit of a ${kind}`,
-          description: 'Waits as long as `timeout` says. If the caller hangs up, the wait ends and what was granted is given back.',
+          description:
+            'Waits as long as `timeout` says. If the caller hangs up, the wait ends and what was granted is given back.',
           params: NameParams,
           body,
           response: answers({ 201: PermitSchema }, 409, 410),
