@@ -7,6 +7,7 @@ import type { Mutex } from './mutex';
 import { type AcquireOptions, checkCount, toAcquireOptions } from './options';
 import type { Permit } from './permit';
 import type { Semaphore } from './semaphore';
+import type { Telemetry } from './telemetry/telemetry';
 import { patienceOf, permitOf, settingsOf, wantOf } from './slot-lock';
 
 /** One of several things to be acquired together. */
@@ -26,6 +27,7 @@ export async function acquireTogether(
   options: AcquireOptions | undefined,
   engines: Engines,
   ttl: number,
+  telemetry: Telemetry,
 ): Promise<Permit> {
   if (!Array.isArray(wants) || wants.length === 0) {
     throw new TypeError('wants must be a non-empty array of { semaphore, count }');
@@ -46,5 +48,10 @@ export async function acquireTogether(
   }
   const all = [...wanted.values()];
   const first = all[0] as { want: Want };
-  return permitOf(await acquireAll(context, all, first.want, patienceOf(given)), safetyMargin);
+  const patience = patienceOf(given);
+  const name = all.map(({ engine }) => engine.name).join(', ');
+  const lease = await telemetry.follow({ kind: 'semaphore', name, signal: patience.signal }, () =>
+    acquireAll(context, all, first.want, patience),
+  );
+  return permitOf(lease, safetyMargin);
 }

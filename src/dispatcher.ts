@@ -9,7 +9,7 @@ import type { FeedCounts } from './core/feed';
 import { Latches } from './core/latches';
 import { encodeName } from './core/name';
 import { Outage } from './core/outage';
-import { type DispatcherEvents, type EventName, Events } from './events';
+import { type DispatcherEvents, Events } from './events';
 import { Board } from './core/board';
 import { Keys, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
@@ -50,6 +50,7 @@ import {
   latchSummaryOf,
   summaryOf,
 } from './status';
+import { Telemetry } from './telemetry/telemetry';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
@@ -151,7 +152,8 @@ export abstract class StoreDispatcher implements Dispatcher {
   readonly #engines: Engines;
   readonly #latches: Latches;
   readonly #fair: boolean;
-  readonly #events = new Events();
+  readonly #events = new Events<DispatcherEvents>();
+  readonly #telemetry: Telemetry;
   readonly #outage: Outage | undefined;
   #closing: Promise<void> | undefined;
 
@@ -168,12 +170,16 @@ export abstract class StoreDispatcher implements Dispatcher {
       background: new Background(),
       pulse: new Pulse(clock),
     };
+    this.#telemetry = new Telemetry(clock, this.#events);
     this.#engines = new Engines(this.#context);
     this.#latches = new Latches(this.#context);
     if (checkOnUnavailable(options.onUnavailable) === 'local') this.#outage = this.#followOutages();
   }
 
-  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+  on<E extends keyof DispatcherEvents>(
+    event: E,
+    listener: (detail: DispatcherEvents[E]) => void,
+  ): () => void {
     return this.#events.on(event, listener);
   }
 
@@ -264,7 +270,7 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   async acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit> {
     this.#checkOpen();
-    return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl);
+    return acquireTogether(this.#context, wants, options, this.#engines, this.#ttl, this.#telemetry);
   }
 
   async list(): Promise<PrimitiveSummary[]> {
@@ -329,6 +335,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       fair: checkBoolean('fair', options.fair, this.#fair),
       limitPolicy: 'error',
       safetyMargin,
+      telemetry: this.#telemetry,
       engine,
       acquire: outage && ((want, patience) => outage.acquire(keys, engine, want, patience)),
     };

@@ -1,4 +1,20 @@
-/** What a dispatcher tells of itself, by name. */
+import type { PermitLostError } from './errors';
+import type { PermitKind } from './status';
+
+/** Which primitive something is about. */
+export interface PrimitiveRef {
+  readonly kind: PermitKind;
+  readonly name: string;
+}
+
+/** Which permit something is about. */
+export interface PermitRef extends PrimitiveRef {
+  readonly permitId: string;
+  /** How many slots it was granted; of a read-write lock 1. */
+  readonly count: number;
+}
+
+/** What a dispatcher tells of itself, by name. All times are in ms. */
 export interface DispatcherEvents {
   /**
    * With `onUnavailable: "local"`: from now on permits are granted within this process only.
@@ -10,17 +26,40 @@ export interface DispatcherEvents {
    * - `afterMs`: how long it was degraded
    */
   restored: { readonly afterMs: number };
+  /** A permit was granted, `waitedMs` after it was asked for. */
+  acquired: PermitRef & { readonly waitedMs: number };
+  /** An acquire ended without a permit: nothing free in time, given up, the server out of reach. */
+  refused: PrimitiveRef & { readonly waitedMs: number; readonly error: unknown };
+  /** A permit was given back by its holder. */
+  released: PermitRef & { readonly heldMs: number };
+  /** A hold was lost before it was released. */
+  lost: PermitRef & { readonly heldMs: number; readonly error: PermitLostError };
 }
 
-export type EventName = keyof DispatcherEvents;
-type Listener = (detail: never) => void;
+/** What tells whether permits are granted within this process only. */
+export type OutageEvents = Pick<DispatcherEvents, 'degraded' | 'restored'>;
+
+/** What a permit tells of itself, by name. */
+export interface PermitEvents {
+  /** A renewal was acknowledged; `remaining` ms are left from now. */
+  renewed: { readonly remaining: number };
+  /** It was released. */
+  released: Record<never, never>;
+  /** It was lost. Comes with the abort of {@link Permit.signal}. */
+  lost: { readonly error: PermitLostError };
+}
 
 /** Listeners by event. One that throws does no harm to the others, nor to whoever tells: the process is warned. */
-export class Events {
-  private readonly listeners = new Map<EventName, Set<Listener>>();
+export class Events<All extends object> {
+  private readonly listeners = new Map<keyof All, Set<(detail: never) => void>>();
+
+  /** Whether anybody listens, to any of `events`. */
+  has(...events: (keyof All)[]): boolean {
+    return events.some((event) => (this.listeners.get(event)?.size ?? 0) > 0);
+  }
 
   /** Returns how to stop listening. */
-  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+  on<E extends keyof All>(event: E, listener: (detail: All[E]) => void): () => void {
     if (typeof listener !== 'function') throw new TypeError('listener must be a function');
     const all = this.listeners.get(event) ?? new Set();
     this.listeners.set(event, all.add(listener));
@@ -28,13 +67,16 @@ export class Events {
   }
 
   /** Returns whether anybody listened. */
-  tell<E extends EventName>(event: E, detail: DispatcherEvents[E]): boolean {
-    const all = [...(this.listeners.get(event) ?? [])] as ((detail: DispatcherEvents[E]) => void)[];
+  tell<E extends keyof All>(event: E, detail: All[E]): boolean {
+    const all = [...(this.listeners.get(event) ?? [])] as ((detail: All[E]) => void)[];
     for (const listener of all) {
       try {
         listener(detail);
       } catch (error) {
-        process.emitWarning(`a listener for "${event}" failed: ${String(error)}`, 'NatsSemaphoreWarning');
+        process.emitWarning(
+          `a listener for "${String(event)}" failed: ${String(error)}`,
+          'NatsSemaphoreWarning',
+        );
       }
     }
     return all.length > 0;

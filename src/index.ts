@@ -6,6 +6,7 @@ export {
   BucketConfigError,
   CorruptEntryError,
   DispatcherClosedError,
+  type ErrorDetails,
   LimitConflictError,
   LockConflictError,
   PermissionDeniedError,
@@ -13,7 +14,7 @@ export {
   SemaphoreError,
   UnsupportedServerError,
 } from './errors';
-export type { DispatcherEvents } from './events';
+export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
 export {
@@ -53,6 +54,7 @@ export type {
   ReadWriteLockStatus,
   ReadWriteWaiterStatus,
   SemaphoreStatus,
+  SlotKind,
   SlotStatus,
   WaiterStatus,
 } from './status';

@@ -3,7 +3,7 @@ import { sleep, systemClock } from './core/clock';
 import { newId } from './core/id';
 import { encodeName } from './core/name';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
-import { type DispatcherEvents, type EventName, Events } from './events';
+import { Events, type OutageEvents } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
 import type { Lock } from './lock';
 import {
@@ -40,7 +40,7 @@ export interface ListedLock {
  */
 export class LockManager {
   readonly #known = new Map<string, ListedLock & { readonly options: Required<MutexOptions> }>();
-  readonly #events = new Events();
+  readonly #events = new Events<OutageEvents>();
   #backends = new Backends({}, this.#events);
 
   /**
@@ -93,8 +93,8 @@ export class LockManager {
     this.#backends.configure(options);
   }
 
-  /** Calls back whenever something happens to the connection's dispatcher; see {@link DispatcherEvents}. Returns how to stop that. */
-  on<E extends EventName>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void {
+  /** Calls back whenever something happens to the connection's dispatcher; see {@link OutageEvents}. Returns how to stop that. */
+  on<E extends keyof OutageEvents>(event: E, listener: (detail: OutageEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
   }
 
@@ -115,7 +115,7 @@ class Backends {
 
   constructor(
     public options: LockManagerOptions,
-    private readonly events: Events,
+    private readonly events: Events<OutageEvents>,
   ) {}
 
   configure(options: LockManagerOptions): void {

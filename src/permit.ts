@@ -1,5 +1,6 @@
 import type { Lease } from './core/lease';
 import { BackendUnavailableError } from './errors';
+import { Events, type PermitEvents } from './events';
 
 /**
  * A hold on one or more slots, until it is released or lost.
@@ -38,6 +39,8 @@ export interface Permit extends AsyncDisposable {
    *   server frees the slots by itself when their ttl ends.
    */
   release(count?: number): Promise<boolean>;
+  /** Calls back whenever something happens to it; see {@link PermitEvents}. Returns how to stop that. */
+  on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void;
   /** Releases, like {@link Permit.release}, but does not throw when the server is out of reach. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -75,6 +78,7 @@ export function toWritePermit(
 class PermitHandle implements Permit {
   readonly #lease: Lease;
   readonly #checks: PermitChecks;
+  #events: Events<PermitEvents> | undefined;
 
   constructor(lease: Lease, checks: PermitChecks) {
     this.#lease = lease;
@@ -118,8 +122,26 @@ class PermitHandle implements Permit {
     return this.#lease.release(this.#checks.count(count, this.count));
   }
 
+  on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void {
+    this.#events ??= this.#follow();
+    return this.#events.on(event, listener);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return releaseQuietly(this);
+  }
+
+  #follow(): Events<PermitEvents> {
+    const events = new Events<PermitEvents>();
+    this.#lease.watch({
+      renewed: (acknowledged) => {
+        if (acknowledged) events.tell('renewed', { remaining: this.remaining });
+      },
+      gaveBack: () => undefined,
+      released: () => void events.tell('released', {}),
+      lost: (error) => void events.tell('lost', { error }),
+    });
+    return events;
   }
 }
 

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { PermitLostError } from './errors';
+import type { PermitEvents } from './events';
 import { runAndRelease } from './lock';
 import { checkCount } from './options';
 import { type Permit, releaseQuietly } from './permit';
@@ -166,6 +167,10 @@ class CountedPermit implements Permit {
     if (this.#released) return false;
     this.#released = true;
     return this.#shared.unlock();
+  }
+
+  on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void {
+    return this.#shared.permit.on(event, listener);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -17,12 +17,14 @@ import {
   checkTtl,
 } from './options';
 import { type Permit, type PermitChecks, toPermit } from './permit';
-import { type SlotKind, type SlotStatus, statusOf } from './status';
+import type { Telemetry } from './telemetry/telemetry';
+import { type PermitKind, type SlotKind, type SlotStatus, statusOf } from './status';
 import { changes } from './watching';
 
 /** What a primitive needs of its dispatcher. */
 export interface Settings {
   readonly name: string;
+  readonly kind: PermitKind;
   readonly keys: Keys;
   /** As the code has it; undefined: as it is stored. */
   readonly slots: number | undefined;
@@ -30,6 +32,7 @@ export interface Settings {
   readonly fair: boolean;
   readonly limitPolicy: LimitPolicy;
   readonly safetyMargin: number | undefined;
+  readonly telemetry: Telemetry;
   /** The engine for this name, for one operation. */
   engine(): Engine;
   /** How to acquire where that is not up to the engine alone. */
@@ -126,7 +129,11 @@ export function settingsOf(handle: object): SlotSettings | undefined {
 }
 
 export function acquireBy(settings: Settings, want: Want, patience: Patience): Promise<Lease> {
-  return settings.acquire?.(want, patience) ?? settings.engine().acquire(want, patience);
+  const { name, kind, telemetry } = settings;
+  return telemetry.follow(
+    { kind, name, mode: want.mode, signal: patience.signal },
+    () => settings.acquire?.(want, patience) ?? settings.engine().acquire(want, patience),
+  );
 }
 
 export function wantOf(settings: Settings, options: AcquireOptions): Want {

@@ -1,3 +1,4 @@
+import { capacity } from './capacity';
 import { crowdManyProcesses } from './crowd-many-processes';
 import { crowdOneProcess } from './crowd-one-process';
 import { handOver } from './hand-over';
@@ -22,4 +23,5 @@ export const scenarios: readonly Scenario[] = [
   local,
   reAcquire,
   mutex,
+  capacity,
 ];

@@ -57,6 +57,7 @@ export async function grab(
   );
   const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
+  const freeSince = after === undefined ? freeFor(parts) : askedAt;
   let result: CommitResult;
   try {
     result = await context.store.commit(
@@ -92,6 +93,7 @@ export async function grab(
     slots: held,
     sentAt,
     turnSince: after?.turnSince,
+    freeSince,
     autoRenew: want.autoRenew,
   });
   for (const { engine } of parts) {
@@ -103,6 +105,8 @@ export async function grab(
     lease.lose('it was acknowledged after the end of the hold that it took over');
     return undefined;
   }
+  // The process may have been stopped since it was sent: then it is given back, and whoever waits goes on waiting.
+  if (!lease.isHeld) return undefined;
   // Almost always nothing happened meanwhile, and nothing has to be asked.
   if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
@@ -117,6 +121,17 @@ function recordOf(hold: Hold, content: ReadonlyMap<string, Hold>): LeaseRecord {
       return decoded.ok && decoded.record.permit === hold.permit;
     },
   };
+}
+
+/** Since when this process knows that all of them are free. Undefined if nothing was in them that went. */
+function freeFor(parts: readonly GrabPart[]): number | undefined {
+  let latest: number | undefined;
+  for (const { engine, slots } of parts)
+    for (const { slot } of slots) {
+      const known = engine.board.picture.get(engine.keys.slot(slot));
+      if (known !== undefined && known.revision > 0) latest = Math.max(latest ?? 0, known.heardAt);
+    }
+  return latest;
 }
 
 /** Whether a claim still counts; if not, it is taken back. */

@@ -45,7 +45,19 @@ export interface LeaseTerms {
   readonly sentAt: number;
   /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
   readonly turnSince?: number | undefined;
+  /** Reading of the clock when this process got to know that the slots were free. */
+  readonly freeSince?: number | undefined;
   readonly autoRenew: boolean;
+}
+
+/** Told what becomes of a lease. */
+export interface LeaseWatcher {
+  /** A renewal was answered, or went without answer. */
+  renewed(acknowledged: boolean): void;
+  /** Some of its slots were given back. */
+  gaveBack(count: number): void;
+  released(): void;
+  lost(error: PermitLostError): void;
 }
 
 /** Who keeps the books of a lease. */
@@ -112,6 +124,7 @@ export class Lease {
   private slots: HeldSlot[];
   /** When to renew; undefined while a renewal is under way, or none is wanted. */
   private renewAt: number | undefined;
+  private readonly watchers: LeaseWatcher[] = [];
   private cancelTimer: (() => void) | undefined;
   private renewing: Promise<void> | undefined;
   /** Why the last renewal did not prolong the hold. */
@@ -147,6 +160,14 @@ export class Lease {
       if (this.loss !== undefined) this.lossSignal.abort(this.loss);
     }
     return this.lossSignal.signal;
+  }
+
+  get freeSince(): number | undefined {
+    return this.terms.freeSince;
+  }
+
+  watch(watcher: LeaseWatcher): void {
+    this.watchers.push(watcher);
   }
 
   get held(): readonly HeldSlot[] {
@@ -212,8 +233,10 @@ export class Lease {
     if (this.state !== 'held') return;
     const { primitive } = this.terms;
     this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    const { loss } = this;
     void this.finish('lost');
-    this.lossSignal?.abort(this.loss);
+    this.lossSignal?.abort(loss);
+    this.tell((watcher) => watcher.lost(loss));
   }
 
   /**
@@ -296,7 +319,12 @@ export class Lease {
     this.context.background.add(freeing);
     this.cancelTimer?.();
     this.owner.ended(this);
+    if (state === 'releasing') this.tell((watcher) => watcher.released());
     return freeing;
+  }
+
+  private tell(what: (watcher: LeaseWatcher) => void): void {
+    for (const watcher of this.watchers) what(watcher);
   }
 
   private begin(): void {
@@ -380,6 +408,8 @@ export class Lease {
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;
     }
+    const acknowledged = this.refusal === undefined;
+    this.tell((watcher) => watcher.renewed(acknowledged));
     // Also after a refusal: the hold is good until its deadline; until then a later try may succeed.
     this.planRenewal();
     this.schedule();
@@ -395,6 +425,7 @@ export class Lease {
     this.slots = this.slots.slice(count);
     const freeing = this.free(given);
     this.context.background.add(freeing);
+    this.tell((watcher) => watcher.gaveBack(count));
     return this.inTime(freeing);
   }
 

@@ -54,6 +54,7 @@ describe('the tarball', () => {
        "DispatcherClosedError",
        "DispatcherEvents",
        "DispatcherOptions",
+       "ErrorDetails",
        "HolderStatus",
        "LatchStatus",
        "LatchWaitOptions",
@@ -72,18 +73,30 @@ describe('the tarball', () => {
        "MutexStatus",
        "NatsConnection",
        "NatsDispatcher",
+       "OutageEvents",
        "PermissionDeniedError",
        "Permit",
+       "PermitEvents",
+       "PermitKind",
        "PermitLostError",
+       "PermitRef",
+       "PrimitiveRef",
        "PrimitiveSummary",
+       "ReadWriteHolderStatus",
+       "ReadWriteLock",
+       "ReadWriteLockOptions",
+       "ReadWriteLockStatus",
+       "ReadWriteWaiterStatus",
        "Semaphore",
        "SemaphoreError",
        "SemaphoreOptions",
        "SemaphoreStatus",
+       "SlotKind",
        "SlotStatus",
        "UnsupportedServerError",
        "WaiterStatus",
        "Watchable",
+       "WritePermit",
        "createLock",
        "getDefaultLockManager",
        "getLock",
@@ -229,9 +242,22 @@ describe('a TypeScript program', () => {
   });
 });
 
+const pageOf = (name: string): string => readFileSync(join(__dirname, '..', '..', name), 'utf8');
+const snippetsOf = (page: string): (string | undefined)[] =>
+  [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code);
+
+describe.each(['moving', 'telemetry'])('docs/%s.md', (name) => {
+  it('has a program that compiles, runs and ends', async () => {
+    const snippets = snippetsOf(pageOf(`docs/${name}.md`));
+    expect(snippets.length).toBeGreaterThan(0);
+    await packed.compile({ [`${name}.mts`]: snippets.join('\n') }, { module: 'nodenext' });
+    await packed.node([`${name}.mjs`], env());
+  });
+});
+
 describe('README.md', () => {
-  const readme = readFileSync(join(__dirname, '..', '..', 'README.md'), 'utf8');
-  const snippets = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code);
+  const readme = pageOf('README.md');
+  const snippets = snippetsOf(readme);
 
   it('has a program that compiles, runs and ends', async () => {
     expect(snippets.length).toBeGreaterThan(5);

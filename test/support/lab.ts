@@ -1,3 +1,5 @@
+import { Events } from '../../src/events';
+import { Telemetry } from '../../src/telemetry/telemetry';
 import type { Clock } from '../../src/core/clock';
 import { Pulse } from '../../src/core/pulse';
 import { Background, type Context } from '../../src/core/context';
@@ -22,6 +24,7 @@ export interface LabClient {
   readonly clock: PausableClock;
   readonly context: Context;
   readonly engines: Engines;
+  readonly telemetry: Telemetry;
 }
 
 /** Several clients of one store, in one process, on a clock that only moves when told to. */
@@ -56,7 +59,8 @@ export class Lab {
     const engines = new Engines(context);
     const keys = new Keys('sem', name);
     this.clients++;
-    const settings = { name, slots, ttl, fair, limitPolicy, safetyMargin: undefined };
+    const telemetry = new Telemetry(clock, new Events());
+    const settings = { name, slots, ttl, fair, limitPolicy, safetyMargin: undefined, telemetry };
     const semaphore = createSemaphore({
       ...settings,
       keys,
@@ -67,9 +71,10 @@ export class Lab {
     const lock = createReadWriteLock({
       ...settings,
       keys: lockKeys,
+      kind: 'read-write-lock',
       engine: () => engines.get(lockKeys, name),
     });
-    return { semaphore, lock, wire, clock, context, engines };
+    return { semaphore, lock, wire, clock, context, engines, telemetry };
   }
 
   /** Removes a key as the server's expiry does it: without looking what is there. */

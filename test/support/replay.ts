@@ -177,8 +177,10 @@ export function replayQueue(name: string, changes: readonly Change[]): QueueRepo
       if (ticket !== undefined) {
         const order = replay.created.get(ticket) ?? 0;
         const own = { ticket, order, revision: change.revision, permit };
+        // One whose first grant ran out unheard was served when others were served after it.
+        const again = served.some((other) => other.ticket === ticket);
         served.push(own);
-        if (latest !== undefined && own.order < latest.order) inversions.push([latest, own]);
+        if (latest !== undefined && own.order < latest.order && !again) inversions.push([latest, own]);
         if (latest === undefined || own.order > latest.order) latest = own;
       }
     }

@@ -164,16 +164,20 @@ function plain(status: SemaphoreStatus): PlainStatus {
 function enter(name: string, permit: Permit, askedAt: number, names?: readonly string[]): Granted {
   const at = monotonicMs();
   const places = permit.slots.map((slot, i) => ({ name: names?.[i] ?? name, slot }));
-  const stay: Stay = { name, permit, places, signal: permit.signal, inside: true };
+  const { signal } = permit;
+  // Stopped just then, the process may find that it is over already: then nobody ever believed in it.
+  const stay: Stay = { name, permit, places, signal, inside: !signal.aborted };
   stays.set(permit.id, stay);
-  log('enter', stay, at);
-  stay.signal.addEventListener('abort', () => {
+  if (stay.inside) log('enter', stay, at);
+  const lost = (): void => {
     const lostAt = monotonicMs();
     leave(stay, lostAt);
     const error: unknown = stay.signal.reason;
     const reason = error instanceof Error ? error.message : String(error);
     say({ type: 'lost', permit: permit.id, name, code: codeOf(error), reason, at: lostAt });
-  });
+  };
+  if (signal.aborted) lost();
+  else signal.addEventListener('abort', lost);
   const { id, slots, fencingToken, remaining } = permit;
   return { permit: id, slots: [...slots], token: String(fencingToken), remaining, askedAt, at };
 }
@@ -376,7 +380,8 @@ const ops = {
         const stay = stayOf(permit.id);
         if (!stay.inside) lost++;
         leave(stay, monotonicMs());
-        await permit.release();
+        // One that a server which is away does not acknowledge in time goes on by itself.
+        await permit[Symbol.asyncDispose]();
         stays.delete(permit.id);
         done++;
       }

@@ -127,6 +127,7 @@ describe('who waits for several together', () => {
         undefined,
         client.engines,
         30_000,
+        client.telemetry,
       ),
     );
 

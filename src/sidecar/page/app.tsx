@@ -4,7 +4,7 @@ import type { BackendEvent, ChangeEvent, SnapshotEvent } from '../wire';
 import { authorization, takeTokenFromAddress } from './api';
 import { Confirm } from './confirm';
 import type { Target } from './details';
-import { EMPTY, type Item, type Model, withChange, withSnapshot } from './model';
+import { EMPTY, type Item, type Model, withBackend, withChange, withLink, withSnapshot } from './model';
 import { Row } from './row';
 import { follow } from './stream';
 import { TokenForm } from './token-form';
@@ -55,6 +55,7 @@ export function App(): JSX.Element {
               item={item}
               open={few !== toggled.has(item.key)}
               ahead={model.ahead}
+              frozenAt={model.staleSince}
               toggle={toggle}
               release={setTarget}
             />
@@ -144,8 +145,9 @@ function Trouble({ model }: { model: Model }): JSX.Element | null {
   );
 }
 
-function asOf({ heardAt }: Model): string {
-  return heardAt === 0 ? '' : `This is how things were at ${new Date(heardAt).toLocaleTimeString()}.`;
+function asOf({ items, staleSince }: Model): string {
+  if (items.size === 0 || staleSince === undefined) return '';
+  return `This is how things were at ${new Date(staleSince).toLocaleTimeString()}.`;
 }
 
 interface FilterProps {
@@ -198,8 +200,8 @@ function useModel(): [Model, () => void] {
     takeTokenFromAddress();
     return follow('/v1/events', authorization, {
       event: (name, data) => setModel((before) => after(before, name, data)),
-      lost: () => setModel((before) => ({ ...before, link: 'lost', backend: EMPTY.backend })),
-      refused: () => setModel((before) => ({ ...before, link: 'refused' })),
+      lost: () => setModel((before) => withLink(before, 'lost')),
+      refused: () => setModel((before) => withLink(before, 'refused')),
     });
   }, [attempt]);
   return [model, () => setAttempt((n) => n + 1)];
@@ -208,7 +210,7 @@ function useModel(): [Model, () => void] {
 function after(model: Model, name: string, data: unknown): Model {
   if (name === 'snapshot') return withSnapshot(model, data as SnapshotEvent);
   if (name === 'change') return withChange(model, data as ChangeEvent);
-  if (name === 'backend') return { ...model, backend: data as BackendEvent };
+  if (name === 'backend') return withBackend(model, data as BackendEvent);
   return model;
 }
 

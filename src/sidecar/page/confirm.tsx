@@ -33,9 +33,7 @@ export function Confirm({ target, done }: { target: Target; done: (message?: str
         </p>
       )}
       <div class="buttons">
-        <button onClick={() => done()}>
-          Cancel
-        </button>
+        <button onClick={() => done()}>Cancel</button>
         <button class="danger" disabled={busy} onClick={() => void release()}>
           {busy ? 'Releasing…' : 'Release by force'}
         </button>

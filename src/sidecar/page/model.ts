@@ -21,8 +21,8 @@ export interface Model {
   readonly backend: BackendEvent;
   /** How far the sidecar's clock is ahead of ours, in ms. */
   readonly ahead: number;
-  /** When we last heard of a change, by our own clock. */
-  readonly heardAt: number;
+  /** Since when what is shown may not be what there is, by our own clock; undefined while it is. */
+  readonly staleSince: number | undefined;
 }
 
 export const EMPTY: Model = {
@@ -30,7 +30,7 @@ export const EMPTY: Model = {
   link: 'connecting',
   backend: { reachable: true },
   ahead: 0,
-  heardAt: 0,
+  staleSince: undefined,
 };
 
 export function withSnapshot(model: Model, { now, primitives, history }: SnapshotEvent): Model {
@@ -42,7 +42,13 @@ export function withSnapshot(model: Model, { now, primitives, history }: Snapsho
   for (const [key, spans] of Object.entries(history)) {
     if (!items.has(key)) items.set(key, { key, status: idle(key), spans, gone: true });
   }
-  return { ...model, items: sorted(items), link: 'live', ahead: now - Date.now(), heardAt: Date.now() };
+  return {
+    ...model,
+    items: sorted(items),
+    link: 'live',
+    ahead: now - Date.now(),
+    staleSince: staleSince(model, model.backend.reachable),
+  };
 }
 
 export function withChange(model: Model, { now, changed, gone }: ChangeEvent): Model {
@@ -62,7 +68,7 @@ export function withChange(model: Model, { now, changed, gone }: ChangeEvent): M
     if (isGone && spans.every(({ to }) => to !== null && to < now - TIMELINE_MS)) items.delete(key);
   }
   const grown = items.size !== model.items.size || changed.some((status) => !model.items.has(keyOf(status)));
-  return { ...model, items: grown ? sorted(items) : items, ahead: now - Date.now(), heardAt: Date.now() };
+  return { ...model, items: grown ? sorted(items) : items, ahead: now - Date.now() };
 }
 
 /** What is shown of one that is not stored any more. */
@@ -86,3 +92,15 @@ function sorted(items: ReadonlyMap<string, Item>): Map<string, Item> {
     ),
   );
 }
+
+export function withBackend(model: Model, backend: BackendEvent): Model {
+  return { ...model, backend, staleSince: staleSince(model, backend.reachable) };
+}
+
+export function withLink(model: Model, link: 'lost' | 'refused'): Model {
+  // What is wrong with the server is not known any more.
+  return { ...model, link, backend: EMPTY.backend, staleSince: staleSince(model, false) };
+}
+
+const staleSince = (model: Model, live: boolean): number | undefined =>
+  live ? undefined : (model.staleSince ?? Date.now());

@@ -12,15 +12,25 @@ interface RowProps {
   readonly open: boolean;
   /** How far the sidecar's clock is ahead, in ms. */
   readonly ahead: number;
+  /** When time stopped, since nobody knows what has become of it; undefined while it goes on. */
+  readonly frozenAt: number | undefined;
   toggle: (key: string) => void;
   release: (target: Target) => void;
 }
 
 /** One primitive. Drawn anew only when it has changed; its details only while it is on the screen. */
-export const Row = memo(function Row({ item, open, ahead, toggle, release }: RowProps): JSX.Element {
+export const Row = memo(function Row({
+  item,
+  open,
+  ahead,
+  frozenAt,
+  toggle,
+  release,
+}: RowProps): JSX.Element {
   const element = useRef<HTMLElement>(null);
   const { visible, height } = useSight(element, open);
-  const now = useNow(visible) + ahead;
+  const ticking = useNow(visible && frozenAt === undefined);
+  const now = (frozenAt ?? ticking) + ahead;
   const { key, status, gone } = item;
   const waiting = waitersOf(status);
   // Out of sight it keeps its place with nothing in it.
@@ -46,5 +56,7 @@ export const Row = memo(function Row({ item, open, ahead, toggle, release }: Row
 
 function sameRow(a: RowProps, b: RowProps): boolean {
   // The clocks drift by ms from one event to the next; nobody sees that.
-  return a.item === b.item && a.open === b.open && Math.abs(a.ahead - b.ahead) < 500;
+  return (
+    a.item === b.item && a.open === b.open && a.frozenAt === b.frozenAt && Math.abs(a.ahead - b.ahead) < 500
+  );
 }
