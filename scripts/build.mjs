@@ -27,9 +27,15 @@ for (const entry of Object.values(exports)) {
   writeFileSync(join(root, entry.import.types), `export * from '${source}';\n`);
 }
 
-// The command line is run, not imported: nobody reads its types.
-for (const path of readdirSync(join(root, 'dist/cjs/cli'), { recursive: true })) {
-  if (path.endsWith('.d.ts')) rmSync(join(root, 'dist/cjs/cli', path));
+// The command line is run, not imported: nobody reads its types. Of the sidecar's, those that its entry names.
+const READ = new Set(['index.d.ts', 'options.d.ts', 'sidecar.d.ts']);
+for (const [folder, keep] of [
+  ['dist/cjs/cli', new Set()],
+  ['dist/cjs/sidecar', READ],
+]) {
+  for (const path of readdirSync(join(root, folder), { recursive: true })) {
+    if (path.endsWith('.d.ts') && !keep.has(path)) rmSync(join(root, folder, path));
+  }
 }
 // Called by path too, not only through the link that npm makes.
 for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);

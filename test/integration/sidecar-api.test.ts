@@ -297,7 +297,9 @@ describe('what there is', () => {
     const { body } = await client.get<string>('/metrics');
     expect(body).toMatch(/^nats_semaphore_sidecar_acquire_duration_count\{.*outcome="granted".*\} [1-9]/m);
     // Of the library.
-    expect(body).toMatch(/^nats_semaphore_acquire_duration_seconds_count\{|^nats_semaphore_acquire_duration_count\{/m);
+    expect(body).toMatch(
+      /^nats_semaphore_acquire_duration_seconds_count\{|^nats_semaphore_acquire_duration_count\{/m,
+    );
     expect(body).toMatch(/^nats_semaphore_sidecar_permits(\{.*\})? \d/m);
   });
 });
