@@ -97,10 +97,10 @@ describe('a session', () => {
 
   it('ends when there is no sign of life within its ttl, and not before', async () => {
     const { client } = world();
-    const { id } = await open(1_500);
+    const { id } = await open(4_000);
     await acquire('silent', id);
-    for (let n = 0; n < 4; n++) {
-      await new Promise((resolve) => setTimeout(resolve, 600));
+    for (let n = 0; n < 5; n++) {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
       expect((await client.post(`/v1/sessions/${id}/keepalive`)).status).toBe(200);
     }
     await held('silent', 1);
@@ -111,8 +111,8 @@ describe('a session', () => {
   it('keeps its permits beyond their ttl', async () => {
     const { client } = world();
     const { id } = await open(600_000);
-    const { body } = await client.post<PermitView>('/v1/mutexes/kept/permits', { session: id, ttl: 1_000 });
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    const { body } = await client.post<PermitView>('/v1/mutexes/kept/permits', { session: id, ttl: 3_000 });
+    await new Promise((resolve) => setTimeout(resolve, 4_500));
     expect((await client.get(`/v1/permits/${body.id}`)).status).toBe(200);
     await client.call('DELETE', `/v1/sessions/${id}`);
   });
