@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { version } from '../cli/version';
+import { HungUp } from './caller';
 import type { SidecarContext } from './context';
 import { guard } from './guard';
 import { Problem, notFound, sendProblem, toProblem } from './problem';
@@ -36,7 +37,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
-    if (problem.code === 'INTERNAL')
+    if (problem.code === 'INTERNAL' && !(error instanceof HungUp))
       process.emitWarning(`${request.url}: ${(error as Error).stack}`, 'NatsSemaphoreWarning');
     return sendProblem(reply, problem);
   });

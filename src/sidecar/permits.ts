@@ -19,7 +19,7 @@ export interface PermitView {
   readonly name: string;
   readonly mode?: 'read' | 'write';
   readonly slots: number[];
-  readonly fencingToken: number;
+  readonly fencingToken: string;
   readonly ttl: number;
   /** Ms until it is lost unless it is renewed. */
   readonly remaining: number;
@@ -135,7 +135,7 @@ export class Permits {
       name,
       ...(mode !== undefined && { mode }),
       slots: [...permit.slots],
-      fencingToken: Number(permit.fencingToken),
+      fencingToken: String(permit.fencingToken),
       ttl,
       remaining: Math.floor(remaining),
       expiresAt: isoTime(this.clock.wallTime() + remaining),

@@ -115,13 +115,18 @@ export type SideParams = Static<typeof SideParams>;
 export const PermitParams = Type.Object({ ...name.properties, ...id.properties });
 export type PermitParams = Static<typeof PermitParams>;
 
+const fencingToken = Type.String({
+  pattern: '^[0-9]+$',
+  description:
+    'A whole number of up to 63 bits, as text. Grows with every grant of the same slot: compare as numbers.',
+});
 export const Permit = Type.Object({
   id: Type.String(),
   kind: Type.String(),
   name: Type.String(),
   mode: Type.Optional(side),
   slots: Type.Array(Type.Integer()),
-  fencingToken: Type.Integer({ description: 'Grows with every grant of the same slot; below 2^53.' }),
+  fencingToken,
   ttl: Type.Integer(),
   remaining: Type.Integer({ description: 'Ms until it is lost unless it is renewed.' }),
   expiresAt: timeStamp,
@@ -144,7 +149,7 @@ const holder = {
   holder: Type.String(),
   since: timeStamp,
   expiresAt: timeStamp,
-  fencingToken: Type.Integer(),
+  fencingToken,
   metadata,
 };
 const waiter = { holder: Type.String(), since: timeStamp, expiresAt: timeStamp, metadata };
@@ -159,6 +164,13 @@ export const SlotStatus = Type.Object({
   available: Type.Integer(),
   holders: Type.Array(Type.Object({ ...holder, slots: Type.Array(Type.Integer()) })),
   waiters: Type.Array(Type.Object({ ...waiter, count: Type.Integer() })),
+  kept: Type.Array(
+    Type.Object({ slot: Type.Integer(), holder: Type.String(), since: timeStamp, expiresAt: timeStamp }),
+    {
+      description:
+        'Slots that nobody holds, kept by a process for its own next acquire until somebody waits.',
+    },
+  ),
 });
 export const ReadWriteLockStatus = Type.Object({
   ...common,

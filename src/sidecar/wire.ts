@@ -22,11 +22,11 @@ export interface BackendEvent {
   readonly reason?: string;
 }
 
-/** A status as JSON has it: dates as ISO 8601, tokens as numbers (they are below 2^53). */
+/** A status as JSON has it: dates as ISO 8601, tokens as text, since they do not fit in a number. */
 export function toWire(status: PrimitiveStatus): AnyStatus {
   return JSON.parse(toJson(status)) as AnyStatus;
 }
 
 export function toJson(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? Number(part) : part));
+  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
 }

@@ -26,12 +26,17 @@ describe('a program in Python', () => {
     const steps = outputs
       .flatMap(({ stdout }) => stdout.trim().split('\n'))
       .map((line) => line.split(' '))
-      .map(([at, what, slot, token]) => ({ at: Number(at), what, slot: Number(slot), token: Number(token) }))
+      .map(([at, what, slot, token]) => ({
+        at: Number(at),
+        what,
+        slot: Number(slot),
+        token: BigInt(token ?? ''),
+      }))
       .sort((a, b) => a.at - b.at);
     expect(steps).toHaveLength(2 * PROCESSES * EACH);
 
-    const inside = new Map<number, number>();
-    const newest = new Map<number, number>();
+    const inside = new Map<number, bigint>();
+    const newest = new Map<number, bigint>();
     let most = 0;
     for (const { what, slot, token } of steps) {
       if (what === 'leave') {
@@ -40,7 +45,7 @@ describe('a program in Python', () => {
         continue;
       }
       expect(inside.has(slot)).toBe(false);
-      expect(token).toBeGreaterThan(newest.get(slot) ?? 0);
+      expect(token).toBeGreaterThan(newest.get(slot) ?? 0n);
       newest.set(slot, token);
       inside.set(slot, token);
       most = Math.max(most, inside.size);

@@ -1,5 +1,11 @@
 import { systemClock } from '../../core/clock';
-import type { HolderStatus, ReadWriteHolderStatus, ReadWriteWaiterStatus, WaiterStatus } from '../../status';
+import type {
+  HolderStatus,
+  KeptStatus,
+  ReadWriteHolderStatus,
+  ReadWriteWaiterStatus,
+  WaiterStatus,
+} from '../../status';
 import { formatDuration } from '../durations';
 import type { AnyStatus } from '../primitives';
 import { printable, table } from './table';
@@ -40,6 +46,7 @@ function tablesOf(status: AnyStatus): string[] {
       ['PERMIT', 'HOLDER', byMode ? 'MODE' : 'SLOTS', 'AGE', 'LEFT', 'TOKEN', 'METADATA'],
       status.holders.map(holderRow),
     ),
+    ...section(['KEPT BY', 'SLOT', 'AGE', 'LEFT'], 'kept' in status ? status.kept.map(keptRow) : []),
     ...section(
       ['WAITING', byMode ? 'MODE' : 'COUNT', 'AGE', 'LEFT', 'METADATA'],
       status.waiters.map(waiterRow),
@@ -55,6 +62,10 @@ function holderRow(status: HolderStatus | ReadWriteHolderStatus): string[] {
   const { expiresAt, fencingToken, holder, metadata, permitId, since } = status;
   const what = 'mode' in status ? status.mode : status.slots.join(',');
   return [permitId, holder, what, ageOf(since), leftOf(expiresAt), `${fencingToken}`, metadataText(metadata)];
+}
+
+function keptRow({ expiresAt, holder, since, slot }: KeptStatus): string[] {
+  return [holder, `${slot}`, ageOf(since), leftOf(expiresAt)];
 }
 
 function waiterRow(status: WaiterStatus | ReadWriteWaiterStatus): string[] {

@@ -76,12 +76,12 @@ function idle(key: string, last?: AnyStatus): AnyStatus {
   const [kind, ...name] = key.split('/');
   if (last !== undefined && last.kind !== 'latch') {
     const free = { ...last, holders: [], waiters: [], corrupt: [] };
-    return 'available' in free ? { ...free, available: free.slots } : free;
+    return 'available' in free ? { ...free, available: free.slots, kept: [] } : free;
   }
   const common = { name: name.join('/'), corrupt: [] };
   if (kind === 'latch') return { ...common, kind, count: 0, counted: [] };
   if (kind === 'read-write-lock') return { ...common, kind, holders: [], waiters: [] };
-  return { ...common, kind: kind as 'mutex', slots: 1, available: 1, holders: [], waiters: [] };
+  return { ...common, kind: kind as 'mutex', slots: 1, available: 1, holders: [], waiters: [], kept: [] };
 }
 
 function sorted(items: ReadonlyMap<string, Item>): Map<string, Item> {

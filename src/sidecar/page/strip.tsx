@@ -21,12 +21,16 @@ export function Strip({ status }: { status: AnyStatus }): JSX.Element {
   const byslot = new Map(
     status.holders.flatMap(({ holder, slots }) => slots.map((slot) => [slot, holder] as const)),
   );
+  const kept = new Map(status.kept.map(({ slot, holder }) => [slot, holder] as const));
   const most = Math.max(status.slots, ...byslot.keys(), -1) + (byslot.has(status.slots) ? 1 : 0);
   if (most > MOST_CELLS) return <Bar status={status} />;
   const cells = Array.from({ length: most }, (_, slot) => {
     const holder = byslot.get(slot);
     const beyond = slot >= status.slots ? ', above the limit' : '';
-    return <Cell key={slot} holder={holder} title={`Slot ${slot}: ${holder ?? 'free'}${beyond}`} />;
+    const keeper = holder === undefined ? kept.get(slot) : undefined;
+    const state =
+      keeper === undefined ? (holder ?? 'free') : `kept by ${keeper} until somebody else wants it`;
+    return <Cell key={slot} holder={holder} keeper={keeper} title={`Slot ${slot}: ${state}${beyond}`} />;
   });
   return <Cells label={summary(status)}>{cells}</Cells>;
 }
@@ -39,12 +43,14 @@ function Cells({ label, children }: { label: string; children: JSX.Element | JSX
   );
 }
 
-function Cell({ holder, title }: { holder?: string; title: string }): JSX.Element {
+function Cell({ holder, keeper, title }: { holder?: string; keeper?: string; title: string }): JSX.Element {
+  const owner = holder ?? keeper;
+  const state = holder === undefined ? (keeper === undefined ? '' : ' kept') : ' held';
   return (
     <span
-      class={holder === undefined ? 'cell' : 'cell held'}
+      class={`cell${state}`}
       title={title}
-      style={holder === undefined ? undefined : { '--hue': hueOf(holder) }}
+      style={owner === undefined ? undefined : { '--hue': hueOf(owner) }}
     />
   );
 }
