@@ -38,6 +38,13 @@ describe('the examples', () => {
     expect(count(lines, /: served (old, then )?fresh$/)).toBe(3);
   });
 
+  it('sidecar: workers in Python, one of which loses its sidecar', async () => {
+    const lines = await play('sidecar');
+    expect(lines.slice(0, 1)).toEqual(['at most 2 of 3 workers at once, 2 allowed']);
+    expect(count(lines, /^pod [23]: all 60 done$/)).toBe(2);
+    expect(count(lines, /^pod 1 lost its sidecar after \d+ pieces of work$/)).toBe(1);
+  });
+
   it('outside-api: every call is let in, two at a time', async () => {
     expect(await play('outside-api')).toEqual(['20 calls, at most 2 at once']);
   });
