@@ -3,7 +3,7 @@
  * nothing of NATS; together they are never more than two at work. In the middle one sidecar is killed while its worker holds a slot: the
  * others go on with the slot that is left, and nobody gets the dead one's before its ttl is over.
  *
- *   npx tsx examples/sidecar/main.ts
+ *   npx tsx examples/sidecar/main.ts     needs python3
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

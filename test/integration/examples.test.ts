@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { runScript } from '../support/run-script';
+import { itWith } from '../support/tools';
 
 /** Runs an example as its header says. Its lines, sorted: nodes talk in any order. */
 async function play(name: string): Promise<string[]> {
@@ -38,7 +39,7 @@ describe('the examples', () => {
     expect(count(lines, /: served (old, then )?fresh$/)).toBe(3);
   });
 
-  it('sidecar: workers in Python, one of which loses its sidecar', async () => {
+  itWith('python3', 'sidecar: workers in Python, one of which loses its sidecar', async () => {
     const lines = await play('sidecar');
     expect(lines.slice(0, 1)).toEqual(['at most 2 of 3 workers at once, 2 allowed']);
     expect(count(lines, /^pod [23]: all 60 done$/)).toBe(2);

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import type { PermitView } from '../../src/sidecar/permits';
 import type { ProblemBody } from '../support/sidecar-client';
+import { describeWith } from '../support/tools';
 import { sidecarWorld } from '../support/sidecar-world';
 
 const run = promisify(execFile);
@@ -13,7 +14,7 @@ const PROCESSES = 20;
 const EACH = 25;
 const SLOTS = 3;
 
-describe('a program in Python', () => {
+describeWith('python3', 'a program in Python', () => {
   it(`in ${PROCESSES} processes: ${PROCESSES * EACH} acquisitions, never more than ${SLOTS} at once`, async () => {
     const { sidecar, beside } = world();
     const script = join(__dirname, '..', '..', 'examples', 'sidecar', 'worker.py');
@@ -55,7 +56,7 @@ describe('a program in Python', () => {
   }, 120_000);
 });
 
-describe('curl', () => {
+describeWith('curl', 'curl', () => {
   const curl = async (...args: string[]): Promise<Record<string, unknown>> =>
     JSON.parse((await run('curl', ['-sS', '--max-time', '20', ...args])).stdout) as Record<string, unknown>;
   const json = ['-H', 'content-type: application/json'];
