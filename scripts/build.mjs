@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync 
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildPage } from './build-page.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -13,6 +14,8 @@ const { bin, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'ut
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const tsc = require.resolve('typescript/bin/tsc');
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' });
+
+await buildPage(join(root, 'dist/cjs/sidecar/page/dist'));
 
 // Every entry of "exports" that has both forms: the ES module names what the CommonJS one exports.
 for (const entry of Object.values(exports)) {
@@ -24,9 +27,15 @@ for (const entry of Object.values(exports)) {
   writeFileSync(join(root, entry.import.types), `export * from '${source}';\n`);
 }
 
-// The command line is run, not imported: nobody reads its types.
-for (const path of readdirSync(join(root, 'dist/cjs/cli'), { recursive: true })) {
-  if (path.endsWith('.d.ts')) rmSync(join(root, 'dist/cjs/cli', path));
+// The command line is run, not imported: nobody reads its types. Of the sidecar's, those that its entry names.
+const READ = new Set(['index.d.ts', 'options.d.ts', 'sidecar.d.ts']);
+for (const [folder, keep] of [
+  ['dist/cjs/cli', new Set()],
+  ['dist/cjs/sidecar', READ],
+]) {
+  for (const path of readdirSync(join(root, folder), { recursive: true })) {
+    if (path.endsWith('.d.ts') && !keep.has(path)) rmSync(join(root, folder, path));
+  }
 }
 // Called by path too, not only through the link that npm makes.
 for (const file of Object.values(bin)) chmodSync(join(root, file), 0o755);

@@ -11,7 +11,7 @@ import { encodeName } from './core/name';
 import { Outage } from './core/outage';
 import { type DispatcherEvents, Events } from './events';
 import { Board } from './core/board';
-import { Keys, type Kind, allOf, primitiveOf } from './core/keys';
+import { Keys, allOf, primitiveOf } from './core/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
@@ -41,8 +41,16 @@ import type { Permit, WritePermit } from './permit';
 import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
+import { Overview, type OverviewOwner } from './overview';
 import type { Settings } from './slot-lock';
-import { type PermitKind, type PrimitiveSummary, latchSummaryOf, summaryOf } from './status';
+import {
+  KEYS_OF,
+  KIND_OF,
+  type PermitKind,
+  type PrimitiveSummary,
+  latchSummaryOf,
+  summaryOf,
+} from './status';
 import { Telemetry } from './telemetry/telemetry';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
@@ -51,9 +59,6 @@ import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
-/** What the keys of each kind of primitive begin with, and the other way round. */
-const KEYS_OF: Record<PermitKind, Kind> = { semaphore: 'sem', mutex: 'mutex', 'read-write-lock': 'rw' };
-const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
 /** How long `close` waits for the server to acknowledge releases. */
 const CLOSE_WAIT_MS = 5_000;
 
@@ -189,6 +194,17 @@ export abstract class StoreDispatcher implements Dispatcher {
   get diagnostics(): Diagnostics {
     const { counts, store } = this.#context;
     return { feed: counts, writes: store.counts ?? { unanswered: 0, resolved: 0 } };
+  }
+
+  /** Everything in the bucket, kept up to date until it is stopped. @internal */
+  overview(owner: OverviewOwner): Overview {
+    this.#checkOpen();
+    return new Overview(this.#context, owner);
+  }
+
+  /** Why the server seems out of reach at this moment. @internal */
+  get trouble(): Error | undefined {
+    return this.#context.store.trouble();
   }
 
   async ready(): Promise<void> {

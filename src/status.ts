@@ -2,6 +2,7 @@ import type { Board, QueuedTicket, TakenSlot } from './core/board';
 import type { LatchBoard } from './core/latch-board';
 import { parseTime, toDate } from './core/clock';
 import { available } from './core/plan';
+import type { Kind } from './core/keys';
 import type { Hold } from './core/record';
 import { fencingToken } from './core/token';
 
@@ -113,6 +114,14 @@ export interface LatchStatus {
 
 /** Kinds of primitive that are held by permits. */
 export type PermitKind = SlotKind | 'read-write-lock';
+
+/** What the keys of each kind of primitive begin with, and the other way round. */
+export const KEYS_OF: Record<PermitKind, Kind> = {
+  semaphore: 'sem',
+  mutex: 'mutex',
+  'read-write-lock': 'rw',
+};
+export const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
 
 /** A primitive in a list. */
 export interface PrimitiveSummary {

@@ -1,7 +1,9 @@
 import { Command, Option } from 'commander';
+import { dashboardCommand } from './commands/dashboard';
 import { listCommand } from './commands/list';
 import { releaseCommand } from './commands/release';
 import { runCommand } from './commands/run';
+import { serveCommand } from './commands/serve';
 import { serverCommand } from './commands/server';
 import { setPermitsCommand } from './commands/set-permits';
 import { statusCommand } from './commands/status';
@@ -16,6 +18,8 @@ const COMMANDS = [
   watchCommand,
   setPermitsCommand,
   releaseCommand,
+  serveCommand,
+  dashboardCommand,
   serverCommand,
 ];
 

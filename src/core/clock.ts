@@ -49,6 +49,11 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
   });
 }
 
+/** Resolves when what has come in from the network so far was told. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Ms on a clock like {@link Clock.now}, which all processes of this machine read alike. */
 export function machineTime(): number {
   return Number(process.hrtime.bigint()) / 1e6;

@@ -46,6 +46,7 @@ export class Feed {
     private readonly patterns: readonly string[],
     private readonly owner: FeedOwner,
     private readonly counts: FeedCounts,
+    private readonly safetyReadMs = SAFETY_READ_MS,
   ) {}
 
   /** Whether the picture shows everything that was announced, from a complete start. */
@@ -133,7 +134,7 @@ export class Feed {
 
   private scheduleSafetyRead(): void {
     this.cancelSafetyRead?.();
-    this.cancelSafetyRead = this.clock.after(jittered(SAFETY_READ_MS, 0.33), () => void this.safetyRead());
+    this.cancelSafetyRead = this.clock.after(jittered(this.safetyReadMs, 0.33), () => void this.safetyRead());
   }
 
   private async safetyRead(): Promise<void> {

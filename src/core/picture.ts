@@ -78,6 +78,11 @@ export class Picture {
     for (const known of this.known.values()) if (!keep(known)) this.drop(known.key);
   }
 
+  /** Forgets one key. */
+  forget(key: string): void {
+    if (this.known.has(key)) this.drop(key);
+  }
+
   clear(): void {
     this.shrink(() => false);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { runScript } from '../support/run-script';
+import { itWith } from '../support/tools';
 
 /** Runs an example as its header says. Its lines, sorted: nodes talk in any order. */
 async function play(name: string): Promise<string[]> {
@@ -36,6 +37,13 @@ describe('the examples', () => {
     const lines = await play('cache-refresh');
     expect(count(lines, /: refreshes$/)).toBe(1);
     expect(count(lines, /: served (old, then )?fresh$/)).toBe(3);
+  });
+
+  itWith('python3', 'sidecar: workers in Python, one of which loses its sidecar', async () => {
+    const lines = await play('sidecar');
+    expect(lines.slice(0, 1)).toEqual(['at most 2 of 3 workers at once, 2 allowed']);
+    expect(count(lines, /^pod [23]: all 60 done$/)).toBe(2);
+    expect(count(lines, /^pod 1 lost its sidecar after \d+ pieces of work$/)).toBe(1);
   });
 
   it('outside-api: every call is let in, two at a time', async () => {

@@ -114,6 +114,13 @@ describe('the tarball', () => {
        "TestServer",
      ]
     `);
+    expect(exportedNames(join(packed.installed, 'dist/esm/sidecar.d.mts'))).toMatchInlineSnapshot(`
+     [
+       "Sidecar",
+       "SidecarOptions",
+       "startSidecar",
+     ]
+    `);
   });
 });
 
@@ -144,14 +151,14 @@ describe('a JavaScript program', () => {
     const program = `
       import { createRequire } from 'node:module';
       const require = createRequire(import.meta.url);
-      for (const path of ['nats-semaphore', 'nats-semaphore/testing']) {
+      for (const path of ['nats-semaphore', 'nats-semaphore/testing', 'nats-semaphore/sidecar']) {
         const imported = await import(path);
         const required = require(path);
         const names = Object.keys(required);
         console.log(names.length > 0, names.every((name) => imported[name] === required[name]));
         console.log(Object.keys(imported).filter((name) => !names.includes(name)).join());
       }`;
-    expect(await packed.run('both.mjs', program)).toBe('true true\n\n'.repeat(2));
+    expect(await packed.run('both.mjs', program)).toBe('true true\n\n'.repeat(3));
   });
 
   it('gets the same lock by name both ways, also at the top level of a module', async () => {

@@ -1,0 +1,80 @@
+import { Command, Option } from 'commander';
+import { DEFAULT_PORT, type SidecarOptions } from '../../sidecar/options';
+import { type Invocation, does } from '../command';
+import { connectOptionsOf, parseWhole } from '../connection-options';
+import { parseDuration } from '../durations';
+import { UsageError } from '../exit-codes';
+import { StopSignal } from '../stop-signal';
+
+interface ServeFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly token?: string;
+  readonly allowHost?: string[];
+  readonly readOnly?: boolean;
+  readonly timeline: boolean;
+  readonly drain: number;
+}
+
+/** `serve`: the sidecar, for programs in any language. */
+export function serveCommand(): Command {
+  const command = new Command('serve')
+    .description('serve the bucket over HTTP, for programs in any language, until SIGTERM or Ctrl-C')
+    .addOption(
+      new Option('--host <address>', 'address to listen on; another one needs --token').default('127.0.0.1'),
+    )
+    .addOption(
+      new Option('--port <n>', 'port to listen on, 0 for any that is free')
+        .argParser(parseWhole)
+        .default(DEFAULT_PORT),
+    )
+    .addOption(
+      new Option('--token <token>', 'what callers must send as a bearer token').env('NATS_SEMAPHORE_TOKEN'),
+    )
+    .addOption(new Option('--allow-host <names...>', 'further names by which callers may address it'))
+    .addOption(new Option('--read-only', 'refuse everything that changes something'))
+    .addOption(new Option('--no-timeline', 'follow the bucket only while somebody looks at the page'))
+    .addOption(
+      new Option('--drain <duration>', 'how long holders may finish at the end')
+        .argParser(parseDuration)
+        .default(10_000, '10s'),
+    );
+  return does<ServeFlags>(command, (invocation) => {
+    const { allowHost, drain, host, port, readOnly, timeline, token } = invocation.flags;
+    return serve(invocation, {
+      allowedHosts: allowHost,
+      drainTimeout: drain,
+      host,
+      port,
+      readOnly,
+      timeline,
+      token,
+    });
+  });
+}
+
+/** Runs a sidecar until it is asked to stop, and says where it is. */
+export async function serve(
+  { flags, output }: Invocation<unknown>,
+  options: SidecarOptions,
+  text = (url: string): string => `serving on ${url}, its page too`,
+): Promise<void> {
+  using stop = new StopSignal();
+  // Only here: what serves HTTP takes longer to load than most commands take to run.
+  const { startSidecar } = await import('../../sidecar/sidecar.js');
+  const sidecar = await startSidecar({ ...options, connect: connectOptionsOf(flags) }).catch(
+    (error: unknown) => {
+      throw error instanceof RangeError || error instanceof TypeError
+        ? new UsageError(`--${error.message}`, { cause: error })
+        : error;
+    },
+  );
+  output.print({ url: sidecar.url }, () => text(sidecar.url));
+  if (!stop.signal.aborted) {
+    await new Promise<void>((resolve) =>
+      stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+    );
+  }
+  output.note({ event: 'draining' });
+  await sidecar.close();
+}

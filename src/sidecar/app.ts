@@ -1,0 +1,109 @@
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
+import { version } from '../cli/version';
+import { HungUp } from './caller';
+import type { SidecarContext } from './context';
+import { guard } from './guard';
+import { Problem, notFound, sendProblem, toProblem } from './problem';
+import { everythingRoutes } from './routes/everything';
+import { healthRoutes } from './routes/health';
+import { pageRoutes } from './routes/page';
+import { permitRoutes } from './routes/permits';
+import { sessionRoutes } from './routes/sessions';
+import { readWriteRoutes } from './routes/read-write-locks';
+import { slotRoutes } from './routes/slots';
+
+/** A name of 256 bytes, each percent-encoded, and some to spare. */
+const MOST_PARAM = 1_000;
+const MOST_BODY = 64 * 1024;
+/** After which a caller whose machine has vanished is asked whether he is there. */
+const TCP_KEEPALIVE_MS = 10_000;
+
+/** The HTTP side of a sidecar, not listening yet. */
+export async function buildApp(context: SidecarContext): Promise<FastifyInstance> {
+  const app = fastify({
+    bodyLimit: MOST_BODY,
+    forceCloseConnections: 'idle',
+    http: { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
+    routerOptions: { maxParamLength: MOST_PARAM },
+    // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.
+    ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false } },
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply as never, toProblem(error)),
+  });
+  onlyJson(app);
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    reply.header('x-content-type-options', 'nosniff');
+    done(null, payload);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error);
+    if (problem.code === 'INTERNAL' && !(error instanceof HungUp))
+      process.emitWarning(`${request.url}: ${(error as Error).stack}`, 'NatsSemaphoreWarning');
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, notFound(`there is no ${request.method} ${request.url}`)),
+  );
+  guard(app, context.settings);
+  measure(app, context);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'nats-semaphore sidecar',
+        version: version(),
+        description:
+          'Semaphores, mutexes and locks on NATS JetStream, for programs in any language. All durations are in ms.',
+      },
+      ...(context.settings.token !== undefined && {
+        components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+        security: [{ token: [] }],
+      }),
+    },
+  });
+  for (const routes of [
+    slotRoutes,
+    readWriteRoutes,
+    permitRoutes,
+    sessionRoutes,
+    everythingRoutes,
+    healthRoutes,
+    pageRoutes,
+  ]) {
+    app.after(() => routes(app, context));
+  }
+  app.after(() => {
+    app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+  await app.ready();
+  return app;
+}
+
+/** Bodies are JSON and say so: a form or a script of another site can not send that. None at all is an empty object. */
+function onlyJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, {});
+    else void parse(request, body as string, done);
+  });
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { body } = request;
+    if (body === undefined || body === null) request.body = body === null ? notAnObject() : {};
+    done();
+  });
+}
+
+function notAnObject(): never {
+  throw new Problem(400, 'INVALID_REQUEST', 'body must be object', [
+    { field: 'body', message: 'must be object' },
+  ]);
+}
+
+function measure(app: FastifyInstance, { metrics }: SidecarContext): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.requested(reply.elapsedTime / 1000, route, request.method, reply.statusCode);
+    done();
+  });
+}

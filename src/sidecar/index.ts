@@ -1,0 +1,2 @@
+export type { SidecarOptions } from './options';
+export { type Sidecar, startSidecar } from './sidecar';

@@ -1,0 +1,75 @@
+import type { StoreDispatcher } from '../dispatcher';
+import type { LocalDispatcher, NatsDispatcher } from '../dispatcher';
+import type { ConnectOptions } from '../options';
+
+/** Settings of a sidecar. Durations are in ms. */
+export interface SidecarOptions {
+  /** The dispatcher to serve. It stays yours: `close` leaves it open. Default: one of its own, made from {@link connect}. */
+  dispatcher?: NatsDispatcher | LocalDispatcher;
+  /** How to connect where no dispatcher is given: as for `NatsDispatcher.connect`. */
+  connect?: ConnectOptions;
+  /**
+   * Address to listen on. Default `127.0.0.1`. Any that is not of this machine alone needs a {@link token}.
+   */
+  host?: string;
+  /** Port to listen on; 0: any that is free. Default 4280. */
+  port?: number;
+  /** What callers must send as `Authorization: Bearer <token>`: 16 characters or more. Default: nothing is asked for. */
+  token?: string;
+  /** Names by which callers may address it besides its host and `localhost`, as in their `Host` header. */
+  allowedHosts?: readonly string[];
+  /** Whether it only shows: everything that changes something is refused. Default false. */
+  readOnly?: boolean;
+  /**
+   * Whether to follow the bucket all the time, so that the page shows the last minutes to whoever opens it. Default true; false does
+   * so only while somebody watches, which costs less where the bucket is busy.
+   */
+  timeline?: boolean;
+  /**
+   * How long `close` lets callers keep what they hold, in ms, while nothing new is granted. Default 10,000. What is
+   * held then is released.
+   */
+  drainTimeout?: number;
+}
+
+export const DEFAULT_PORT = 4280;
+const DEFAULT_DRAIN_MS = 10_000;
+const LEAST_TOKEN = 16;
+
+/** Options with their defaults. */
+export interface Settings {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string | undefined;
+  readonly allowedHosts: readonly string[];
+  readonly readOnly: boolean;
+  readonly timeline: boolean;
+  readonly drainTimeout: number;
+}
+
+/** What the sidecar needs of its dispatcher. */
+export type Backend = StoreDispatcher;
+
+/** @throws RangeError, TypeError that name the option */
+export function settingsOf(options: SidecarOptions): Settings {
+  const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [], readOnly = false } = options;
+  const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS } = options;
+  if (typeof host !== 'string' || host === '') throw new TypeError('host must be a non-empty string');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new RangeError(`port must be a whole number from 0 to 65535, got ${port}`);
+  }
+  if (!(drainTimeout >= 0)) throw new RangeError(`drainTimeout must be 0 or more ms, got ${drainTimeout}`);
+  if (token !== undefined && !(typeof token === 'string' && /^[\x21-\x7e]{16,}$/.test(token))) {
+    throw new RangeError(`token must be ${LEAST_TOKEN} or more printable ASCII characters without spaces`);
+  }
+  if (!isLoopback(host) && token === undefined) {
+    throw new RangeError(
+      `host ${JSON.stringify(host)} can be reached from other machines: give a token, or listen on 127.0.0.1`,
+    );
+  }
+  return { host, port, token, allowedHosts, readOnly, timeline, drainTimeout };
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -1,0 +1,29 @@
+import { Abort } from '../core/abort';
+import { type Clock, sleep } from '../core/clock';
+import type { Backend } from './options';
+
+/** How long the server has to answer, in ms. */
+const ANSWER_MS = 2_000;
+/** Nobody's; it is only asked about. */
+const PROBE = 'nats-semaphore/reach';
+
+/** Asks the server something, and resolves with why it can not be asked; undefined if it answered. */
+export async function whyUnreachable(dispatcher: Backend, clock: Clock): Promise<string | undefined> {
+  const down = dispatcher.trouble;
+  const done = new Abort();
+  const asked = dispatcher
+    .mutex(PROBE)
+    .isLocked()
+    .then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+  const late = sleep(clock, ANSWER_MS, done.signal).then(
+    () => down?.message ?? `the NATS server did not answer within ${ANSWER_MS} ms`,
+  );
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    done.abort();
+  }
+}

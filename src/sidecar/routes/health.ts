@@ -1,0 +1,42 @@
+import type { FastifyInstance } from 'fastify';
+import type { SidecarContext } from '../context';
+import { Problem } from '../problem';
+import { whyUnreachable } from '../reach';
+import { Health, answers } from '../schemas';
+
+/** For whoever runs the sidecar: whether it lives, whether it can be used, and its metrics. */
+export function healthRoutes(
+  app: FastifyInstance,
+  { clock, dispatcher, drain, metrics }: SidecarContext,
+): void {
+  const tags = ['health'];
+  app.get(
+    '/healthz',
+    { schema: { tags, summary: 'Whether the process lives', response: { 200: Health } } },
+    () => ({ status: 'ok' }),
+  );
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        tags,
+        summary: 'Whether the NATS server can be reached and the sidecar is not about to end',
+        response: answers({ 200: Health }),
+      },
+    },
+    async () => {
+      drain.check();
+      const why = await whyUnreachable(dispatcher, clock);
+      if (why !== undefined) throw new Problem(503, 'BACKEND_UNAVAILABLE', why);
+      return { status: 'ready' };
+    },
+  );
+  app.get(
+    '/metrics',
+    { schema: { tags, summary: 'Metrics, as Prometheus reads them', produces: ['text/plain'] } },
+    (request, reply) => {
+      reply.hijack();
+      metrics.write(request.raw, reply.raw);
+    },
+  );
+}

@@ -1,0 +1,59 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { NatsDispatcher } from '../../src';
+import { TestServer } from '../../src/testing';
+import { reaper } from '../../src/testing/reaper';
+import type { PermitView } from '../../src/sidecar/permits';
+import { eventually } from '../support/eventually';
+import { SidecarClient } from '../support/sidecar-client';
+
+let server: TestServer;
+beforeAll(async () => void (server = await TestServer.start()));
+afterAll(() => server.stop());
+
+/** The command, and where it says it is. */
+async function start(
+  ...args: string[]
+): Promise<{ child: ChildProcess; client: SidecarClient; exited: Promise<unknown[]> }> {
+  const main = join(__dirname, '..', '..', 'src', 'cli', 'main.ts');
+  const argv = ['--import', 'tsx', main, ...args, '--server', server.url, '--json'];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  if (child.pid !== undefined) reaper.watchChild(child.pid);
+  const exited = once(child, 'exit');
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return { child, client: new SidecarClient((JSON.parse(line) as { url: string }).url), exited };
+}
+
+describe('serve', () => {
+  it('drains on SIGTERM: who holds may finish, and then it ends', async () => {
+    await using beside = await NatsDispatcher.connect({ servers: server.url });
+    const { child, client, exited } = await start('serve', '--port', '0', '--drain', '60s');
+    const { body } = await client.post<PermitView>('/v1/mutexes/a/permits');
+    child.kill('SIGTERM');
+    await eventually(async () => expect((await client.get('/readyz')).status).toBe(503));
+    expect(await beside.mutex('a').isLocked()).toBe(true);
+    expect((await client.call('DELETE', `/v1/permits/${body.id}`)).body).toEqual({ released: true });
+    expect(await exited).toEqual([0, null]);
+    expect(await beside.mutex('a').isLocked()).toBe(false);
+  });
+
+  it('releases what is held when the time to drain is over', async () => {
+    await using beside = await NatsDispatcher.connect({ servers: server.url });
+    const { child, client, exited } = await start('serve', '--port', '0', '--drain', '200ms');
+    await client.post('/v1/mutexes/b/permits', { ttl: 600_000 });
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    expect(await beside.mutex('b').isLocked()).toBe(false);
+  });
+});
+
+it('dashboard shows the page and, if so asked, nothing can be changed by it', async () => {
+  const { child, client, exited } = await start('dashboard', '--read-only');
+  expect((await client.get<string>('/')).body).toContain('data-read-only="true"');
+  expect((await client.post('/v1/mutexes/c/permits')).status).toBe(403);
+  child.kill('SIGINT');
+  expect(await exited).toEqual([0, null]);
+});
