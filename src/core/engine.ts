@@ -18,6 +18,7 @@ import { type Host, Line } from './line';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
+import { Sweeper } from './sweeper';
 import { TicketLine } from './tickets';
 import { withoutReaders } from './without-readers';
 import { type Patience, Waiter, type Want } from './waiter';
@@ -71,6 +72,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   private readonly holdings: Holdings;
   private readonly line: Line;
   private readonly tickets: TicketLine;
+  private readonly sweeper: Sweeper;
   /** Those whose wish has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
   /** Those who need the board kept up to date for a reason of their own. */
@@ -103,6 +105,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
     this.tickets = new TicketLine(this);
+    this.sweeper = new Sweeper(this);
     if (memo?.free === undefined) return;
     const { slot, revision, heardAt } = memo.free;
     this.board.apply({ key: keys.slot(slot), revision, value: null, writtenAt: 0 }, heardAt);
@@ -163,6 +166,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   readonly pump = (): void => {
     if (this.closed) return;
     if (this.unused) return this.rest();
+    if (this.isAwaited) this.sweeper.start();
     if (this.waiting === 0) return this.express();
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
@@ -345,6 +349,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
     this.keeper?.close();
+    this.sweeper.stop();
     await this.holdings.releaseAll();
     this.observers.clear();
     this.feed.stop();
@@ -481,7 +486,26 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     return this.holdings.has(key);
   }
 
+  // ---- of the sweeper
+
+  get isAwaited(): boolean {
+    return this.waiting + this.collecting > 0;
+  }
+
+  swept(): void {
+    this.tellObservers();
+    this.pump();
+  }
+
+  disproved(): void {
+    this.feed.refresh();
+  }
+
   // ---- within
+
+  private get waiting(): number {
+    return this.line.waiters.length + this.tickets.size;
+  }
 
   private get closed(): boolean {
     return this.ending.signal.aborted;
@@ -492,10 +516,6 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   }
 
   /** How many of ours wait for slots of this primitive only. */
-  private get waiting(): number {
-    return this.line.waiters.length + this.tickets.size;
-  }
-
   /** From now on slots may be kept, if we hear of those who wait for them. */
   private retains(): void {
     this.keeper ??= new Keeper(this);
@@ -635,6 +655,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   /** Lets go of what is only needed while somebody waits, looks or listens. */
   private rest(): void {
     if (!this.waits) this.wish?.look();
+    if (!this.isAwaited) this.sweeper.stop();
     if (this.waiting + this.observers.size === 0) this.feed.watch(false);
     if (!this.unused || this.holdings.listens || this.keeper?.active === true) return;
     if (this.feed.live) this.limit.noteComplete();

@@ -1,0 +1,95 @@
+import type { Board } from './board';
+import type { Context } from './context';
+
+/** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
+const SLACK_MS = 2_000;
+/** At most this often. */
+const LOOK_MS = 1_000;
+/** How long a removal is tried; there will be another look. */
+const REMOVAL_MS = 2_000;
+
+/** What it needs of the engine whose waiters it works for. */
+export interface SweeperHost {
+  readonly context: Context;
+  readonly board: Board;
+  /** Whether somebody of ours waits. */
+  readonly isAwaited: boolean;
+  /** Whether the board shows everything. */
+  readonly live: boolean;
+  /** Whether it is held by a permit of ours. */
+  holds(key: string): boolean;
+  /** An entry is gone by our own write. */
+  swept(): void;
+  /** The board shows something that is not there. */
+  disproved(): void;
+}
+
+/**
+ * Removes holds and tickets that the server forgot to expire. After a change of leader, or a restart after SIGKILL, a server
+ * may have entries that ran out, or were removed, long before; it does not look at their TTL again, and all who wait would wait for them
+ * (measured with nats-server 2.15 under the fault campaign).
+ *
+ * Nothing is removed that its holder could still believe in: it stands, under the same revision, for longer than its ttl since
+ * *we* heard of it, by our own monotonic clock, so its last write is older than that by every clock; and it is removed only under
+ * that revision. That is what the server's expiry does, later and more careful. Clocks of different machines do not matter.
+ */
+export class Sweeper {
+  private cancelLook: (() => void) | undefined;
+  private sweeping = false;
+
+  constructor(private readonly host: SweeperHost) {}
+
+  /** Sees to it that there will be a look while somebody waits. */
+  start(): void {
+    if (this.cancelLook !== undefined || this.sweeping) return;
+    this.cancelLook = this.host.context.clock.after(LOOK_MS, () => {
+      this.cancelLook = undefined;
+      this.look();
+    });
+  }
+
+  stop(): void {
+    this.cancelLook?.();
+    this.cancelLook = undefined;
+  }
+
+  private look(): void {
+    const { context, isAwaited, live } = this.host;
+    if (!isAwaited) return;
+    const overdue = live ? [...this.overdue()] : [];
+    if (overdue.length === 0) return this.start();
+    this.sweeping = true;
+    context.background.add(
+      this.remove(overdue)
+        // Out of reach, or not allowed to: others may do it.
+        .catch(() => undefined)
+        .finally(() => {
+          this.sweeping = false;
+          this.start();
+        }),
+    );
+  }
+
+  /** Those that nobody can believe in any more. What can not be read has no ttl, and stays. */
+  private *overdue(): Generator<{ key: string; revision: number }> {
+    const { board, context } = this.host;
+    const now = context.clock.now();
+    const stale = ({ key, heardAt }: { key: string; heardAt: number }, ttl: number): boolean =>
+      now - heardAt > Math.ceil(ttl / 1_000) * 1_000 + SLACK_MS && !this.host.holds(key);
+    for (const holds of [board.taken, board.readers])
+      for (const { entry, hold } of holds.values()) if (hold.ok && stale(entry, hold.record.ttl)) yield entry;
+    for (const { entry, ticket } of board.queue) if (stale(entry, ticket.ttl)) yield entry;
+  }
+
+  private async remove(overdue: readonly { key: string; revision: number }[]): Promise<void> {
+    const { board, context } = this.host;
+    const { clock, store } = context;
+    for (const { key, revision } of overdue) {
+      const write = { key, expected: revision, value: null };
+      const result = await store.commit([write], { until: clock.now() + REMOVAL_MS });
+      if (!result.committed) return this.host.disproved();
+      const gone = { key, revision: result.revisions[0] as number, value: null, writtenAt: clock.wallTime() };
+      if (board.apply(gone, clock.now())) this.host.swept();
+    }
+  }
+}
