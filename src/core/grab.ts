@@ -1,3 +1,4 @@
+import { BackendUnavailableError } from '../errors';
 import type { Aborting } from './abort';
 import type { CommitResult } from '../store/store';
 import type { Context } from './context';
@@ -136,6 +137,8 @@ async function stands(
     }
   } catch (error) {
     context.background.add(lease.release());
+    // Nobody can say: whoever waits goes on waiting, for as long as it has time.
+    if (error instanceof BackendUnavailableError && !context.store.isClosed()) return false;
     throw error;
   }
   return true;

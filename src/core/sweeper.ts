@@ -24,18 +24,27 @@ export interface SweeperHost {
   disproved(): void;
 }
 
+interface Seen {
+  readonly key: string;
+  readonly revision: number;
+  /** Reading of the clock at the look that first showed that revision. */
+  readonly since: number;
+}
+
 /**
  * Removes holds and tickets that the server forgot to expire. After a change of leader, or a restart after SIGKILL, a server
  * may have entries that ran out, or were removed, long before; it does not look at their TTL again, and all who wait would wait for them
  * (measured with nats-server 2.15 under the fault campaign).
  *
  * Nothing is removed that its holder could still believe in: it stands, under the same revision, for longer than its ttl since
- * *we* heard of it, by our own monotonic clock, so its last write is older than that by every clock; and it is removed only under
+ * *we* saw it there, by our own monotonic clock, so its last write is older than that by every clock; and it is removed only under
  * that revision. That is what the server's expiry does, later and more careful. Clocks of different machines do not matter.
  */
 export class Sweeper {
   private cancelLook: (() => void) | undefined;
   private sweeping = false;
+  /** What the board showed at the last look, and since when it had by then. */
+  private seen = new Map<string, Seen>();
 
   constructor(private readonly host: SweeperHost) {}
 
@@ -51,12 +60,13 @@ export class Sweeper {
   stop(): void {
     this.cancelLook?.();
     this.cancelLook = undefined;
+    this.seen.clear();
   }
 
   private look(): void {
     const { context, isAwaited, live } = this.host;
     if (!isAwaited) return;
-    const overdue = live ? [...this.overdue()] : [];
+    const overdue = live ? this.overdue() : [];
     if (overdue.length === 0) return this.start();
     this.sweeping = true;
     context.background.add(
@@ -70,15 +80,32 @@ export class Sweeper {
     );
   }
 
-  /** Those that nobody can believe in any more. What can not be read has no ttl, and stays. */
-  private *overdue(): Generator<{ key: string; revision: number }> {
-    const { board, context } = this.host;
-    const now = context.clock.now();
-    const stale = ({ key, heardAt }: { key: string; heardAt: number }, ttl: number): boolean =>
-      now - heardAt > Math.ceil(ttl / 1_000) * 1_000 + SLACK_MS && !this.host.holds(key);
+  /**
+   * Those that nobody can believe in any more. They age from the look that first showed them: when the board says that it heard
+   * of them may be when it asked, and they may be younger than that. What can not be read has no ttl, and stays.
+   */
+  private overdue(): Seen[] {
+    const now = this.host.context.clock.now();
+    const before = this.seen;
+    this.seen = new Map();
+    const found: Seen[] = [];
+    for (const { key, revision, ttl } of this.shown()) {
+      const known = before.get(key);
+      const entry = known?.revision === revision ? known : { key, revision, since: now };
+      this.seen.set(key, entry);
+      const isOver = now - entry.since > Math.ceil(ttl / 1_000) * 1_000 + SLACK_MS;
+      if (isOver && !this.host.holds(key)) found.push(entry);
+    }
+    return found;
+  }
+
+  private *shown(): Generator<{ key: string; revision: number; ttl: number }> {
+    const { board } = this.host;
     for (const holds of [board.taken, board.readers])
-      for (const { entry, hold } of holds.values()) if (hold.ok && stale(entry, hold.record.ttl)) yield entry;
-    for (const { entry, ticket } of board.queue) if (stale(entry, ticket.ttl)) yield entry;
+      for (const { entry, hold } of holds.values())
+        if (hold.ok) yield { key: entry.key, revision: entry.revision, ttl: hold.record.ttl };
+    for (const { entry, ticket } of board.queue)
+      yield { key: entry.key, revision: entry.revision, ttl: ticket.ttl };
   }
 
   private async remove(overdue: readonly { key: string; revision: number }[]): Promise<void> {

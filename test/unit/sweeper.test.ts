@@ -65,6 +65,17 @@ describe('what the server forgets to expire', () => {
     expect([held.isHeld, seen.permit]).toEqual([true, undefined]);
   });
 
+  it('a hold is not taken for older than it is by one who asked long before it began', async () => {
+    const [late, other] = [lab.client('s', 1, TTL_MS), lab.client('s', 1, 10_000)];
+    late.wire.cut();
+    const seen = waiting(late.semaphore.lock());
+    await lab.clock.advance(13_000);
+    const held = await other.semaphore.lock({ autoRenew: false });
+    late.wire.mend();
+    await lab.clock.advance(8_000);
+    expect([held.isHeld, seen.permit]).toEqual([true, undefined]);
+  });
+
   it('a ticket of a dead waiter does not hold up the queue for ever', async () => {
     const clients = [1, 2, 3].map(() => lab.client('s', 1, 30_000, true));
     const [holder, dead, alive] = clients as [(typeof clients)[0], (typeof clients)[0], (typeof clients)[0]];
