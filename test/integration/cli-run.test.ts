@@ -221,6 +221,8 @@ describe('signals to run', () => {
   });
 
   it('end an attempt to connect', async () => {
+    // Those of the tests before are gone: the next one is of this job, which listens by then.
+    await eventually(() => expect(cli().left('keeper.js')).toEqual([]));
     server.pause();
     try {
       const job = start(['pool', '--', 'echo', 'in']);
