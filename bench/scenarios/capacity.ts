@@ -21,9 +21,7 @@ export const capacity: Scenario = {
     const workers = await world.workers(PROCESSES);
     try {
       const rows: Row[] = [];
-      for (const replicas of [1, 3] as const)
-        for (const storage of ['file', 'memory'] as const)
-          rows.push(await measure(world, workers, storage, replicas));
+      for (const replicas of [1, 3] as const) rows.push(await measure(world, workers, 'file', replicas));
       return rows;
     } finally {
       for (const worker of workers) await worker.stop();
@@ -34,7 +32,7 @@ export const capacity: Scenario = {
 async function measure(
   world: World,
   workers: readonly WorkerProcess[],
-  storage: 'file' | 'memory',
+  storage: 'file',
   replicas: 1 | 3,
 ): Promise<Row> {
   const servers = replicas === 1 ? (await world.server()).url : (await world.cluster()).urls[0]!;

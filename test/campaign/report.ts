@@ -23,6 +23,7 @@ export function report({ figures, violations, evidence }: Verdict): string {
       'revisions not recorded': figures.unrecorded,
       'writes without answer': writes.unanswered,
       'of these resolved': writes.resolved,
+      'removed keys that a server has again': figures.broughtBack,
       'safety reads / finds': `${figures.safetyReads} / ${figures.safetyFinds}`,
     }),
     'most slots taken at once:',

@@ -266,6 +266,11 @@ const innocent: Record<string, () => Tale> = {
       .countDown(20, 1, 0, 'c1')
       .client({ t: 'open', at: 25, name: 'laps', since: 15 }),
 
+  'a key that was removed, and that the server has again at the end'() {
+    const tale = new Tale().grant(10, 'a').release(20, 'a');
+    return tale.fault({ t: 'left', at: 30_000, keys: ['sem.one.slot.0', 'sem.one.limit'], consumers: 0 });
+  },
+
   'a claim that ran out unanswered, and was sent and stored again'() {
     const tale = new Tale();
     tale.claim(10, 'a');

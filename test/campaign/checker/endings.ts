@@ -26,7 +26,7 @@ function checkRun({ client, run, lines }: History['runs'][number]): Violation[] 
   return found;
 }
 
-function checkProcesses({ faults }: History): Violation[] {
+function checkProcesses({ faults, stream }: History): Violation[] {
   return faults.flatMap((line): Violation[] => {
     const { at } = line;
     if (line.t === 'hung')
@@ -47,7 +47,9 @@ function checkProcesses({ faults }: History): Violation[] {
     }
     if (line.t === 'left') {
       // Limits and rounds of latches stay: they are what there is of the primitive.
-      const keys = line.keys.filter((key) => !key.endsWith('.limit') && !key.startsWith('latch.'));
+      const keys = line.keys.filter(
+        (key) => !key.endsWith('.limit') && !key.startsWith('latch.') && !isBroughtBack(key, stream),
+      );
       if (keys.length + line.consumers > 0)
         return [
           {
@@ -60,4 +62,12 @@ function checkProcesses({ faults }: History): Violation[] {
     }
     return [];
   });
+}
+
+/**
+ * Whether the last thing that the stream stored under a key was its removal. A server may have it again after a change of leader or a
+ * restart, without having stored anything.
+ */
+export function isBroughtBack(key: string, stream: History['stream']): boolean {
+  return stream.findLast((line) => line.key === key)?.value === null;
 }

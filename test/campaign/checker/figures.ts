@@ -1,6 +1,7 @@
 import { max, median } from 'simple-statistics';
 import type { History } from '../history';
 import type { Belief } from './beliefs';
+import { isBroughtBack } from './endings';
 import type { StreamStory } from './holds';
 
 export interface Spread {
@@ -28,6 +29,8 @@ export interface Figures {
   readonly takeover: Spread | undefined;
   /** From the return of a server, or the death of a leader, to the end of the longest span without a claim that began before the return; ms. */
   readonly recovery: Readonly<Record<string, Spread>>;
+  /** Keys that were there at the end although the stream had stored their removal. */
+  readonly broughtBack: number;
   /** Highest number of slots taken at once, by name, of how many. */
   readonly peak: Readonly<Record<string, string>>;
 }
@@ -57,6 +60,9 @@ export function figuresOf(history: History, beliefs: readonly Belief[], story: S
     safetyFinds: total('safetyFinds'),
     takeover: spread(takeovers(beliefs)),
     recovery: recoveries(history, story),
+    broughtBack: faults
+      .flatMap((line) => (line.t === 'left' ? line.keys : []))
+      .filter((key) => isBroughtBack(key, stream)).length,
     peak: Object.fromEntries(
       facts.jobs.map(({ name, slots }) => [name, `${story.peak[name] ?? 0} of ${slots}`]),
     ),
