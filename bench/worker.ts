@@ -132,19 +132,6 @@ const ops = {
     return { start, end: monotonicMs(), waits, works };
   },
 
-  /** Loops that acquire and release for `ms`, each on a name of its own. Returns how often they did. */
-  async hurry(contender: Contender, prefix: string, loops: number, ms: number): Promise<number> {
-    const own = await client(contender);
-    const end = monotonicMs() + ms;
-    let done = 0;
-    const one = async (_: unknown, i: number): Promise<void> => {
-      const handle = own.lock({ name: `${prefix}-${i}`, slots: 1 });
-      for (; monotonicMs() < end; done++) await (await handle.acquire())();
-    };
-    await Promise.all(Array.from({ length: loops }, one));
-    return done;
-  },
-
   /** A queue that stays as long: loops that acquire, work, release and ask again, until {@link churnStop}. */
   async churnStart(contender: Contender, spec: Spec, loops: number, workMs: number): Promise<void> {
     const own = await client(contender);

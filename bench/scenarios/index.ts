@@ -1,4 +1,3 @@
-import { capacity } from './capacity';
 import { crowdManyProcesses } from './crowd-many-processes';
 import { crowdOneProcess } from './crowd-one-process';
 import { handOver } from './hand-over';
@@ -23,5 +22,4 @@ export const scenarios: readonly Scenario[] = [
   local,
   reAcquire,
   mutex,
-  capacity,
 ];
