@@ -13,7 +13,8 @@ import type { Violation } from './violation';
 const SERVED_WITHIN_MS = { plain: 12_000, fair: 13_500 };
 /** After the ttl of a hold whose holder is gone. */
 const FREED_WITHIN_MS = 1_000;
-const BUSY_MACHINE_MS = 500;
+/** The server and those who wait share the cores with everything else that runs in the test. */
+const BUSY_MACHINE_MS = 1_000;
 /** In which a client finds out about writes that were not answered, once nothing is in its way: an attempt takes 2 s. */
 const RESOLVED_WITHIN_MS = 6_000;
 /** Over its timeout, on a busy machine. */
