@@ -292,10 +292,7 @@ export abstract class StoreDispatcher implements Dispatcher {
       known.board.apply(this.#engines.shown(entry, prefix), askedAt);
     }
     const slots = [...boards.values()]
-      .filter(
-        ({ board }) =>
-          board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0,
-      )
+      .filter(({ board }) => board.exists)
       .map(({ kind, name, board }) => summaryOf(kind, name, board));
     const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
     return [...slots, ...latches].sort((a, b) =>

@@ -142,7 +142,7 @@ function slotShelf(keysKind: Kind, name: string): Shelf {
     name,
     keys: new Set(),
     get exists() {
-      return board.limit !== undefined || board.taken.size + board.readers.size + board.queue.length > 0;
+      return board.exists;
     },
     apply: (known) => void board.apply(known, known.heardAt),
     forget: (key) => board.picture.forget(key),

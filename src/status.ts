@@ -5,6 +5,7 @@ import { available } from './core/plan';
 import type { Kind } from './core/keys';
 import type { Hold } from './core/record';
 import { fencingToken } from './core/token';
+import { storedTtl } from './store/store';
 
 /** A permit as others see it. */
 export interface HolderStatus {
@@ -274,7 +275,6 @@ function holdersOf(taken: Iterable<TakenSlot>): HolderStatus[] {
     }));
 }
 
-/** The server keeps an entry for its ttl in whole seconds, rounded up. */
 function expiry(writtenAt: number, ttl: number): Date {
-  return toDate(writtenAt + Math.ceil(ttl / 1000) * 1000);
+  return toDate(writtenAt + storedTtl(ttl));
 }

@@ -76,6 +76,11 @@ export class Board {
     return this.readHolds;
   }
 
+  /** Whether there is such a primitive: a stored limit, a holder, or somebody who queues. */
+  get exists(): boolean {
+    return this.limit !== undefined || this.taken.size + this.readers.size + this.queue.length > 0;
+  }
+
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
     return this.tickets.filter(({ id }) => !this.served.has(id));

@@ -1,3 +1,4 @@
+import { storedTtl } from '../store/store';
 import type { Board } from './board';
 import type { Context } from './context';
 
@@ -93,7 +94,7 @@ export class Sweeper {
       const known = before.get(key);
       const entry = known?.revision === revision ? known : { key, revision, since: now };
       this.seen.set(key, entry);
-      const isOver = now - entry.since > Math.ceil(ttl / 1_000) * 1_000 + SLACK_MS;
+      const isOver = now - entry.since > storedTtl(ttl) + SLACK_MS;
       if (isOver && !this.host.holds(key)) found.push(entry);
     }
     return found;

@@ -110,3 +110,8 @@ export const MOST_AT_ONCE = 1_000;
 
 /** How long a removal marker stays, in ms: the shortest TTL of the server. When it goes, the key's revision is 0. */
 export const MARKER_TTL_MS = 1_000;
+
+/** How long the server keeps what is stored with a ttl, in ms: it counts whole seconds, and we round up. */
+export function storedTtl(ttl: number): number {
+  return Math.ceil(ttl / 1_000) * 1_000;
+}

@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import { Feed } from '../../src/core/feed';
 import { type HeldSlot, Lease } from '../../src/core/lease';
 import { Lab } from '../support/lab';
 import { rewriting, withMethods } from '../support/sabotage';
+import { type Variant, describeCaught } from '../support/variants';
 import { readWriteScenarios } from '../suites/read-write-scenarios';
 
 describe('a read-write lock', () => {
@@ -12,12 +13,6 @@ describe('a read-write lock', () => {
     await lab.close();
   });
 });
-
-interface Variant {
-  readonly lab: () => Lab;
-  readonly caughtBy: string;
-  readonly setUp?: () => () => void;
-}
 
 type Method = (this: never, ...args: never[]) => unknown;
 
@@ -103,22 +98,4 @@ const variants: Record<string, Variant> = {
   },
 };
 
-describe('a read-write lock that', () => {
-  let mend: (() => void) | undefined;
-  let lab: Lab;
-
-  beforeEach(() => {
-    mend = undefined;
-  });
-  afterEach(async () => {
-    mend?.();
-    await lab.close();
-  });
-
-  it.each(Object.entries(variants))('%s is caught', async (_, variant) => {
-    lab = variant.lab();
-    mend = variant.setUp?.();
-    const tell = readWriteScenarios[variant.caughtBy];
-    await expect(tell?.(lab)).rejects.toThrow(/expect|was lost/);
-  });
-});
+describeCaught('a read-write lock that', variants, readWriteScenarios, /expect|was lost/);

@@ -1,10 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import { Engine } from '../../src/core/engine';
 import { Keeper } from '../../src/core/keeper';
 import { Lease, type RestingHold } from '../../src/core/lease';
 import { fencingToken } from '../../src/core/token';
 import { Lab } from '../support/lab';
 import { regardless, rewriting, withMethods } from '../support/sabotage';
+import { type Variant, describeCaught } from '../support/variants';
 import { RETAIN_MS, keepingScenarios } from '../suites/keeping-scenarios';
 import { safetyScenarios } from '../suites/safety-scenarios';
 
@@ -45,12 +46,6 @@ function keepingBy(terms: Partial<RestingHold>): () => void {
 }
 
 const keepingLab = (): Lab => new Lab(undefined, undefined, RETAIN_MS);
-
-interface Variant {
-  lab: () => Lab;
-  caughtBy: string;
-  setUp?: () => () => void;
-}
 
 const variants: Record<string, Variant> = {
   'claims without compare-and-swap': {
@@ -129,22 +124,4 @@ const variants: Record<string, Variant> = {
   },
 };
 
-describe('a client that', () => {
-  let mend: (() => void) | undefined;
-  let lab: Lab;
-
-  beforeEach(() => {
-    mend = undefined;
-  });
-  afterEach(async () => {
-    mend?.();
-    await lab.close();
-  });
-
-  it.each(Object.entries(variants))('%s is caught', async (_, variant) => {
-    lab = variant.lab();
-    mend = variant.setUp?.();
-    const tell = { ...safetyScenarios, ...keepingScenarios }[variant.caughtBy];
-    await expect(tell?.(lab)).rejects.toThrow(/expect/);
-  });
-});
+describeCaught('a client that', variants, { ...safetyScenarios, ...keepingScenarios }, /expect/);

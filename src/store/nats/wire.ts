@@ -1,6 +1,6 @@
 import { headers, type MsgHdrs } from '@nats-io/nats-core';
 import { parseTime } from '../../core/clock';
-import { MARKER_TTL_MS, type Entry, type Write } from '../store';
+import { MARKER_TTL_MS, type Entry, type Write, storedTtl } from '../store';
 import type { Message } from './connection';
 
 /**
@@ -69,7 +69,7 @@ export function writeHeaders(names: BucketNames, write: Write, id: string): MsgH
 
 /** The server's TTLs are whole seconds and it truncates: round up, so that a hold never ends before its holder thinks. */
 function ttlHeader(ms: number): string {
-  return `${Math.max(1, Math.ceil(ms / 1000))}s`;
+  return `${Math.max(MARKER_TTL_MS, storedTtl(ms)) / 1_000}s`;
 }
 
 const encoder = new TextEncoder();
