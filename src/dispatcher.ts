@@ -65,7 +65,8 @@ const CLOSE_WAIT_MS = 5_000;
 /** Hands out primitives by name; all of one dispatcher live in one bucket. */
 export interface Dispatcher extends AsyncDisposable {
   /**
-   * Resolves when the bucket is there and fit for use. Calling it is optional: every operation waits for it.
+   * Resolves when the bucket is there and fit for use. Calling it is optional: every operation waits for it. A server that does
+   * not answer is asked again for 10 s; what it refuses is thrown at once.
    * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError
    */
   ready(): Promise<void>;

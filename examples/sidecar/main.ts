@@ -57,12 +57,13 @@ async function startSidecar(port: number, servers: readonly string[]): Promise<C
   const args = ['--import', 'tsx', cli, 'serve', '--port', String(port), ...where];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   children.push(child);
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 200 && child.exitCode === null; tries++) {
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
     if (answer?.ok === true) return child;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error(`the sidecar on port ${port} is not ready after 20 s`);
+  const why = child.exitCode === null ? 'is not ready after 20 s' : `ended with status ${child.exitCode}`;
+  throw new Error(`the sidecar on port ${port} ${why}`);
 }
 
 /** A worker that knows only the address of its sidecar. */

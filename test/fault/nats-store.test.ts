@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { connect } from '@nats-io/transport-node';
 import { systemClock } from '../../src/core/clock';
@@ -266,3 +267,27 @@ async function deleteBucket(): Promise<void> {
 async function expectNothing(key: string): Promise<void> {
   for (let i = 0; i < 5; i++) expect(await stored(key)).toBeUndefined();
 }
+
+describe('a server that does not answer when the bucket is to be opened', () => {
+  /** Longer than one request may take (2 s). */
+  const SILENCE_MS = 3_000;
+
+  it('is asked again: the bucket is ready once it answers', async () => {
+    const late = await open(proxy.url, `F${++buckets}`);
+    proxy.slow(Infinity);
+    const ready = late.ready();
+    await sleep(SILENCE_MS);
+    proxy.hurry();
+    await expect(ready).resolves.toBeUndefined();
+  });
+
+  it('is given up after 10 s, and the error names the bucket', async () => {
+    const bucket = `F${++buckets}`;
+    const late = await open(proxy.url, bucket);
+    proxy.slow(Infinity);
+    const error: unknown = await late.ready().catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
+    expect(String(error)).toContain(`"${bucket}"`);
+    proxy.hurry();
+  });
+});

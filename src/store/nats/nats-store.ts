@@ -16,6 +16,8 @@ export interface NatsStoreOptions extends BucketOptions {
 
 /** How long one read may take, all its attempts together. */
 const READ_MS = 5_000;
+/** For how long an answer is waited for before the bucket counts as out of reach. A busy cluster takes seconds to make one. */
+const READY_MS = 10_000;
 
 /** The entries as keys of a JetStream KV bucket. */
 export class NatsStore implements Store {
@@ -50,7 +52,8 @@ export class NatsStore implements Store {
   }
 
   async ready(): Promise<void> {
-    await this.session.open();
+    const deadline = new Deadline(this.clock, this.clock.now() + READY_MS);
+    await this.session.persist('opening the bucket', deadline, () => Promise.resolve());
   }
 
   down(): Error | undefined {

@@ -99,8 +99,9 @@ export class Session {
     deadline: Deadline,
     interrupt: Aborting | undefined,
   ): Promise<OpenBucket | undefined> {
+    let unopened: Error | undefined;
     for (const pause of backoff(50, 1_000)) {
-      const trouble = this.link.trouble();
+      const trouble = this.link.down() ?? unopened ?? this.link.trouble();
       if (this.closing.aborted) throw new BackendUnavailableError('the store was closed before it was done');
       if (this.closed) throw toPublicError(trouble, 'waiting for the server');
       deadline.check(trouble);
@@ -110,6 +111,7 @@ export class Session {
           return await this.open();
         } catch (error) {
           if (!(error instanceof BackendUnavailableError)) throw error;
+          unopened = error;
         }
       }
       await this.link.whenUp(deadline.clip(Infinity), interrupt);
