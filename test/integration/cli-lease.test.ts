@@ -46,13 +46,20 @@ async function permitId(): Promise<string> {
   return (JSON.parse(stdout) as { holders: { permitId: string }[] }[])[0]?.holders[0]?.permitId ?? '';
 }
 
+/** Until somebody queues for the slot. */
+async function queued(): Promise<void> {
+  const { stdout } = await cli().run(['list', '--json'], { env });
+  expect(JSON.parse(stdout)).toMatchObject([{ waiting: 1 }]);
+}
+
 describe('run while the server is killed', () => {
   it('for longer than the ttl: the command is gone before another can have the slot', async () => {
     const job = start([...SLOTS, '--json', '--', ...STUBBORN]);
     const pid = await running(job);
     // One that waits for the slot, and looks whether the other still runs as soon as it is let in.
     const look = `if kill -0 ${pid} 2>/dev/null; then ps -o stat= -p ${pid} | grep -v Z && echo both; fi; echo in`;
-    const next = start([...SLOTS, '--', 'sh', '-c', look]);
+    const next = start([...SLOTS, '--fair', '--', 'sh', '-c', look]);
+    await eventually(queued, 20_000);
     const end = await slotEnd();
     await server.kill();
     expect(await goneAt(pid)).toBeLessThan(end);
@@ -85,12 +92,8 @@ describe('run that waits while the server is killed', () => {
   it('ends with 69 when its time is over, and starts nothing', async () => {
     const holder = start(['--slots', '1', '--ttl', '30s', '--', ...STUBBORN]);
     await running(holder);
-    const waiter = start(['--slots', '1', '--fair', '--timeout', '4s', '--', 'echo', 'in']);
-    const waiting = async (): Promise<unknown> => {
-      const { stdout } = await cli().run(['list', '--json'], { env });
-      return JSON.parse(stdout);
-    };
-    await eventually(async () => expect(await waiting()).toMatchObject([{ waiting: 1 }]), 3_000);
+    const waiter = start(['--slots', '1', '--fair', '--timeout', '10s', '--', 'echo', 'in']);
+    await eventually(queued, 9_000);
     await server.kill();
     expect(await waiter.ended).toMatchObject({ code: 69, stdout: '' });
     holder.kill('SIGKILL');

@@ -62,7 +62,7 @@ describe.each(PAIRS)('a connection of nats %s and one of %s', (first, second) =>
     });
     const share = { ...ask, loops: 4, total: 50, work: 3 };
     const done = await Promise.all([one.request('loop', share), two.request('loop', share)]);
-    expect(done).toEqual([
+    expect(done).toMatchObject([
       { done: 50, lost: 0 },
       { done: 50, lost: 0 },
     ]);

@@ -39,10 +39,10 @@ describe("a fair waiter's process stopped with SIGSTOP for longer than its ticke
 
     const stoppedAt = stopped!.kill('SIGSTOP');
     await gate!.request('release', { permit });
-    expect(await rest).toEqual({ done: 4, lost: 0 });
+    expect(await rest).toMatchObject({ done: 4, lost: 0 });
     const servedAt = monotonicMs();
     stopped!.kill('SIGCONT');
-    expect(await first).toEqual({ done: 2, lost: 0 });
+    expect(await first).toMatchObject({ done: 2, lost: 0 });
 
     const { served, inversions, above, peak, stalls } = replayQueue(name, await history.complete());
     const longest = Math.max(...stalls.map(({ ms }) => ms));

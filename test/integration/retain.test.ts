@@ -117,7 +117,7 @@ describe('a kept slot', () => {
     const workers = await start(3);
     const ask = { name: `turns-${String(fair)}`, fair, loops: 1, total: 150, work: 1 };
     const done = await Promise.all(workers.map((worker) => worker.request('loop', ask)));
-    expect(done).toEqual(workers.map(() => ({ done: 150, lost: 0 })));
+    expect(done).toMatchObject(workers.map(() => ({ done: 150, lost: 0 })));
     const seen = occupancy(...workers.map(({ steps }) => steps));
     expect(seen).toMatchObject({ peak: { [ask.name]: 1 }, overlaps: [], tokenFaults: [], stays: 450 });
     // While others are at it, none is kept out for longer than a read that makes up for a lost word.

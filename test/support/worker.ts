@@ -362,15 +362,16 @@ const ops = {
     ending = true;
   },
 
-  /** `loops` at once, `total` acquisitions together, each `work` ms long. */
+  /** `loops` at once, `total` acquisitions together, each `work` ms long. Also tells the longest time from asking to the end. */
   async loop(
     ask: Ask & { loops: number; total: number; work: number },
-  ): Promise<{ done: number; lost: number }> {
+  ): Promise<{ done: number; lost: number; longest: number }> {
     const { name, loops, total, work, options } = ask;
     const shared = semaphore(ask);
     let left = total;
     let done = 0;
     let lost = 0;
+    let longest = 0;
     const one = async (): Promise<void> => {
       while (!ending && left-- > 0) {
         const askedAt = monotonicMs();
@@ -383,11 +384,12 @@ const ops = {
         // One that a server which is away does not acknowledge in time goes on by itself.
         await permit[Symbol.asyncDispose]();
         stays.delete(permit.id);
+        longest = Math.max(longest, monotonicMs() - askedAt);
         done++;
       }
     };
     await Promise.all(Array.from({ length: loops }, one));
-    return { done, lost };
+    return { done, lost, longest };
   },
 
   /** Work that looks at its permit at every turn of the event loop, and tells what it saw after standing still. */
