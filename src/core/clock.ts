@@ -59,9 +59,12 @@ export function machineTime(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** A wall-clock reading as people read it. */
+let latestIso = { wallTime: NaN, text: '' };
+
+/** A wall-clock reading as people read it. Asked for several times in a millisecond, for which it is made once. */
 export function isoTime(wallTime: number): string {
-  return new Date(wallTime).toISOString();
+  if (latestIso.wallTime !== wallTime) latestIso = { wallTime, text: new Date(wallTime).toISOString() };
+  return latestIso.text;
 }
 
 /** Ms since 1970 of a time stamp as servers write it (RFC 3339). */

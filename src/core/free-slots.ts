@@ -75,7 +75,7 @@ export class FreeSlots {
 
   /** Everything was read: whatever a refused claim showed us to miss is on the board now. */
   caughtUp(): void {
-    this.outdated.clear();
+    if (this.outdated.size > 0) this.outdated.clear();
   }
 
   private usable(slots: readonly FreeSlot[]): FreeSlot[] {

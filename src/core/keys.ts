@@ -11,15 +11,19 @@ export type Part =
   | { readonly part: 'ticket'; readonly id: string }
   | { readonly part: 'wish'; readonly id: string };
 
+const SLOT = /^(0|[1-9]\d{0,4})$/;
+
 /** Keys of one primitive: `<kind>.<name>.<part>...`. */
 export class Keys {
   readonly prefix: string;
+  private readonly start: string;
 
   constructor(
     readonly kind: Kind,
     name: string,
   ) {
     this.prefix = `${kind}.${encodeName(name)}`;
+    this.start = `${this.prefix}.`;
   }
 
   get limit(): string {
@@ -46,18 +50,22 @@ export class Keys {
 
   /** What a key stands for; undefined if it is none of this primitive's. */
   parse(key: string): Part | undefined {
-    if (!key.startsWith(`${this.prefix}.`)) return undefined;
-    const [part, which, ...more] = key.slice(this.prefix.length + 1).split('.');
-    if (more.length > 0) return undefined;
-    if (this.kind !== 'rw' && part === 'limit' && which === undefined) return { part };
-    if (this.kind === 'rw' && part === 'writer' && which === undefined) return { part: 'slot', slot: 0 };
-    if (this.kind === 'rw' && part === 'reader' && which !== undefined && which !== '')
-      return { part, id: which };
-    if (this.kind !== 'rw' && part === 'slot' && /^(0|[1-9]\d{0,4})$/.test(which ?? ''))
-      return { part, slot: Number(which) };
-    if ((part === 'ticket' || part === 'wish') && which !== undefined && which !== '')
-      return { part, id: which };
-    return undefined;
+    if (!key.startsWith(this.start)) return undefined;
+    const rest = key.slice(this.start.length);
+    const dot = rest.indexOf('.');
+    if (dot < 0) return this.parseWord(rest);
+    const which = rest.slice(dot + 1);
+    if (which === '' || which.includes('.')) return undefined;
+    const part = rest.slice(0, dot);
+    if (part === 'slot')
+      return this.kind !== 'rw' && SLOT.test(which) ? { part, slot: Number(which) } : undefined;
+    if (part === 'reader') return this.kind === 'rw' ? { part, id: which } : undefined;
+    return part === 'ticket' || part === 'wish' ? { part, id: which } : undefined;
+  }
+
+  private parseWord(word: string): Part | undefined {
+    if (this.kind !== 'rw') return word === 'limit' ? { part: word } : undefined;
+    return word === 'writer' ? { part: 'slot', slot: 0 } : undefined;
   }
 
   /** All entries of the primitive. */

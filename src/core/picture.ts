@@ -19,6 +19,10 @@ export class Picture {
     return this.known.get(key);
   }
 
+  get size(): number {
+    return this.known.size;
+  }
+
   entries(): IterableIterator<Known> {
     return this.known.values();
   }

@@ -1,7 +1,9 @@
 import type { Clock } from './clock';
 
 /** How far apart the moments are, in ms: short for a lease, long enough to gather what is due around the same time. */
-export const PULSE_MS = 50;
+export const PULSE_MS = 100;
+/** Among how many moments to look for the quietest. Two would do to keep the busiest near the average. */
+const CHOICES = 3;
 
 interface Beat {
   readonly callbacks: Set<() => void>;
@@ -30,6 +32,18 @@ export class Pulse {
       this.beats.delete(number);
       beat.cancel();
     };
+  }
+
+  /** A time between two others, at which few are due: at random, and of several the one with the fewest. */
+  quietest(from: number, to: number): number {
+    let best = from;
+    let fewest = Infinity;
+    for (let i = 0; i < CHOICES && fewest > 0; i++) {
+      const time = from + (to - from) * Math.random();
+      const due = this.beats.get(Math.floor(time / PULSE_MS))?.callbacks.size ?? 0;
+      if (due < fewest) [best, fewest] = [time, due];
+    }
+    return best;
   }
 
   private begin(number: number): Beat {

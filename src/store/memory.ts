@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../core/clock';
-import { matches } from './pattern';
+import { matcher } from './pattern';
 import {
   MARKER_TTL_MS,
   type CommitOptions,
@@ -20,7 +20,7 @@ interface Slot extends Entry {
  */
 export class MemoryStore implements Store {
   private readonly entries = new Map<string, Slot>();
-  private readonly listeners = new Set<{ patterns: readonly string[]; listener: Listener }>();
+  private readonly listeners = new Set<{ concerns: (key: string) => boolean; listener: Listener }>();
   private revision: number;
 
   /** @param before the first revision. By default like that of a bucket: tokens of a later store outrank those of an earlier one */
@@ -49,16 +49,15 @@ export class MemoryStore implements Store {
   }
 
   read(patterns: readonly string[]): Promise<readonly Entry[]> {
-    const found = [...this.entries.values()].filter((entry) =>
-      patterns.some((pattern) => matches(pattern, entry.key)),
-    );
+    const asked = matcher(patterns);
+    const found = [...this.entries.values()].filter(({ key }) => asked(key));
     return Promise.resolve(
       found.map(({ key, revision, value, writtenAt }) => ({ key, revision, value, writtenAt })),
     );
   }
 
   listen(patterns: readonly string[], listener: Listener): () => void {
-    const registration = { patterns, listener };
+    const registration = { concerns: matcher(patterns), listener };
     this.listeners.add(registration);
     return () => this.listeners.delete(registration);
   }
@@ -101,7 +100,7 @@ export class MemoryStore implements Store {
 
   private announce(entry: Entry): void {
     for (const registration of this.listeners) {
-      if (!registration.patterns.some((pattern) => matches(pattern, entry.key))) continue;
+      if (!registration.concerns(entry.key)) continue;
       queueMicrotask(() => {
         if (this.listeners.has(registration)) registration.listener.changed(entry);
       });
