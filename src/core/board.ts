@@ -36,7 +36,7 @@ export class Board {
   private readonly takenSlots = new Map<number, TakenSlot>();
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
-  private readonly tickets: QueuedTicket[] = [];
+  private readonly places: QueuedTicket[] = [];
   /** How many holds name a ticket: while one does, the ticket is served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
@@ -81,9 +81,14 @@ export class Board {
     return this.limit !== undefined || this.taken.size + this.readers.size + this.queue.length > 0;
   }
 
+  /** All tickets, also of those already served. */
+  get tickets(): readonly QueuedTicket[] {
+    return this.places;
+  }
+
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
-    return this.tickets.filter(({ id }) => !this.served.has(id));
+    return this.places.filter(({ id }) => !this.served.has(id));
   }
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
@@ -94,7 +99,7 @@ export class Board {
 
   /** Who is to be served under a limit, first come first. */
   *line(limit: number): Generator<QueuedTicket> {
-    for (const ticket of this.tickets)
+    for (const ticket of this.places)
       if (ticket.ticket.count <= limit && !this.served.has(ticket.id)) yield ticket;
   }
 
@@ -107,6 +112,17 @@ export class Board {
   fits(limit: number): boolean {
     for (const slot of this.takenSlots.keys()) if (slot >= limit) return false;
     return true;
+  }
+
+  /** Whether a hold names the ticket. */
+  isServed(ticket: string): boolean {
+    return this.served.has(ticket);
+  }
+
+  /** Counts a ticket as served until the returned function is called. */
+  serve(ticket: string): () => void {
+    this.countServed(ticket, 1);
+    return () => this.countServed(ticket, -1);
   }
 
   apply(entry: Entry, heardAt: number): boolean {
@@ -185,23 +201,23 @@ export class Board {
 
   private enter(ticket: QueuedTicket): void {
     this.ticketOf.set(ticket.id, ticket);
-    this.tickets.splice(this.placeOf(ticket.order), 0, ticket);
+    this.places.splice(this.placeOf(ticket.order), 0, ticket);
   }
 
   private leave(id: string): void {
     const ticket = this.ticketOf.get(id);
     if (ticket === undefined) return;
     this.ticketOf.delete(id);
-    this.tickets.splice(this.tickets.indexOf(ticket, this.placeOf(ticket.order)), 1);
+    this.places.splice(this.places.indexOf(ticket, this.placeOf(ticket.order)), 1);
   }
 
   /** Index of the first in line with that order or a later one. */
   private placeOf(order: number): number {
     let low = 0;
-    let high = this.tickets.length;
+    let high = this.places.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.tickets[middle] as QueuedTicket).order < order) low = middle + 1;
+      if ((this.places[middle] as QueuedTicket).order < order) low = middle + 1;
       else high = middle;
     }
     return low;

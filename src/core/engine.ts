@@ -10,11 +10,12 @@ import { Holdings } from './holdings';
 import { insist } from './insist';
 import type { Keys } from './keys';
 import { Keeper, type KeeperHost } from './keeper';
-import type { HeldSlot, Lease, LeaseOwner, RestingHold } from './lease';
+import type { HeldSlot, Lease, RestingHold } from './lease';
 import { Wish, type WishHost } from './wish';
 import { FixedLimit } from './fixed-limit';
 import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
+import { PassingOn, type PassingOnHost } from './passing-on';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
@@ -44,8 +45,6 @@ type Observer = (failure?: Error) => void;
 /** A forced release races the holder's renewals: it may need a second look. */
 const FORCE_TRIES = 20;
 const FORCE_WAIT_MS = 10_000;
-/** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
-const TURN_MS = 25;
 /** How many free slots to remember between uses. */
 const REMEMBERED_SLOTS = 16;
 
@@ -64,7 +63,7 @@ const REMEMBERED_SLOTS = 16;
  * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
  * nothing is left running.
  */
-export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
+export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   readonly board: Board;
   readonly feed: Feed;
   readonly limit: SlotLimit;
@@ -72,6 +71,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   private readonly holdings: Holdings;
   private readonly line: Line;
   private readonly tickets: TicketLine;
+  private readonly passingOn: PassingOn;
   private readonly sweeper: Sweeper;
   /** Those whose wish has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
@@ -86,6 +86,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
+  private pumping = false;
   private readonly ending = new Abort();
 
   constructor(
@@ -105,6 +106,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     this.holdings = new Holdings(clock, this.board, this.feed);
     this.line = new Line(this);
     this.tickets = new TicketLine(this);
+    this.passingOn = new PassingOn(this, this.line, this.tickets);
     this.sweeper = new Sweeper(this);
     if (memo?.free === undefined) return;
     const { slot, revision, heardAt } = memo.free;
@@ -123,12 +125,16 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
 
   /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
   get idle(): boolean {
-    return this.unused && this.holdings.size === 0 && this.keeper?.active !== true;
+    return this.unused && !this.tickets.lingers && this.holdings.size === 0 && this.keeper?.active !== true;
+  }
+
+  get isClosed(): boolean {
+    return this.ending.signal.aborted;
   }
 
   /** @throws DispatcherClosedError */
   checkOpen(): void {
-    if (this.closed) throw dispatcherClosed(this.name);
+    if (this.isClosed) throw dispatcherClosed(this.name);
   }
 
   // ---- acquiring
@@ -139,7 +145,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
    *   RangeError for more slots than there are, the signal's reason, and what opening the store throws
    */
   acquire(want: Want, patience: Patience): Promise<Lease> {
-    if (this.closed) return Promise.reject(dispatcherClosed(this.name));
+    if (this.isClosed) return Promise.reject(dispatcherClosed(this.name));
     const again = this.atOnce(want, patience);
     if (again !== undefined) return Promise.resolve(again);
     const { clock, store } = this.context;
@@ -159,12 +165,14 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
     grab(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
 
+  readonly accept: Host['accept'] = (taken, ticket, want) => this.passingOn.accept(taken, ticket, want);
+
   readonly settleIn: Host['settleIn'] = (lease, want, abandon) =>
     want.mode === 'write' ? withoutReaders(this, lease, abandon) : Promise.resolve(lease);
 
   /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
   readonly pump = (): void => {
-    if (this.closed) return;
+    if (this.isClosed) return;
     if (this.unused) return this.rest();
     if (this.isAwaited) this.sweeper.start();
     if (this.waiting === 0) return this.express();
@@ -372,10 +380,11 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     } else {
       this.holdings.inform(entry.key, entry);
       this.keeper?.heard(entry.key, entry);
+      if (part?.part === 'slot') this.tickets.receive(this.board.taken.get(part.slot));
     }
     this.yieldToOthers();
     this.tellObservers();
-    this.pump();
+    this.pumpSoon();
   }
 
   confirmed(): void {
@@ -403,33 +412,16 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     this.pump();
   }
 
-  /**
-   * Whoever of ours is next takes over the slot by writing over it: one write and one round trip instead of two, and nobody
-   * else is woken for nothing. Those in the queue are served in its order, whoever's they are; without a queue this process
-   * keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is always busy.
-   */
-  passOn(
-    { deadline, turnSince, writtenAs }: Lease,
-    { slot, revision }: HeldSlot,
-  ): Promise<boolean> | undefined {
-    const { clock, store } = this.context;
-    const limit = this.limit.known;
-    // Who writes next has to look for readers first; who reads holds no slot that another could take over.
-    if (this.keys.kind === 'rw') return undefined;
-    if (this.closed || limit === undefined || slot >= limit || store.down() !== undefined) return undefined;
-    const fits = this.feed.live ? this.board.fits(limit) : !this.limit.mayOverhang;
-    if (!fits || clock.now() >= deadline) return undefined;
-    const over = { slot, expected: revision };
-    let passed = false;
-    const written = new Promise<boolean>((answered, failed) => {
-      const after = { permit: writtenAs, deadline, answered, failed, turnSince };
-      const queued = this.feed.live && this.board.head(limit) !== undefined;
-      const turnEnds = turnSince + TURN_MS;
-      passed = queued
-        ? this.tickets.takeOver(limit, over, after)
-        : clock.now() < turnEnds && this.line.takeOver(over, after);
-    });
-    return passed ? written : undefined;
+  passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {
+    return this.passingOn.passOn(lease, held);
+  }
+
+  gave(entry: Entry): void {
+    this.holdings.freed(entry.key);
+    if (this.feed.running) this.board.apply(entry, this.context.clock.now());
+    else this.board.picture.forget(entry.key);
+    this.tellObservers();
+    this.pump();
   }
 
   moved(lease: Lease): void {
@@ -451,7 +443,7 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
   /** Keeps a slot that was just let go of, if nobody waits for it, here or elsewhere, as far as we have heard. */
   keep(hold: RestingHold): boolean {
     const limit = this.limit.known;
-    if (this.keeper === undefined || this.closed || limit === undefined || hold.slot >= limit) return false;
+    if (this.keeper === undefined || this.isClosed || limit === undefined || hold.slot >= limit) return false;
     if (this.waiting > 0 || this.collecting > 0 || !this.mayKeep(limit)) return false;
     this.keeper.keep(hold);
     return true;
@@ -503,19 +495,25 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
 
   // ---- within
 
-  private get waiting(): number {
-    return this.line.waiters.length + this.tickets.size;
+  /** Several announcements often come at once: what follows from them is looked at when all have been heard. */
+  private pumpSoon(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    queueMicrotask(() => {
+      this.pumping = false;
+      this.pump();
+    });
   }
 
-  private get closed(): boolean {
-    return this.ending.signal.aborted;
+  /** How many of ours wait for slots of this primitive only. */
+  private get waiting(): number {
+    return this.line.waiters.length + this.tickets.size;
   }
 
   private get everybody(): Waiter[] {
     return [...this.line.waiters, ...this.tickets.waiters];
   }
 
-  /** How many of ours wait for slots of this primitive only. */
   /** From now on slots may be kept, if we hear of those who wait for them. */
   private retains(): void {
     this.keeper ??= new Keeper(this);
@@ -657,10 +655,12 @@ export class Engine implements LeaseOwner, Host, KeeperHost, WishHost {
     if (!this.waits) this.wish?.look();
     if (!this.isAwaited) this.sweeper.stop();
     if (this.waiting + this.observers.size === 0) this.feed.watch(false);
-    if (!this.unused || this.holdings.listens || this.keeper?.active === true) return;
+    if (!this.unused || this.holdings.listens || this.tickets.lingers || this.keeper?.active === true) return;
+    this.free.caughtUp();
+    // What a few own claims have left behind is not worth looking through each time.
+    if (!this.feed.running && this.board.picture.size <= REMEMBERED_SLOTS) return;
     if (this.feed.live) this.limit.noteComplete();
     this.feed.stop();
-    this.free.caughtUp();
     let kept = 0;
     this.board.picture.shrink(({ key, value }) => {
       const part = this.keys.parse(key)?.part;

@@ -38,6 +38,8 @@ export class Feed {
   private upToDate = false;
   private watchful = false;
   private readAskedAt = -Infinity;
+  /** The last announcement: when the store wrote it by its clock, and when it was heard by ours. */
+  private announced: { readonly writtenAt: number; readonly heardAt: number } | undefined;
 
   constructor(
     readonly store: Store,
@@ -63,11 +65,18 @@ export class Feed {
     return this.stopListening !== undefined;
   }
 
+  /** How long ago the store wrote an entry, in ms, by its own clock; Infinity while nothing was announced that could tell. */
+  ageOf({ writtenAt }: Entry): number {
+    if (this.announced === undefined) return Infinity;
+    return this.announced.writtenAt + this.clock.now() - this.announced.heardAt - writtenAt;
+  }
+
   start(): void {
     if (this.running) return;
     this.stopping = new Abort();
     this.stopListening = this.store.listen(this.patterns, {
       changed: (entry) => {
+        this.announced = { writtenAt: entry.writtenAt, heardAt: this.clock.now() };
         if (this.picture.apply(entry, this.clock.now())) this.owner.changed(entry);
       },
       interrupted: () => this.refresh(),
@@ -81,6 +90,7 @@ export class Feed {
     this.stopListening = undefined;
     this.stopping.abort();
     this.upToDate = false;
+    this.announced = undefined;
     this.watch(false);
   }
 

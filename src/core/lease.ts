@@ -1,7 +1,6 @@
 import { BackendUnavailableError, PermitLostError } from '../errors';
 import type { Entry } from '../store/store';
 import { Abort } from './abort';
-import { jittered } from './backoff';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
 import { removeOwn } from './removal';
@@ -45,6 +44,8 @@ export interface LeaseTerms {
   readonly primitive: string;
   readonly record: LeaseRecord;
   readonly ttl: number;
+  /** How long it lasts before the first renewal, in ms, where that is not its ttl. It is renewed soon then, also without `autoRenew`. */
+  readonly lasts?: number;
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
   readonly sentAt: number;
@@ -97,7 +98,7 @@ export interface LeaseOwner {
   lasts?(lease: Lease): void;
   /**
    * The lease is being released: whether somebody of ours takes its slot over with one write, instead of its being given
-   * back and claimed again. @returns whether it was still the lease's; undefined if nobody does
+   * back and claimed again, or it is given to somebody else. @returns whether it was still the lease's; undefined if neither
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
   /** The lease is being released: whether its slot is kept for the next of this process, and not given back. */
@@ -114,7 +115,7 @@ type State = 'held' | 'releasing' | 'lost';
 export const RENEW_AT = 1 / 3;
 const RENEW_SPREAD = 0.1;
 /** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
-const FIRST_SPREAD = 0.5;
+const FIRST_SPREAD = 0.7;
 const MARGIN_SHARE = 0.05;
 const LEAST_MARGIN_MS = 100;
 /** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
@@ -157,7 +158,11 @@ export class Lease {
   private readonly over = new Abort();
   private state: State = 'held';
   private ttl: number;
+  /** What to prolong it to. */
+  private nextTtl: number;
   private sentAt: number;
+  /** The last write before that, if there was one. */
+  private before: { readonly revision: number; readonly sentAt: number } | undefined;
   /** Earlier end that a renewal under way may have brought about. */
   private earlierEnd = Infinity;
   private slots: HeldSlot[];
@@ -177,12 +182,12 @@ export class Lease {
     this.slots = terms.slots;
     this.writtenAs = terms.over ?? terms.record.id;
     this.sentAt = terms.sentAt;
-    this.ttl = terms.ttl;
+    this.ttl = terms.lasts ?? terms.ttl;
+    this.nextTtl = terms.ttl;
     this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
-    // What others see in the bucket is still the hold before this one: if it lasts they are to see this one.
-    if (terms.use === undefined) this.planRenewal(1 - FIRST_SPREAD * Math.random());
-    else this.renewAt = context.clock.now();
+    // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
+    if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = context.clock.now();
     this.begin();
   }
 
@@ -210,6 +215,15 @@ export class Lease {
       if (this.loss !== undefined) this.lossSignal.abort(this.loss);
     }
     return this.lossSignal.signal;
+  }
+
+  /**
+   * Reading of the clock before the last write of one slot was sent that somebody could know of who knew of `revision`; undefined
+   * if that was too long ago to tell.
+   */
+  sentAtOf(revision: number): number | undefined {
+    if (revision >= (this.slots[0]?.revision ?? 0)) return this.sentAt;
+    return this.before !== undefined && revision >= this.before.revision ? this.before.sentAt : undefined;
   }
 
   get freeSince(): number | undefined {
@@ -252,7 +266,7 @@ export class Lease {
   async renew(ttl?: number): Promise<void> {
     while (this.renewing !== undefined) await this.renewing;
     if (!this.isHeld) throw this.lossError();
-    await this.startRenewal(ttl ?? this.ttl);
+    await this.startRenewal(ttl ?? this.nextTtl);
     if (!this.isHeld) throw this.lossError();
     if (this.refusal !== undefined) throw this.refusal;
   }
@@ -379,10 +393,12 @@ export class Lease {
 
   private begin(): void {
     const { clock } = this.context;
-    this.cancelTimer = clock.after(Math.min(LASTING_MS, this.deadline - clock.now()), () => {
+    this.cancelTimer = clock.after(Math.max(1, Math.min(LASTING_MS, this.deadline - clock.now())), () => {
       if (!this.isHeld) return;
       this.owner.lasts?.(this);
-      if (this.state === 'held') this.schedule();
+      if (this.state !== 'held') return;
+      if (this.renewAt === undefined && this.renewing === undefined) this.planRenewal(1 - FIRST_SPREAD, 1);
+      this.schedule();
     });
   }
 
@@ -396,7 +412,7 @@ export class Lease {
       if (!this.isHeld) return;
       if (clock.now() >= (this.renewAt ?? Infinity) - PULSE_MS) {
         this.renewAt = undefined;
-        if (this.renewing === undefined) this.context.background.add(this.startRenewal(this.ttl));
+        if (this.renewing === undefined) this.context.background.add(this.startRenewal(this.nextTtl));
       }
       this.schedule();
     };
@@ -405,11 +421,12 @@ export class Lease {
       left > PULSE_MS ? this.context.pulse.at(next, look) : clock.after(Math.max(1, left), look);
   }
 
-  private planRenewal(share = 1): void {
-    const { autoRenew } = this.terms;
-    this.renewAt = autoRenew
-      ? this.context.clock.now() + jittered(this.ttl * RENEW_AT * share, RENEW_SPREAD)
-      : undefined;
+  /** @param from of the usual time to the next renewal: the earliest, and the latest */
+  private planRenewal(from = 1 - RENEW_SPREAD, to = 1 + RENEW_SPREAD): void {
+    const { clock, pulse } = this.context;
+    const now = clock.now();
+    const usual = this.ttl * RENEW_AT;
+    this.renewAt = this.terms.autoRenew ? pulse.quietest(now + usual * from, now + usual * to) : undefined;
   }
 
   private startRenewal(ttl: number): Promise<void> {
@@ -437,6 +454,7 @@ export class Lease {
         }),
       ),
     );
+    const before = { revision: this.slots[0]?.revision ?? 0, sentAt: this.sentAt };
     let sentAt = Infinity;
     let failure: string | undefined;
     this.refusal = undefined;
@@ -456,7 +474,8 @@ export class Lease {
     if (!this.isHeld) return;
     if (failure !== undefined) return this.lose(failure);
     if (this.refusal === undefined) {
-      this.ttl = ttl;
+      this.ttl = this.nextTtl = ttl;
+      this.before = before;
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;
     }

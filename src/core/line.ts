@@ -1,5 +1,5 @@
 import { Abort, type Aborting } from './abort';
-import type { Board } from './board';
+import type { Board, TakenSlot } from './board';
 import type { Context } from './context';
 import type { Feed } from './feed';
 import type { FreeSlots } from './free-slots';
@@ -33,6 +33,11 @@ export interface Host {
    * undefined, and the lease given back, if it was lost meanwhile or is no longer wanted.
    */
   readonly settleIn: (lease: Lease, want: Want, abandon: Aborting | undefined) => Promise<Lease | undefined>;
+  /**
+   * Takes in a slot that was given to a ticket of ours. Undefined, and the slot given back, if we heard of it too late, or the
+   * limit had been lowered before.
+   */
+  readonly accept: (taken: TakenSlot, ticket: Lease, want: Want) => Lease | undefined;
   /** Something has changed: serve whoever can be. */
   readonly pump: () => void;
 }

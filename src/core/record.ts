@@ -28,6 +28,8 @@ export interface Hold {
   readonly ticket?: string;
   /** The permit that the entry named until now, in the write with which its process passed the slot on, or kept it. */
   readonly after?: string;
+  /** Whoever held the slot before gave it to the ticket's waiter. The ticket's revision as it was known then. */
+  readonly given?: number;
   /** For how long its process keeps the slot after a release, in ms: others who wait should say so, by a wish. */
   readonly retain?: number;
   /** Nobody holds it at the moment: a process keeps it for itself, until somebody else wants it. */
@@ -44,6 +46,8 @@ export interface Ticket {
   readonly count: number;
   /** Of a read-write lock: what it waits for. */
   readonly mode?: 'read' | 'write';
+  /** The ttl of the permit that it waits for, where it takes a slot that is given to it. */
+  readonly holdTtl?: number;
   /** Its place: the revision that created it. Absent in the write that did. */
   readonly token?: number;
   readonly meta?: Readonly<Record<string, string>>;
@@ -72,7 +76,7 @@ export function decodeHold(value: string): Decoded<Hold> {
   return decodeVersioned(value, (fields) => {
     const wrong = commonFault(fields);
     if (wrong !== undefined) return wrong;
-    const { permit, ticket, after, use, retain, kept } = fields;
+    const { permit, ticket, after, use, retain, kept, given } = fields;
     if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
     if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
     if (after !== undefined && typeof after !== 'string') return 'after is not a string';
@@ -80,6 +84,7 @@ export function decodeHold(value: string): Decoded<Hold> {
       return 'use is not a whole number in range';
     if (retain !== undefined && typeof retain !== 'number') return 'retain is not a number';
     if (kept !== undefined && typeof kept !== 'boolean') return 'kept is not true or false';
+    if (given !== undefined && !isWhole(given)) return 'given is not a whole number';
     return fields as unknown as Hold;
   });
 }
@@ -91,6 +96,7 @@ export function decodeTicket(value: string): Decoded<Ticket> {
     if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
     if (![undefined, 'read', 'write'].includes(fields.mode as undefined))
       return 'mode is not "read" or "write"';
+    if (fields.holdTtl !== undefined && typeof fields.holdTtl !== 'number') return 'holdTtl is not a number';
     return fields as unknown as Ticket;
   });
 }

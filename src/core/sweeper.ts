@@ -61,7 +61,7 @@ export class Sweeper {
   stop(): void {
     this.cancelLook?.();
     this.cancelLook = undefined;
-    this.seen.clear();
+    if (this.seen.size > 0) this.seen = new Map();
   }
 
   private look(): void {
@@ -105,7 +105,7 @@ export class Sweeper {
     for (const holds of [board.taken, board.readers])
       for (const { entry, hold } of holds.values())
         if (hold.ok) yield { key: entry.key, revision: entry.revision, ttl: hold.record.ttl };
-    for (const { entry, ticket } of board.queue)
+    for (const { entry, ticket } of board.tickets)
       yield { key: entry.key, revision: entry.revision, ttl: ticket.ttl };
   }
 

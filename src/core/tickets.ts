@@ -1,6 +1,8 @@
 import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
+import type { QueuedTicket, TakenSlot } from './board';
 import { isoTime } from './clock';
+import { GIVEN_MS } from './hand-over';
 import { newId } from './id';
 import { Lease, type Succession } from './lease';
 import { type Host, unreadablePlaces } from './line';
@@ -16,11 +18,16 @@ import type { Waiter } from './waiter';
  */
 export const TICKET_TTL_MS = 10_000;
 
+/** How long to listen for slots that are given to a ticket after it was given up, in ms: they were on their way already. */
+const LINGER_MS = 1_000;
+
 /** A waiter's place in the queue that all processes see. */
 interface Place {
   /** Who is served when its turn comes: somebody of ours, who may have changed places with another. */
   waiter: Waiter;
   readonly ticket: Lease;
+  /** Permits of the slots given to it that were dealt with. */
+  readonly received: Set<string>;
 }
 
 /**
@@ -33,6 +40,7 @@ interface Place {
  * - A claim of a free slot is waited for before anything is done for those behind it: it may be refused. Slots of ours that
  *   are taken over can not be, but for faults, so several may be under way, for waiters who are alike. Should one be refused
  *   all the same, whoever joined first gets what the others bring, and the places of the others move up.
+ * - A slot may also be given to a ticket of ours by whoever held it before, see `hand-over.ts`: to one that waits no more, too.
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
  */
@@ -41,6 +49,8 @@ export class TicketLine {
   private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
   private readonly joining = new Map<Waiter, Abort | undefined>();
+  /** Places that nobody waits in any more, and until when to listen for what is given to them. */
+  private readonly departed = new Map<string, Place & { readonly until: number }>();
   private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
@@ -62,6 +72,11 @@ export class TicketLine {
     return this.joining.size + this.placed.size;
   }
 
+  /** Whether slots may be given to us although nobody of ours waits. */
+  get lingers(): boolean {
+    return this.departed.size > 0;
+  }
+
   add(waiter: Waiter): void {
     this.joining.set(waiter, undefined);
   }
@@ -73,6 +88,7 @@ export class TicketLine {
     const place = this.placeOf.get(waiter);
     if (place === undefined) return;
     this.claims.get(place)?.abandon.abort();
+    this.depart(place);
     this.host.context.background.add(place.ticket.release());
   }
 
@@ -87,8 +103,10 @@ export class TicketLine {
     if (this.claimingFirst || this.claimForFirst(limit)) return;
     this.askForTickets();
     if (this.placed.size === 0) return;
-    const slots = free.now();
+    let slots: FreeSlot[] | undefined;
     for (const place of this.front(limit)) {
+      // Looked up only when one of ours is next: mostly others are.
+      slots ??= free.now();
       const needed = slotsFor(place.waiter);
       if (slots.length < needed) return;
       if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
@@ -104,6 +122,28 @@ export class TicketLine {
     return true;
   }
 
+  /** Who is next of all, if that is nobody of ours. */
+  nextElsewhere(limit: number): QueuedTicket | undefined {
+    const next = this.host.board.head(limit);
+    return next === undefined || this.placed.has(next.id) ? undefined : next;
+  }
+
+  /**
+   * A slot changed hands: if it was given to a ticket of ours, the first of those who wait for the like gets it. If it can not
+   * count they go on waiting in their places; if nobody waits there any more it is for whoever is next.
+   */
+  receive(taken: TakenSlot | undefined): void {
+    if (taken?.hold.ok !== true || taken.hold.record.given === undefined) return;
+    const { permit, ticket: id = '' } = taken.hold.record;
+    const place = this.placed.get(id) ?? this.departed.get(id);
+    if (place === undefined || place.received.has(permit)) return;
+    place.received.add(permit);
+    const lease = this.host.accept(taken, place.ticket, place.waiter.want);
+    if (lease === undefined) return;
+    this.claims.get(place)?.abandon.abort();
+    this.grant(place, lease);
+  }
+
   /** One of our tickets changed. */
   heard(id: string, entry: Entry): void {
     this.placed.get(id)?.ticket.observe(entry);
@@ -111,6 +151,7 @@ export class TicketLine {
 
   /** Everything was read: compares our tickets with it. */
   compareAll(): void {
+    this.receiveAll();
     for (const { ticket } of [...this.placed.values()]) {
       for (const { key } of ticket.held) {
         const entry = this.host.board.picture.get(key);
@@ -158,15 +199,19 @@ export class TicketLine {
     this.joining.delete(waiter);
     if (ticket !== undefined) {
       for (const entry of ticket.entries) board.apply(entry, context.clock.now());
+      const place = { waiter, ticket, received: new Set<string>() };
       if (waiter.settled) {
         context.background.add(ticket.release());
+        this.depart(place);
       } else if (ticket.isHeld) {
-        const place = { waiter, ticket };
         this.placed.set(ticket.id, place);
         this.placeOf.set(waiter, place);
       } else {
+        this.depart(place);
         this.add(waiter);
       }
+      // Others have known it for a moment.
+      if (board.isServed(ticket.id)) this.receiveAll();
     } else if (!waiter.settled) {
       // It was stored and had run out before its answer came.
       this.add(waiter);
@@ -176,7 +221,7 @@ export class TicketLine {
 
   private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
     const { context, keys, name } = this.host;
-    const { metadata, mode } = waiter.want;
+    const { metadata, mode, ttl } = waiter.want;
     const id = newId();
     const key = keys.ticket(id);
     const ticket: Ticket = {
@@ -185,6 +230,7 @@ export class TicketLine {
       ttl: TICKET_TTL_MS,
       count: slotsFor(waiter),
       ...(mode === undefined ? {} : { mode }),
+      ...(takesGiven(waiter) ? { holdTtl: ttl } : {}),
       ...(metadata === undefined ? {} : { meta: metadata }),
     };
     const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
@@ -291,8 +337,14 @@ export class TicketLine {
   /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
   private grant(place: Place, lease: Lease): void {
     if (place.waiter.settled) return this.host.context.background.add(lease.release());
+    if (this.placed.has(place.ticket.id)) this.moveUp(place);
+    place.waiter.settle(lease);
+  }
+
+  /** Puts the first of ours who waits for the like in the place that is served, and those between one place further back. */
+  private moveUp(place: Place): void {
     const earlier: Place[] = [];
-    for (const { id, order } of this.placed.has(place.ticket.id) ? this.host.board.line(Infinity) : []) {
+    for (const { id, order } of this.host.board.line(Infinity)) {
       if (order >= place.ticket.claimedAs) break;
       const other = this.placed.get(id);
       if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
@@ -301,7 +353,11 @@ export class TicketLine {
       [place.waiter, other.waiter] = [other.waiter, place.waiter];
       this.placeOf.set(place.waiter, place).set(other.waiter, other);
     }
-    place.waiter.settle(lease);
+  }
+
+  private receiveAll(): void {
+    if (this.placed.size + this.departed.size === 0) return;
+    for (const taken of [...this.host.board.taken.values()]) this.receive(taken);
   }
 
   private gone(entries: readonly { key: string; revision: number }[]): void {
@@ -317,11 +373,34 @@ export class TicketLine {
   private left(ticket: Lease): void {
     const place = this.placed.get(ticket.id);
     if (place === undefined) return;
-    this.placed.delete(ticket.id);
-    this.placeOf.delete(place.waiter);
+    this.depart(place);
     if (!place.waiter.settled) this.add(place.waiter);
     this.host.pump();
   }
+
+  /** Nobody waits with the ticket any more; what is given to it is listened for a moment longer. */
+  private depart(place: Place): void {
+    const { clock } = this.host.context;
+    const { ticket, waiter } = place;
+    this.placed.delete(ticket.id);
+    this.placeOf.delete(waiter);
+    this.departed.set(ticket.id, { ...place, until: clock.now() + LINGER_MS });
+    if (this.departed.size === 1) clock.after(LINGER_MS, () => this.forgetDeparted());
+  }
+
+  private forgetDeparted(): void {
+    const { clock } = this.host.context;
+    for (const [id, { until }] of this.departed) {
+      if (until > clock.now()) return void clock.after(until - clock.now(), () => this.forgetDeparted());
+      this.departed.delete(id);
+    }
+    this.host.pump();
+  }
+}
+
+/** Whether a slot can be given to it: one, for long enough, that it does not keep for others afterwards. */
+function takesGiven({ want }: Waiter): boolean {
+  return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= GIVEN_MS;
 }
 
 function slotsFor({ want }: Waiter): number {

@@ -61,7 +61,7 @@ export const CLIENT_FAULTS: readonly Fault<Participant>[] = [
   },
   {
     kind: 'client stopped',
-    ms: [1_200, 4_500],
+    ms: [1_200, 7_500],
     weight: 2,
     strike: (_, { process }) => ({
       detail: `run ${process.run}`,

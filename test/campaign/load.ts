@@ -34,6 +34,7 @@ const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
  * - quiet: pairs of clients that nobody else wakes: who misses a release here waits for ever
  * - again: slots that their clients keep and take again, nobody else being there
  * - turns: slots that are kept, and wanted by others all the time
+ * - relay, baton: ttls long enough for slots to be given to the next in the queue, by waiters that give up and that do not
  * - rare: a ttl so long that a claim which was forgotten is seen to stay
  */
 export const LOAD: readonly Job[] = [
@@ -100,6 +101,16 @@ export const LOAD: readonly Job[] = [
     retain: 1_500,
     clients: [2, 3, 4],
   }),
+  job({
+    name: 'relay',
+    slots: 2,
+    ttl: 8_000,
+    fair: true,
+    hold: [0, 60],
+    pause: [0, 100],
+    timeout: 1_000,
+  }),
+  job({ name: 'baton', kind: 'mutex', slots: 1, ttl: 7_000, fair: true, hold: [0, 150], pause: [0, 300] }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
 ];
 

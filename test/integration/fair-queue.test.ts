@@ -118,7 +118,9 @@ describe(`${WAITERS} fair waiters in ${PROCESSES} processes on ${SLOTS} slots`, 
         `the last of ${expired.length} dead tickets was gone ${lastExpired} ms after the kill`,
     );
     expect(done.reduce((sum, each) => sum + each.done, 0)).toBe(WAITERS - 20);
-    expect(served).toHaveLength(WAITERS - 20);
+    // A slot may have been given to a dead one that was not known to be.
+    const dead = new Set(expired.map(({ key }) => key.split('.').at(-1)));
+    expect(served.filter(({ ticket }) => !dead.has(ticket))).toHaveLength(WAITERS - 20);
     expect(inversions).toEqual([]);
     expect(peak).toBe(SLOTS);
     expect(expired).toHaveLength(20);

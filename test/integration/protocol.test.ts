@@ -203,6 +203,39 @@ describe('what the library writes', () => {
     expect(await first.release()).toBe(false);
   });
 
+  it('is what the page shows: a slot given to the next in the queue', async () => {
+    const { semaphore, follower } = await shared('s', 1, { fair: true });
+    const permit = await semaphore.lock(5_000);
+    const ticket = await foreign.join('s', { meta: { job: 'nightly' } });
+    // Until ours has heard of it.
+    await pause(100);
+    await permit.release();
+    const given = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > ticket.revision);
+    const claim = { name: 's', slot: 0, expected: revisionOf(permit.fencingToken) };
+    expectAsOnPage(given, 'give', { ...claim, 'hold-given': '' });
+    const { meta, ...shown } = JSON.parse(given.value ?? '') as Record<string, unknown>;
+    expect(Object.keys(shown).sort()).toEqual(Object.keys(text.json('hold-given')).sort());
+    const expected = { holder: 'foreign:1', ticket: ticket.id, given: ticket.revision, after: permit.id };
+    expect({ ...shown, meta }).toMatchObject({ ...expected, ttl: 6_000, meta: { job: 'nightly' } });
+    await foreign.release({ ...ticket, key: { name: 's', slot: 0 }, revision: given.revision });
+    await foreign.leave(ticket);
+  });
+
+  it('a slot that a foreign client gives to our ticket is held by ours', async () => {
+    const { semaphore, follower } = await shared('s', 1, { fair: true });
+    const hold = await foreign.claim('s', 0);
+    const waiting = semaphore.lock(20_000);
+    const { id } = await queued(follower);
+    const ticket = await heard(follower, `sem.s.ticket.${id}`, () => true);
+    const given = await foreign.give(hold!, { ticket: id, given: ticket.revision });
+    const permit = await waiting;
+    expect([permit.isHeld, permit.fencingToken]).toEqual([true, fencingToken(given.revision)]);
+    await permit.renew();
+    const renewed = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > given.revision);
+    expect(JSON.parse(renewed.value ?? '')).toMatchObject({ permit: permit.id, ttl: 30_000 });
+    await permit.release();
+  });
+
   it('is what the page shows: a hold by ticket, with everything in it', async () => {
     const { semaphore, follower } = await shared('s', 1, { fair: true });
     const foreignHold = await foreign.claim('s', 0);

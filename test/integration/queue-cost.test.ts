@@ -26,7 +26,7 @@ interface Cost {
   readonly sent: number;
   /** Renewals of tickets: they go by time, not by acquisition, and are left out of the others. */
   readonly renewals: number;
-  /** Writes not needed because a slot was passed on within a process. */
+  /** Writes not needed because slots were passed on, less those of slots that were given to somebody who did not need them. */
   readonly saved: number;
 }
 
@@ -65,8 +65,11 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
   const changes = await history.between(before.stored, after.stored);
   const { deeds, inversions } = replayQueue(name, changes);
   expect(inversions).toEqual([]);
-  const passedOn = deeds['passed on'] ?? 0;
-  expect(deeds).toMatchObject({ claim: TOTAL - passedOn, 'slot freed': TOTAL - passedOn });
+  const { claim: claims = 0, 'passed on': passedOn = 0 } = deeds;
+  expect(deeds['slot freed']).toBe(claims);
+  // Two may give to the same waiter at once: what he does not need he passes on.
+  const surplus = claims + passedOn - TOTAL;
+  expect(surplus).toBeGreaterThanOrEqual(0);
   const renewals = (deeds['ticket renewed'] ?? 0) + (deeds['hold renewed'] ?? 0);
   const stored = changes.length - renewals;
   const refused = after.writes - before.writes - changes.length;
@@ -82,7 +85,7 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
     reads: each(reads),
     api: each(api),
     sent: each(sent),
-    saved: each(passedOn),
+    saved: each(passedOn - 2 * surplus),
     renewals: each(renewals),
   };
 }

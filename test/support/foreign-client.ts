@@ -152,6 +152,14 @@ export class ForeignClient {
     stored(await this.write('release', { ...key, expected: revision }));
   }
 
+  /** Gives a slot to a ticket. */
+  async give({ key, record, revision }: Own, fields: Record<string, unknown>): Promise<Own> {
+    const given = this.newRecord('hold-given', { permit: newId(), after: record['permit'], ...fields });
+    const values = { ...key, expected: revision, ...body('hold-given', given) };
+    const token = stored(await this.write('give', values));
+    return { key, record: given, revision: token, token };
+  }
+
   // ---- the queue
 
   async join(name: string, fields: Record<string, unknown> = {}): Promise<Own & { id: string }> {

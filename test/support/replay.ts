@@ -136,7 +136,7 @@ export function isGrant(deed: Deed): boolean {
   return deed === 'claim' || deed === 'passed on';
 }
 
-/** A grant that serves a ticket. */
+/** The first grant that serves a ticket. */
 export interface Served {
   readonly ticket: string;
   /** Revision that created the ticket. */
@@ -183,11 +183,12 @@ export function replayQueue(name: string, changes: readonly Change[]): QueueRepo
       if (ticket !== undefined) {
         const order = replay.created.get(ticket) ?? 0;
         const own = { ticket, order, revision: change.revision, permit };
-        // One whose first grant ran out unheard was served when others were served after it.
-        const again = served.some((other) => other.ticket === ticket);
-        served.push(own);
-        if (latest !== undefined && own.order < latest.order && !again) inversions.push([latest, own]);
-        if (latest === undefined || own.order > latest.order) latest = own;
+        // Two may give to it at once, or its first grant may run out unheard: it was served when others were served after it.
+        if (!served.some((other) => other.ticket === ticket)) {
+          served.push(own);
+          if (latest !== undefined && own.order < latest.order) inversions.push([latest, own]);
+          if (latest === undefined || own.order > latest.order) latest = own;
+        }
       }
     }
     const open = replay.holds.size < replay.limit && replay.queued;

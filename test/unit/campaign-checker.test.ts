@@ -189,6 +189,15 @@ const innocent: Record<string, () => Tale> = {
     const grant = { t: 'grant', at: 22, ask, permit: 'b', name: 'one', slots: [0], remaining: 900 } as const;
     return tale.client({ ...grant, token: String(fencingToken(revision)) }).release(100, 'b');
   },
+  'a slot given to a waiter of another process': () => {
+    const tale = new Tale().grant(10, 'a');
+    const ask = tale.ask(12, 'c1');
+    tale.client({ t: 'release', at: 20, permit: 'a' });
+    const revision = tale.claim(21, 'b', 'c1', 0, { after: 'a', given: 101 });
+    tale.client({ t: 'released', at: 22, permit: 'a', code: 'ok' });
+    const grant = { t: 'grant', at: 22, ask, permit: 'b', name: 'one', slots: [0], remaining: 900 } as const;
+    return tale.client({ ...grant, token: String(fencingToken(revision)) }, 'c1').release(100, 'b', 'c1');
+  },
   'a slot that is kept, and granted again': () => {
     const tale = new Tale({ ...ONE, retain: 500 }).grant(10, 'a').keep(20, 'a');
     const first = 102;
@@ -453,6 +462,16 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
         const tale = new Tale().grant(10, 'a').release(20, 'a');
         tale.claim(30, 'b', 'c0', 0, { after: 'a' });
         tale.free(40);
+        return tale;
+      },
+    ],
+    [
+      'written over',
+      // It is given away by somebody who does not have it.
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a').grant(30, 'b');
+        tale.claim(40, 'c', 'c1', 0, { after: 'a', given: 101 });
+        tale.free(50);
         return tale;
       },
     ],

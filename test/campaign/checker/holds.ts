@@ -65,6 +65,7 @@ interface Fields {
   readonly use?: number;
   readonly kept?: boolean;
   readonly after?: string;
+  readonly given?: number;
   readonly slots?: number;
 }
 
@@ -135,7 +136,7 @@ function next(
   violations: Violation[],
 ): Hold | undefined {
   if (fields === undefined) return undefined;
-  const { permit, holder, ttl, token, after, use = 0, kept = false } = fields;
+  const { permit, holder, ttl, token, after, given, use = 0, kept = false } = fields;
   const renewal = token !== undefined && after === undefined;
   const there = before?.hold;
   if (there?.permit === permit && renewal) {
@@ -144,8 +145,10 @@ function next(
   }
   // Nothing but its own permit is ever written to a reader's key; a claim sent again may be stored over itself.
   const again = there?.permit === permit && typeof slot === 'string' && slot !== WRITER;
-  // A process may pass a slot on among its own, or keep it; whether the one before had stopped believing, others judge.
-  const passedOn = after !== undefined && there?.permit === after && there.holder === holder;
+  // A process may pass a slot on among its own, keep it, or give it to one of another process that queues; whether the one
+  // before had stopped believing, others judge.
+  const toWhom = there?.holder === holder || given !== undefined;
+  const passedOn = after !== undefined && there?.permit === after && toWhom;
   const replaces = unbroken && there !== undefined && !passedOn && !again;
   if (replaces || (renewal && unbroken) || (after !== undefined && unbroken && !passedOn)) {
     const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;

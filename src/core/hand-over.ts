@@ -1,0 +1,108 @@
+import type { Entry } from '../store/store';
+import type { Board, QueuedTicket, TakenSlot } from './board';
+import { isoTime } from './clock';
+import type { Context } from './context';
+import type { Feed } from './feed';
+import { newId } from './id';
+import { type HeldSlot, Lease, type LeaseOwner } from './lease';
+import { newHold, recordOf } from './lease-record';
+import { type Hold, encodeRecord } from './record';
+import type { Want } from './waiter';
+
+/**
+ * Giving a slot to the next in the queue in another process, with the write that releases it: he has it when he hears of that,
+ * where he would have to hear, to claim and to be answered.
+ *
+ * Invariants:
+ * - The slot is written over under the revision of our last write: it was ours until then, and is his from then on. That
+ *   write names his ticket, so for all who hear of it he is served, as by a claim of his own.
+ * - A slot is given for {@link GIVEN_MS}, and only if our own lease has longer than that to go. He counts from when he sent the
+ *   last write of his ticket that we had heard of when we decided. So as long as it counts for him, the hold before can not
+ *   have run out in the server, and no expiry of that can have been written over what was given.
+ * - Several may give to the same ticket at once, and who waits may leave meanwhile: what is given and not needed is passed
+ *   on at once by the process that it was given to, which listens for that a moment longer than anybody waits there.
+ */
+
+/**
+ * How long a slot is given for, in ms: long enough for the new holder to prolong it, short enough that a dead one costs the
+ * queue no more than its ticket would have.
+ */
+export const GIVEN_MS = 6_000;
+/**
+ * A ticket that was written so long ago, in ms, is given nothing: its process may be dead. A live one writes it every 3.3 s.
+ * With {@link GIVEN_MS} it makes the 10 s after which a dead ticket goes.
+ */
+const ALIVE_MS = 4_000;
+
+/** Whom to give a slot to whose lease ends at `deadline`: the next, if it takes what it is given and is alive, as far as can be told. */
+export function recipient(
+  next: QueuedTicket | undefined,
+  { deadline }: Lease,
+  feed: Feed,
+): QueuedTicket | undefined {
+  if (next?.ticket.count !== 1 || (next.ticket.holdTtl ?? 0) < GIVEN_MS) return undefined;
+  if (deadline - feed.clock.now() < GIVEN_MS) return undefined;
+  return feed.ageOf(next.entry) < ALIVE_MS ? next : undefined;
+}
+
+/**
+ * Gives the slot of a lease that ends. Resolves with the entry that it is under now, or undefined if it was not the lease's any
+ * more.
+ */
+export async function give(
+  { clock, store }: Context,
+  board: Board,
+  { deadline, writtenAs }: Lease,
+  { key, revision }: HeldSlot,
+  { entry, id, ticket }: QueuedTicket,
+): Promise<Entry | undefined> {
+  const { holder, meta } = ticket;
+  const hold: Hold = {
+    permit: newId(),
+    holder,
+    since: isoTime(clock.wallTime()),
+    ttl: GIVEN_MS,
+    ticket: id,
+    given: entry.revision,
+    after: writtenAs,
+    ...(meta === undefined ? {} : { meta }),
+  };
+  const value = encodeRecord(hold);
+  // The next slot of ours is for the one behind it.
+  const unserve = board.serve(id);
+  try {
+    const result = await store.commit([{ key, expected: revision, value, ttl: GIVEN_MS }], {
+      until: deadline,
+    });
+    if (!result.committed) return undefined;
+    return { key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() };
+  } finally {
+    unserve();
+  }
+}
+
+/**
+ * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
+ * over already if we hear of it too late.
+ */
+export function leaseOfGiven(
+  context: Context,
+  owner: LeaseOwner,
+  primitive: string,
+  { slot, entry }: TakenSlot,
+  { given = 0, permit, since, ttl: lasts }: Hold,
+  ticket: Lease,
+  want: Want,
+): Lease {
+  const now = context.clock.now();
+  return new Lease(context, owner, {
+    primitive,
+    record: recordOf(permit, () => ({ ...newHold(permit, context.holder, 0, want, 0), since })),
+    ttl: want.ttl,
+    lasts,
+    slots: [{ slot, key: entry.key, revision: entry.revision }],
+    sentAt: ticket.sentAtOf(given) ?? now - lasts,
+    freeSince: now,
+    autoRenew: want.autoRenew,
+  });
+}

@@ -1,0 +1,98 @@
+import type { Entry } from '../store/store';
+import type { Board, QueuedTicket, TakenSlot } from './board';
+import type { Context } from './context';
+import type { Feed } from './feed';
+import { give, leaseOfGiven, recipient } from './hand-over';
+import type { Keys } from './keys';
+import type { HeldSlot, Lease, LeaseOwner } from './lease';
+import type { SlotLimit } from './limit';
+import type { Line } from './line';
+import type { TicketLine } from './tickets';
+import type { Want } from './waiter';
+
+/** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
+const TURN_MS = 25;
+
+/** What passing on needs of the engine whose slots it passes on. */
+export interface PassingOnHost extends LeaseOwner {
+  readonly context: Context;
+  readonly name: string;
+  readonly keys: Keys;
+  readonly board: Board;
+  readonly feed: Feed;
+  readonly limit: SlotLimit;
+  readonly isClosed: boolean;
+  /** Slots of ours are held by a lease from now on. */
+  adopt(lease: Lease, entries: readonly Entry[]): void;
+  /** A slot of ours is somebody else's now. */
+  gave(entry: Entry): void;
+}
+
+/**
+ * What becomes of a slot when its lease is released: whoever is next takes it over by one write over it, instead of its being
+ * given back and claimed again, and nobody else is woken for nothing.
+ */
+export class PassingOn {
+  constructor(
+    private readonly host: PassingOnHost,
+    private readonly line: Line,
+    private readonly tickets: TicketLine,
+  ) {}
+
+  /**
+   * Those in the queue are served in its order: one of ours by a claim, one of another process by giving it the slot. Without a
+   * queue this process keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is
+   * always busy.
+   * @returns whether the slot was still the lease's; undefined if it has to be given back
+   */
+  passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {
+    const { clock } = this.host.context;
+    const { deadline, turnSince, writtenAs } = lease;
+    const limit = this.limitFor(held.slot);
+    if (limit === undefined || clock.now() >= deadline) return undefined;
+    const { board, feed } = this.host;
+    const next = feed.live ? this.tickets.nextElsewhere(limit) : undefined;
+    if (next !== undefined) {
+      const chosen = recipient(next, lease, feed);
+      return chosen && this.giveTo(chosen, lease, held);
+    }
+    const over = { slot: held.slot, expected: held.revision };
+    let passed = false;
+    const written = new Promise<boolean>((answered, failed) => {
+      const after = { permit: writtenAs, deadline, answered, failed, turnSince };
+      const queued = feed.live && board.head(limit) !== undefined;
+      passed = queued
+        ? this.tickets.takeOver(limit, over, after)
+        : clock.now() < turnSince + TURN_MS && this.line.takeOver(over, after);
+    });
+    return passed ? written : undefined;
+  }
+
+  /** Takes in a slot that was given to a ticket of ours. Undefined, and the slot given back, if it comes too late or can not stand. */
+  accept(taken: TakenSlot, ticket: Lease, want: Want): Lease | undefined {
+    const { hold, entry, slot } = taken;
+    if (!hold.ok) return undefined;
+    const { board, context, limit, name } = this.host;
+    const lease = leaseOfGiven(context, this.host, name, taken, hold.record, ticket, want);
+    this.host.adopt(lease, [entry]);
+    // Everything that was stored before has been heard: a limit that whoever gave the slot did not know of, too.
+    const stands = limit.known !== undefined && slot < limit.known && board.fits(limit.known);
+    if (lease.isHeld && !stands) context.background.add(lease.release());
+    return lease.isHeld ? lease : undefined;
+  }
+
+  /** The limit under which a slot may be passed on; undefined if it may not. */
+  private limitFor(slot: number): number | undefined {
+    const { board, context, feed, isClosed, keys, limit } = this.host;
+    // Who writes next has to look for readers first; who reads holds no slot that another could take over.
+    if (keys.kind === 'rw' || isClosed || context.store.down() !== undefined) return undefined;
+    if (limit.known === undefined || slot >= limit.known) return undefined;
+    return (feed.live ? board.fits(limit.known) : !limit.mayOverhang) ? limit.known : undefined;
+  }
+
+  private async giveTo(ticket: QueuedTicket, lease: Lease, held: HeldSlot): Promise<boolean> {
+    const entry = await give(this.host.context, this.host.board, lease, held, ticket);
+    if (entry !== undefined) this.host.gave(entry);
+    return entry !== undefined;
+  }
+}
