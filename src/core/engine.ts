@@ -359,6 +359,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.keeper?.close();
     this.sweeper.stop();
     await this.holdings.releaseAll();
+    this.tickets.close();
     this.observers.clear();
     this.feed.stop();
   }

@@ -51,6 +51,7 @@ export class TicketLine {
   private readonly joining = new Map<Waiter, Abort | undefined>();
   /** Places that nobody waits in any more, and until when to listen for what is given to them. */
   private readonly departed = new Map<string, Place & { readonly until: number }>();
+  private cancelForgetting: (() => void) | undefined;
   private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
@@ -159,6 +160,12 @@ export class TicketLine {
         else ticket.observe(entry);
       }
     }
+  }
+
+  /** Listens no more for what is given to those who have left. */
+  close(): void {
+    this.cancelForgetting?.();
+    this.departed.clear();
   }
 
   /** All tickets are gone. */
@@ -385,13 +392,17 @@ export class TicketLine {
     this.placed.delete(ticket.id);
     this.placeOf.delete(waiter);
     this.departed.set(ticket.id, { ...place, until: clock.now() + LINGER_MS });
-    if (this.departed.size === 1) clock.after(LINGER_MS, () => this.forgetDeparted());
+    if (this.departed.size === 1) this.forgetAfter(LINGER_MS);
+  }
+
+  private forgetAfter(ms: number): void {
+    this.cancelForgetting = this.host.context.clock.after(ms, () => this.forgetDeparted());
   }
 
   private forgetDeparted(): void {
-    const { clock } = this.host.context;
+    const now = this.host.context.clock.now();
     for (const [id, { until }] of this.departed) {
-      if (until > clock.now()) return void clock.after(until - clock.now(), () => this.forgetDeparted());
+      if (until > now) return this.forgetAfter(until - now);
       this.departed.delete(id);
     }
     this.host.pump();

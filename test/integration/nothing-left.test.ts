@@ -47,6 +47,10 @@ async function useInEveryWay(worker: WorkerProcess): Promise<Promise<unknown>[]>
   await expect(aborted).rejects.toThrow('not needed any more');
   await worker.lost(lost.permit);
   expect(held.slots).toHaveLength(1);
+  // One that queued, for which it listens a moment longer.
+  await worker.request('acquire', { name: 'queued', fair: true });
+  const queued = worker.request('acquire', { name: 'queued', fair: true, options: { timeout: 200 } });
+  await expect(queued).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
   return Array.from({ length: 5 }, () => worker.request('acquire', { name: 'held', slots: 2 }));
 }
 
