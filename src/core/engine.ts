@@ -407,7 +407,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     const { clock } = this.context;
     for (const { key, revision } of slots) {
       this.board.apply({ key, revision, value: null, writtenAt: clock.wallTime() }, clock.now());
-      this.holdings.freed(key);
+      this.holdings.freed(key, revision);
     }
     this.tellObservers();
     this.pump();
@@ -418,7 +418,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   }
 
   gave(entry: Entry): void {
-    this.holdings.freed(entry.key);
+    this.holdings.freed(entry.key, entry.revision);
     if (this.feed.running) this.board.apply(entry, this.context.clock.now());
     else this.board.picture.forget(entry.key);
     this.tellObservers();

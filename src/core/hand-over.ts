@@ -46,8 +46,8 @@ export function recipient(
 }
 
 /**
- * Gives the slot of a lease that ends. Resolves with the entry that it is under now, or undefined if it was not the lease's any
- * more.
+ * Gives the slot of a lease that ends. Resolves with whether it was still the lease's.
+ * @param gave told of the entry that the slot is under then
  */
 export async function give(
   { clock, store }: Context,
@@ -55,7 +55,8 @@ export async function give(
   { deadline, writtenAs }: Lease,
   { key, revision }: HeldSlot,
   { entry, id, ticket }: QueuedTicket,
-): Promise<Entry | undefined> {
+  gave: (entry: Entry) => void,
+): Promise<boolean> {
   const { holder, meta } = ticket;
   const hold: Hold = {
     permit: newId(),
@@ -74,8 +75,9 @@ export async function give(
     const result = await store.commit([{ key, expected: revision, value, ttl: GIVEN_MS }], {
       until: deadline,
     });
-    if (!result.committed) return undefined;
-    return { key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() };
+    if (result.committed)
+      gave({ key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
+    return result.committed;
   } finally {
     unserve();
   }
@@ -97,7 +99,11 @@ export function leaseOfGiven(
   const now = context.clock.now();
   return new Lease(context, owner, {
     primitive,
-    record: recordOf(permit, () => ({ ...newHold(permit, context.holder, 0, want, 0), since })),
+    record: recordOf(permit, () => ({
+      ...newHold(permit, context.holder, 0, want, 0),
+      since,
+      ticket: ticket.id,
+    })),
     ttl: want.ttl,
     lasts,
     slots: [{ slot, key: entry.key, revision: entry.revision }],

@@ -42,9 +42,10 @@ export class Holdings {
     this.feed.start();
   }
 
-  /** Nothing of ours is under the key any more. */
-  freed(key: string): void {
-    this.leaseOfKey.delete(key);
+  /** Nothing of ours is under the key any more, from a revision on; unless it has been ours again since. */
+  freed(key: string, revision: number): void {
+    const again = this.leaseOfKey.get(key)?.held.some((slot) => slot.key === key && slot.revision > revision);
+    if (again !== true) this.leaseOfKey.delete(key);
   }
 
   remove(lease: Lease): void {

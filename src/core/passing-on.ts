@@ -1,5 +1,5 @@
 import type { Entry } from '../store/store';
-import type { Board, QueuedTicket, TakenSlot } from './board';
+import type { Board, TakenSlot } from './board';
 import type { Context } from './context';
 import type { Feed } from './feed';
 import { give, leaseOfGiven, recipient } from './hand-over';
@@ -54,7 +54,7 @@ export class PassingOn {
     const next = feed.live ? this.tickets.nextElsewhere(limit) : undefined;
     if (next !== undefined) {
       const chosen = recipient(next, lease, feed);
-      return chosen && this.giveTo(chosen, lease, held);
+      return chosen && give(this.host.context, board, lease, held, chosen, (entry) => this.host.gave(entry));
     }
     const over = { slot: held.slot, expected: held.revision };
     let passed = false;
@@ -88,11 +88,5 @@ export class PassingOn {
     if (keys.kind === 'rw' || isClosed || context.store.down() !== undefined) return undefined;
     if (limit.known === undefined || slot >= limit.known) return undefined;
     return (feed.live ? board.fits(limit.known) : !limit.mayOverhang) ? limit.known : undefined;
-  }
-
-  private async giveTo(ticket: QueuedTicket, lease: Lease, held: HeldSlot): Promise<boolean> {
-    const entry = await give(this.host.context, this.host.board, lease, held, ticket);
-    if (entry !== undefined) this.host.gave(entry);
-    return entry !== undefined;
   }
 }

@@ -232,7 +232,7 @@ describe('what the library writes', () => {
     expect([permit.isHeld, permit.fencingToken]).toEqual([true, fencingToken(given.revision)]);
     await permit.renew();
     const renewed = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > given.revision);
-    expect(JSON.parse(renewed.value ?? '')).toMatchObject({ permit: permit.id, ttl: 30_000 });
+    expect(JSON.parse(renewed.value ?? '')).toMatchObject({ permit: permit.id, ttl: 30_000, ticket: id });
     await permit.release();
   });
 
