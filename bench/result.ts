@@ -14,7 +14,8 @@ export interface Verdict {
 /** One thing measured, for all contenders in the same minutes on the same machine. */
 export interface Row {
   readonly what: string;
-  readonly unit: 'ms' | 'us' | 'bytes' | '% of a core' | 'us of CPU' | 'per 100 ms' | 'count' | 'times';
+  readonly unit:
+    'ms' | 'us' | 'bytes' | '% of a core' | 'us of CPU' | 'per 100 ms' | 'a second' | 'count' | 'times';
   readonly figures: Readonly<Record<string, Figures>>;
   readonly verdicts: readonly Verdict[];
   /** Quantiles of the distribution, at those of {@link CURVE}. */

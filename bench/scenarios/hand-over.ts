@@ -46,6 +46,7 @@ export const handOver: Scenario = {
       const other = figures['redis-semaphore'];
       if (other !== undefined) {
         verdicts.push(judge('redis-semaphore / library, p50', other.p50 / ours, { atLeast: 5 }));
+        verdicts.push(judge('redis-semaphore / fair, p50', other.p50 / figures['library, fair']!.p50));
       }
       return [{ what: 'release called -> acquire resolved', unit: 'ms', figures, verdicts }];
     } finally {
