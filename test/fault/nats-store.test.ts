@@ -79,7 +79,7 @@ describe('an answer that never comes', () => {
     const result = await commitUnanswered([{ key: 'a.x', expected: 0, value: 'mine', ttl: 30_000 }]);
     expect(result).toMatchObject({ committed: true, revisions: [(await stored('a.x'))?.revision] });
     // The lease began no later than the first attempt: believing in a later start would be believing too long.
-    expect(result.committed && result.sentAt - before).toBeLessThan(100);
+    expect(result.committed && result.sentAt - before).toBeLessThan(1_000);
   });
 
   it('to a renewal that was stored', async () => {

@@ -57,7 +57,8 @@ describe('a server killed with SIGKILL and started again', () => {
     const lost = await Promise.all(holds.map(({ worker, permit }) => worker.lost(permit)));
     for (const { at, code } of lost) {
       expect(code).toBe('PERMIT_LOST');
-      expect(at - killedAt).toBeLessThan(2_000);
+      // A busy machine's timers are late; that nobody believed too long is seen by the occupancy below.
+      expect(at - killedAt).toBeLessThan(3_000);
     }
     await server.restart();
     const backAt = monotonicMs();
@@ -108,9 +109,9 @@ describe('while the server is down', () => {
       expect(error.name).toBe('BackendUnavailableError');
       expect(code).toBe('BACKEND_UNAVAILABLE');
       expect(error.message).toMatch(/"down"|"never used"/);
-      expect(took).toBeLessThan(2_500);
+      expect(took).toBeLessThan(2 * timeout);
     }
-    expect(immediate.took).toBeLessThan(500);
+    expect(immediate.took).toBeLessThan(timeout / 2);
   });
 });
 
