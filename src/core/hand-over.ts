@@ -16,7 +16,7 @@ import type { Want } from './waiter';
  * Invariants:
  * - The slot is written over under the revision of our last write: it was ours until then, and is his from then on. That
  *   write names his ticket, so for all who hear of it he is served, as by a claim of his own.
- * - A slot is given for {@link GIVEN_MS}, and only if our own lease has longer than that to go. He counts from when he sent the
+ * - A slot is given for no longer than our own lease has to go. He counts from when he sent the
  *   last write of his ticket that we had heard of when we decided. So as long as it counts for him, the hold before can not
  *   have run out in the server, and no expiry of that can have been written over what was given.
  * - Several may give to the same ticket at once, and who waits may leave meanwhile: what is given and not needed is passed
@@ -24,8 +24,8 @@ import type { Want } from './waiter';
  */
 
 /**
- * How long a slot is given for, in ms: long enough for the new holder to prolong it, short enough that a dead one costs the
- * queue no more than its ticket would have.
+ * Longest that a slot is given for, in ms: long enough for the new holder to prolong it, short enough that a dead one costs the
+ * queue no more than its ticket would have. Who waits for a permit with a shorter ttl is given nothing.
  */
 export const GIVEN_MS = 6_000;
 /**
@@ -33,16 +33,21 @@ export const GIVEN_MS = 6_000;
  * With {@link GIVEN_MS} it makes the 10 s after which a dead ticket goes.
  */
 const ALIVE_MS = 4_000;
+/** Least that is to be left of it when he hears of it, in ms. */
+const LEAST_MS = 2_000;
 
-/** Whom to give a slot to whose lease ends at `deadline`: the next, if it takes what it is given and is alive, as far as can be told. */
-export function recipient(
-  next: QueuedTicket | undefined,
-  { deadline }: Lease,
-  feed: Feed,
-): QueuedTicket | undefined {
-  if (next?.ticket.count !== 1 || (next.ticket.holdTtl ?? 0) < GIVEN_MS) return undefined;
-  if (deadline - feed.clock.now() < GIVEN_MS) return undefined;
-  return feed.ageOf(next.entry) < ALIVE_MS ? next : undefined;
+/** Who is given a slot, and for how long. */
+export interface Gift {
+  readonly to: QueuedTicket;
+  readonly ttl: number;
+}
+
+/** Whether the slot of a lease that ends at `deadline` is given to the next: if he takes what he is given and is alive, as far as can be told. */
+export function giftFor(next: QueuedTicket, { deadline }: Lease, feed: Feed): Gift | undefined {
+  if (next.ticket.count !== 1 || (next.ticket.holdTtl ?? 0) < GIVEN_MS) return undefined;
+  const age = feed.ageOf(next.entry);
+  const ttl = Math.min(GIVEN_MS, Math.floor(deadline - feed.clock.now()));
+  return age < ALIVE_MS && ttl - age >= LEAST_MS ? { to: next, ttl } : undefined;
 }
 
 /**
@@ -54,15 +59,16 @@ export async function give(
   board: Board,
   { deadline, writtenAs }: Lease,
   { key, revision }: HeldSlot,
-  { entry, id, ticket }: QueuedTicket,
+  { to, ttl }: Gift,
   gave: (entry: Entry) => void,
 ): Promise<boolean> {
-  const { holder, meta } = ticket;
+  const { entry, id } = to;
+  const { holder, meta } = to.ticket;
   const hold: Hold = {
     permit: newId(),
     holder,
     since: isoTime(clock.wallTime()),
-    ttl: GIVEN_MS,
+    ttl,
     ticket: id,
     given: entry.revision,
     after: writtenAs,
@@ -72,7 +78,7 @@ export async function give(
   // The next slot of ours is for the one behind it.
   const unserve = board.serve(id);
   try {
-    const result = await store.commit([{ key, expected: revision, value, ttl: GIVEN_MS }], {
+    const result = await store.commit([{ key, expected: revision, value, ttl }], {
       until: deadline,
     });
     if (result.committed)

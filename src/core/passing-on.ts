@@ -2,7 +2,7 @@ import type { Entry } from '../store/store';
 import type { Board, TakenSlot } from './board';
 import type { Context } from './context';
 import type { Feed } from './feed';
-import { give, leaseOfGiven, recipient } from './hand-over';
+import { give, giftFor, leaseOfGiven } from './hand-over';
 import type { Keys } from './keys';
 import type { HeldSlot, Lease, LeaseOwner } from './lease';
 import type { SlotLimit } from './limit';
@@ -53,8 +53,8 @@ export class PassingOn {
     const { board, feed } = this.host;
     const next = feed.live ? this.tickets.nextElsewhere(limit) : undefined;
     if (next !== undefined) {
-      const chosen = recipient(next, lease, feed);
-      return chosen && give(this.host.context, board, lease, held, chosen, (entry) => this.host.gave(entry));
+      const gift = giftFor(next, lease, feed);
+      return gift && give(this.host.context, board, lease, held, gift, (entry) => this.host.gave(entry));
     }
     const over = { slot: held.slot, expected: held.revision };
     let passed = false;

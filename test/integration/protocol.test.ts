@@ -212,7 +212,7 @@ describe('what the library writes', () => {
     await permit.release();
     const given = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > ticket.revision);
     const claim = { name: 's', slot: 0, expected: revisionOf(permit.fencingToken) };
-    expectAsOnPage(given, 'give', { ...claim, 'hold-given': '' });
+    expectAsOnPage(given, 'give', { ...claim, 'hold-given': '', seconds: 6 });
     const { meta, ...shown } = JSON.parse(given.value ?? '') as Record<string, unknown>;
     expect(Object.keys(shown).sort()).toEqual(Object.keys(text.json('hold-given')).sort());
     const expected = { holder: 'foreign:1', ticket: ticket.id, given: ticket.revision, after: permit.id };

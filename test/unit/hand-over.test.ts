@@ -206,6 +206,58 @@ describe('a slot that is released to the next in another process', () => {
     },
   );
 
+  it('may come back before whoever gave it knows that it went, who still hears when it is taken from him', async () => {
+    let answered: (() => void) | undefined;
+    begin(
+      new Lab((store) =>
+        withMethods(store, {
+          commit: async (writes, options) => {
+            const result = await store.commit(writes, options);
+            const gives = writes.some(({ value }) => value?.includes('"given"') === true);
+            if (store === a.wire && gives && answered === undefined)
+              await new Promise<void>((resolve) => (answered = resolve));
+            return result;
+          },
+        }),
+      ),
+    );
+    const fair = fairClients(1);
+    const [a, b, operator] = [fair(), fair(), fair()];
+    const held = await hold(a);
+    const next = await queue(b);
+    const again = await queue(a);
+    void held.release();
+    await settle();
+    await next.permit?.release();
+    await settle();
+    expect([...isHeld(next, again), given().length]).toEqual([false, true, 2]);
+    answered?.();
+    await lab.clock.advance(LISTENING_MS * 3);
+    expect(isHeld(again)).toEqual([true]);
+    await operator.semaphore.forceRelease(again.permit!.id);
+    await settle();
+    expect(again.permit?.signal.aborted).toBe(true);
+  });
+
+  it('goes from one to the next for as long as there is time left of the first hold', async () => {
+    const fair = fairClients(1);
+    const clients = Array.from({ length: 6 }, fair);
+    const held = await hold(clients[0]!);
+    const waiting: Asking[] = [];
+    for (const client of clients.slice(1)) waiting.push(await queue(client));
+    await held.release();
+    for (const next of waiting) {
+      await settle();
+      expect(next.permit?.isHeld).toBe(true);
+      await next.permit?.release();
+    }
+    await settle();
+    const times = given().map(({ ttl }) => ttl);
+    expect(times).toHaveLength(waiting.length);
+    expect(times).toEqual([...times].sort((one, other) => other - one));
+    expect(mostHeldAtOnce).toBe(1);
+  });
+
   it('is his when his link comes back in time', async () => {
     const fair = fairClients(1);
     const [a, b, c] = [fair(), fair(), fair()];
@@ -508,6 +560,6 @@ describe('a slot is not given, but handed over all the same,', () => {
 
   it('by one whose own time is nearly over', async () => {
     const fair = fairClients(1);
-    await handedOver(fair(), fair(), { holding: { ttl: 8_000, autoRenew: false }, after: 3_000 });
+    await handedOver(fair(), fair(), { holding: { ttl: 8_000, autoRenew: false }, after: 6_000 });
   });
 });
