@@ -390,6 +390,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   confirmed(): void {
     this.free.caughtUp();
+    this.tickets.receiveAll();
     this.pump();
   }
 
@@ -421,6 +422,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.holdings.freed(entry.key, entry.revision);
     if (this.feed.running) this.board.apply(entry, this.context.clock.now());
     else this.board.picture.forget(entry.key);
+    this.tickets.receiveAll();
     this.tellObservers();
     this.pump();
   }
@@ -627,6 +629,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
       this.learning = false;
     }
     this.lastAnswerAt = this.context.clock.now();
+    this.tickets.receiveAll();
     this.limitChanged();
   }
 

@@ -4,7 +4,7 @@ import { isoTime } from './clock';
 import type { Context } from './context';
 import type { Feed } from './feed';
 import { newId } from './id';
-import { type HeldSlot, Lease, type LeaseOwner } from './lease';
+import { type HeldSlot, Lease, type LeaseOwner, safetyMargin } from './lease';
 import { newHold, recordOf } from './lease-record';
 import { type Hold, encodeRecord } from './record';
 import type { Want } from './waiter';
@@ -16,7 +16,7 @@ import type { Want } from './waiter';
  * Invariants:
  * - The slot is written over under the revision of our last write: it was ours until then, and is his from then on. That
  *   write names his ticket, so for all who hear of it he is served, as by a claim of his own.
- * - A slot is given for no longer than our own lease has to go. He counts from when he sent the
+ * - A slot is given for no longer than our own hold stands in the server. He counts from when he sent the
  *   last write of his ticket that we had heard of when we decided. So as long as it counts for him, the hold before can not
  *   have run out in the server, and no expiry of that can have been written over what was given.
  * - Several may give to the same ticket at once, and who waits may leave meanwhile: what is given and not needed is passed
@@ -24,16 +24,14 @@ import type { Want } from './waiter';
  */
 
 /**
- * Longest that a slot is given for, in ms: long enough for the new holder to prolong it, short enough that a dead one costs the
- * queue no more than its ticket would have. Who waits for a permit with a shorter ttl is given nothing.
+ * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
+ * ttl is given nothing.
  */
 export const GIVEN_MS = 6_000;
 /**
- * A ticket that was written so long ago, in ms, is given nothing: its process may be dead. A live one writes it every 3.3 s.
- * With {@link GIVEN_MS} it makes the 10 s after which a dead ticket goes.
+ * Least that is to be left of it when he hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
+ * one writes it every 3.3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
  */
-const ALIVE_MS = 4_000;
-/** Least that is to be left of it when he hears of it, in ms. */
 const LEAST_MS = 2_000;
 
 /** Who is given a slot, and for how long. */
@@ -42,12 +40,18 @@ export interface Gift {
   readonly ttl: number;
 }
 
-/** Whether the slot of a lease that ends at `deadline` is given to the next: if he takes what he is given and is alive, as far as can be told. */
-export function giftFor(next: QueuedTicket, { deadline }: Lease, feed: Feed): Gift | undefined {
-  if (next.ticket.count !== 1 || (next.ticket.holdTtl ?? 0) < GIVEN_MS) return undefined;
-  const age = feed.ageOf(next.entry);
-  const ttl = Math.min(GIVEN_MS, Math.floor(deadline - feed.clock.now()));
-  return age < ALIVE_MS && ttl - age >= LEAST_MS ? { to: next, ttl } : undefined;
+/** Whether the slot of a lease that ends is given to the next: if he takes what he is given, and could still prolong it. */
+export function giftFor(
+  next: QueuedTicket,
+  { stands }: Lease,
+  { safetyMargin: configured }: Context,
+  feed: Feed,
+): Gift | undefined {
+  const { count, holdTtl = 0 } = next.ticket;
+  if (count !== 1 || holdTtl < GIVEN_MS) return undefined;
+  const ttl = Math.min(GIVEN_MS, Math.floor(stands));
+  const age = Math.max(0, feed.ageOf(next.entry));
+  return ttl - age - safetyMargin(holdTtl, configured) >= LEAST_MS ? { to: next, ttl } : undefined;
 }
 
 /**

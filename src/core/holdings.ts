@@ -44,7 +44,9 @@ export class Holdings {
 
   /** Nothing of ours is under the key any more, from a revision on; unless it has been ours again since. */
   freed(key: string, revision: number): void {
-    const again = this.leaseOfKey.get(key)?.held.some((slot) => slot.key === key && slot.revision > revision);
+    const again = this.leaseOfKey
+      .get(key)
+      ?.held.some((slot) => slot.key === key && slot.revision >= revision);
     if (again !== true) this.leaseOfKey.delete(key);
   }
 

@@ -44,7 +44,10 @@ export interface LeaseTerms {
   readonly primitive: string;
   readonly record: LeaseRecord;
   readonly ttl: number;
-  /** How long it lasts before the first renewal, in ms, where that is not its ttl. It is renewed soon then, also without `autoRenew`. */
+  /**
+   * How long it lasts before the first renewal, in ms, where that is not its ttl. It ends as long before the server ends it as it
+   * will with its ttl, and is renewed soon, also without `autoRenew`.
+   */
   readonly lasts?: number;
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
@@ -160,6 +163,8 @@ export class Lease {
   private ttl: number;
   /** What to prolong it to. */
   private nextTtl: number;
+  /** How long before the server ends it, in ms, where that is not what goes with its ttl. */
+  private margin: number | undefined;
   private sentAt: number;
   /** The last write before that, if there was one. */
   private before: { readonly revision: number; readonly sentAt: number } | undefined;
@@ -184,6 +189,7 @@ export class Lease {
     this.sentAt = terms.sentAt;
     this.ttl = terms.lasts ?? terms.ttl;
     this.nextTtl = terms.ttl;
+    if (terms.lasts !== undefined) this.margin = safetyMargin(terms.ttl, context.safetyMargin);
     this.turnSince = terms.turnSince ?? context.clock.now();
     this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
     // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
@@ -356,7 +362,15 @@ export class Lease {
 
   /** When it ends unless it is renewed. */
   get deadline(): number {
-    return Math.min(this.endOf(this.sentAt, this.ttl), this.earlierEnd);
+    const end =
+      this.margin === undefined ? this.endOf(this.sentAt, this.ttl) : this.sentAt + this.ttl - this.margin;
+    return Math.min(end, this.earlierEnd);
+  }
+
+  /** For how long it stands in the server at least, in ms: longer than it counts for the holder. */
+  get stands(): number {
+    const end = this.earlierEnd === Infinity ? this.sentAt + this.ttl : this.deadline;
+    return end - this.context.clock.now();
   }
 
   private endOf(sentAt: number, ttl: number): number {
@@ -397,7 +411,8 @@ export class Lease {
       if (!this.isHeld) return;
       this.owner.lasts?.(this);
       if (this.state !== 'held') return;
-      if (this.renewAt === undefined && this.renewing === undefined) this.planRenewal(1 - FIRST_SPREAD, 1);
+      if (this.renewAt === undefined && this.renewing === undefined)
+        this.planRenewal(1 - FIRST_SPREAD, 1, this.sentAt);
       this.schedule();
     });
   }
@@ -421,12 +436,16 @@ export class Lease {
       left > PULSE_MS ? this.context.pulse.at(next, look) : clock.after(Math.max(1, left), look);
   }
 
-  /** @param from of the usual time to the next renewal: the earliest, and the latest */
-  private planRenewal(from = 1 - RENEW_SPREAD, to = 1 + RENEW_SPREAD): void {
-    const { clock, pulse } = this.context;
-    const now = clock.now();
+  /** @param from of the usual time from `since` to the next renewal: the earliest, and the latest */
+  private planRenewal(
+    from = 1 - RENEW_SPREAD,
+    to = 1 + RENEW_SPREAD,
+    since = this.context.clock.now(),
+  ): void {
     const usual = this.ttl * RENEW_AT;
-    this.renewAt = this.terms.autoRenew ? pulse.quietest(now + usual * from, now + usual * to) : undefined;
+    this.renewAt = this.terms.autoRenew
+      ? this.context.pulse.quietest(since + usual * from, since + usual * to)
+      : undefined;
   }
 
   private startRenewal(ttl: number): Promise<void> {
@@ -475,6 +494,7 @@ export class Lease {
     if (failure !== undefined) return this.lose(failure);
     if (this.refusal === undefined) {
       this.ttl = this.nextTtl = ttl;
+      this.margin = undefined;
       this.before = before;
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;

@@ -15,6 +15,7 @@ import type { Waiter, Want } from './waiter';
 export interface Host {
   readonly context: Context;
   readonly name: string;
+  readonly isClosed: boolean;
   readonly keys: Keys;
   readonly board: Board;
   readonly feed: Feed;

@@ -4,7 +4,7 @@ import type { Context } from './context';
 import type { Feed } from './feed';
 import { give, giftFor, leaseOfGiven } from './hand-over';
 import type { Keys } from './keys';
-import type { HeldSlot, Lease, LeaseOwner } from './lease';
+import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner } from './lease';
 import type { SlotLimit } from './limit';
 import type { Line } from './line';
 import type { TicketLine } from './tickets';
@@ -12,6 +12,9 @@ import type { Want } from './waiter';
 
 /** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
 const TURN_MS = 25;
+
+/** A permit begins with more than that left, in ms, or it could not be prolonged. */
+const LEAST_LEFT_MS = 2 * LASTING_MS;
 
 /** What passing on needs of the engine whose slots it passes on. */
 export interface PassingOnHost extends LeaseOwner {
@@ -53,7 +56,7 @@ export class PassingOn {
     const { board, feed } = this.host;
     const next = feed.live ? this.tickets.nextElsewhere(limit) : undefined;
     if (next !== undefined) {
-      const gift = giftFor(next, lease, feed);
+      const gift = giftFor(next, lease, this.host.context, feed);
       return gift && give(this.host.context, board, lease, held, gift, (entry) => this.host.gave(entry));
     }
     const over = { slot: held.slot, expected: held.revision };
@@ -72,11 +75,11 @@ export class PassingOn {
   accept(taken: TakenSlot, ticket: Lease, want: Want): Lease | undefined {
     const { hold, entry, slot } = taken;
     if (!hold.ok) return undefined;
-    const { board, context, limit, name } = this.host;
+    const { context, name } = this.host;
     const lease = leaseOfGiven(context, this.host, name, taken, hold.record, ticket, want);
     this.host.adopt(lease, [entry]);
     // Everything that was stored before has been heard: a limit that whoever gave the slot did not know of, too.
-    const stands = limit.known !== undefined && slot < limit.known && board.fits(limit.known);
+    const stands = this.limitFor(slot) !== undefined && lease.remaining > LEAST_LEFT_MS;
     if (lease.isHeld && !stands) context.background.add(lease.release());
     return lease.isHeld ? lease : undefined;
   }

@@ -126,7 +126,8 @@ export class TicketLine {
   /** Who is next of all, if that is nobody of ours. */
   nextElsewhere(limit: number): QueuedTicket | undefined {
     const next = this.host.board.head(limit);
-    return next === undefined || this.placed.has(next.id) ? undefined : next;
+    const isOurs = next !== undefined && (this.placed.has(next.id) || this.departed.has(next.id));
+    return isOurs ? undefined : next;
   }
 
   /**
@@ -137,7 +138,7 @@ export class TicketLine {
     if (taken?.hold.ok !== true || taken.hold.record.given === undefined) return;
     const { permit, ticket: id = '' } = taken.hold.record;
     const place = this.placed.get(id) ?? this.departed.get(id);
-    if (place === undefined || place.received.has(permit)) return;
+    if (place === undefined || place.received.has(permit) || !takesGiven(place.waiter)) return;
     place.received.add(permit);
     const lease = this.host.accept(taken, place.ticket, place.waiter.want);
     if (lease === undefined) return;
@@ -362,7 +363,8 @@ export class TicketLine {
     }
   }
 
-  private receiveAll(): void {
+  /** Something was read, or written by us: looks for what was given to us. */
+  receiveAll(): void {
     if (this.placed.size + this.departed.size === 0) return;
     for (const taken of [...this.host.board.taken.values()]) this.receive(taken);
   }
@@ -391,6 +393,7 @@ export class TicketLine {
     const { ticket, waiter } = place;
     this.placed.delete(ticket.id);
     this.placeOf.delete(waiter);
+    if (this.host.isClosed) return;
     this.departed.set(ticket.id, { ...place, until: clock.now() + LINGER_MS });
     if (this.departed.size === 1) this.forgetAfter(LINGER_MS);
   }
