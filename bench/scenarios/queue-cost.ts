@@ -3,7 +3,6 @@
  * half of the waiters each, 5 slots, 1 ms of work, who is served asks again at once. Measured in a window in which the
  * queue is steady; the sizes take turns. Flat means: the largest figure is within 25 % of the smallest.
  */
-import { mark } from '../churn';
 import { cpuMs } from '../cpu';
 import { type Figures, figures, pause } from '../measure';
 import { type Row, judge } from '../result';
@@ -94,5 +93,13 @@ async function once(
   return {
     client: ((after.cpuMs - before.cpuMs) * 1000) / granted,
     server: ((serverAfter - serverBefore) * 1000) / granted,
+  };
+}
+
+async function mark(workers: readonly WorkerProcess[]): Promise<{ granted: number; cpuMs: number }> {
+  const marks = await Promise.all(workers.map((worker) => worker.call('churnMark')));
+  return {
+    granted: marks.reduce((sum, { granted }) => sum + granted, 0),
+    cpuMs: marks.reduce((sum, one) => sum + one.cpuMs, 0),
   };
 }
