@@ -418,11 +418,11 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     return this.passingOn.passOn(lease, held);
   }
 
-  gave(entry: Entry): void {
+  gave(slot: number, entry: Entry): void {
     this.holdings.freed(entry.key, entry.revision);
     if (this.feed.running) this.board.apply(entry, this.context.clock.now());
     else this.board.picture.forget(entry.key);
-    this.tickets.receiveAll();
+    this.tickets.receive(this.board.taken.get(slot));
     this.tellObservers();
     this.pump();
   }

@@ -28,7 +28,7 @@ export interface PassingOnHost extends LeaseOwner {
   /** Slots of ours are held by a lease from now on. */
   adopt(lease: Lease, entries: readonly Entry[]): void;
   /** A slot of ours is somebody else's now. */
-  gave(entry: Entry): void;
+  gave(slot: number, entry: Entry): void;
 }
 
 /**
@@ -54,19 +54,20 @@ export class PassingOn {
     const limit = this.limitFor(held.slot);
     if (limit === undefined || clock.now() >= deadline) return undefined;
     const { board, feed } = this.host;
-    const next = feed.live ? this.tickets.nextElsewhere(limit) : undefined;
-    if (next !== undefined) {
+    const next = feed.live ? board.head(limit) : undefined;
+    if (next !== undefined && !this.tickets.isOurs(next.id)) {
       const gift = giftFor(next, lease, this.host.context, feed);
-      return gift && give(this.host.context, board, lease, held, gift, (entry) => this.host.gave(entry));
+      const gave = (entry: Entry): void => this.host.gave(held.slot, entry);
+      return gift && give(this.host.context, board, lease, held, gift, gave);
     }
     const over = { slot: held.slot, expected: held.revision };
     let passed = false;
     const written = new Promise<boolean>((answered, failed) => {
       const after = { permit: writtenAs, deadline, answered, failed, turnSince };
-      const queued = feed.live && board.head(limit) !== undefined;
-      passed = queued
-        ? this.tickets.takeOver(limit, over, after)
-        : clock.now() < turnSince + TURN_MS && this.line.takeOver(over, after);
+      passed =
+        next !== undefined
+          ? this.tickets.takeOver(limit, over, after)
+          : clock.now() < turnSince + TURN_MS && this.line.takeOver(over, after);
     });
     return passed ? written : undefined;
   }

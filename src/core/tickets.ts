@@ -1,6 +1,6 @@
 import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
-import type { QueuedTicket, TakenSlot } from './board';
+import type { TakenSlot } from './board';
 import { isoTime } from './clock';
 import { GIVEN_MS } from './hand-over';
 import { newId } from './id';
@@ -123,11 +123,9 @@ export class TicketLine {
     return true;
   }
 
-  /** Who is next of all, if that is nobody of ours. */
-  nextElsewhere(limit: number): QueuedTicket | undefined {
-    const next = this.host.board.head(limit);
-    const isOurs = next !== undefined && (this.placed.has(next.id) || this.departed.has(next.id));
-    return isOurs ? undefined : next;
+  /** Whether a ticket is ours, waited with or given up a moment ago. */
+  isOurs(id: string): boolean {
+    return this.placed.has(id) || this.departed.has(id);
   }
 
   /**
@@ -363,7 +361,7 @@ export class TicketLine {
     }
   }
 
-  /** Something was read, or written by us: looks for what was given to us. */
+  /** Something was read: looks for what was given to us. */
   receiveAll(): void {
     if (this.placed.size + this.departed.size === 0) return;
     for (const taken of [...this.host.board.taken.values()]) this.receive(taken);

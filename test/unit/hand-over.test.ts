@@ -4,7 +4,7 @@ import { Lease } from '../../src/core/lease';
 import { type Hold, decodeHold, decodeTicket } from '../../src/core/record';
 import type { AcquireOptions } from '../../src/options';
 import type { Permit } from '../../src/permit';
-import type { Entry } from '../../src/store/store';
+import type { Entry, Write } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
 import { withMethods } from '../support/sabotage';
@@ -48,6 +48,24 @@ afterEach(async () => {
   jest.restoreAllMocks();
   await lab.close();
 });
+
+/** The first answer to a write of that kind by a client waits, until the returned function is called. */
+function withholdAnswer(client: () => LabClient, which: (write: Write) => boolean): () => void {
+  let answered: (() => void) | undefined;
+  begin(
+    new Lab((store) =>
+      withMethods(store, {
+        commit: async (writes, options) => {
+          const result = await store.commit(writes, options);
+          if (answered === undefined && writes.some(which) && store === client().wire)
+            await new Promise<void>((resolve) => (answered = resolve));
+          return result;
+        },
+      }),
+    ),
+  );
+  return () => answered?.();
+}
 
 function fairClients(slots: number, ttl = TTL_MS): () => LabClient {
   return () => lab.client('s', slots, ttl, true);
@@ -177,19 +195,9 @@ describe('a slot that is released to the next in another process', () => {
   it.each([false, true])(
     'may be given before he knows that his ticket is stored (and leaves: %s)',
     async (leaves) => {
-      let answered: (() => void) | undefined;
-      begin(
-        new Lab((store) =>
-          withMethods(store, {
-            commit: async (writes, options) => {
-              const result = await store.commit(writes, options);
-              const ofTicket = writes.some(({ key }) => keys.parse(key)?.part === 'ticket');
-              if (store === b.wire && ofTicket && answered === undefined)
-                await new Promise<void>((resolve) => (answered = resolve));
-              return result;
-            },
-          }),
-        ),
+      const answer = withholdAnswer(
+        () => b,
+        ({ key }) => keys.parse(key)?.part === 'ticket',
       );
       const fair = fairClients(1);
       const [a, b, c] = [fair(), fair(), fair()];
@@ -201,26 +209,16 @@ describe('a slot that is released to the next in another process', () => {
       await settle();
       if (leaves) leaving.abort();
       expect([...isHeld(next, behind), given().length]).toEqual([false, false, 1]);
-      answered?.();
+      answer();
       await lab.clock.advance(PROMPT_MS);
       expect(isHeld(next, behind)).toEqual([!leaves, leaves]);
     },
   );
 
   it('may come back before whoever gave it knows that it went, who still hears when it is taken from him', async () => {
-    let answered: (() => void) | undefined;
-    begin(
-      new Lab((store) =>
-        withMethods(store, {
-          commit: async (writes, options) => {
-            const result = await store.commit(writes, options);
-            const gives = writes.some(({ value }) => value?.includes('"given"') === true);
-            if (store === a.wire && gives && answered === undefined)
-              await new Promise<void>((resolve) => (answered = resolve));
-            return result;
-          },
-        }),
-      ),
+    const answer = withholdAnswer(
+      () => a,
+      ({ value }) => value?.includes('"given"') === true,
     );
     const fair = fairClients(1);
     const [a, b, operator] = [fair(), fair(), fair()];
@@ -232,7 +230,7 @@ describe('a slot that is released to the next in another process', () => {
     await next.permit?.release();
     await settle();
     expect([...isHeld(next, again), given().length]).toEqual([false, true, 2]);
-    answered?.();
+    answer();
     await lab.clock.advance(LISTENING_MS * 3);
     expect(isHeld(again)).toEqual([true]);
     await operator.semaphore.forceRelease(again.permit!.id);
