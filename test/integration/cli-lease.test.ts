@@ -151,9 +151,9 @@ describe('run that can do nothing any more', () => {
     const holder = start([...SLOTS, '--', ...STUBBORN]);
     await running(holder);
     const waiter = start([...SLOTS, '--', 'touch', mark]);
-    await eventually(() => expect(cli().left('keeper.js')).toHaveLength(2));
+    await eventually(() => expect(cli().keepers()).toHaveLength(2));
     waiter.kill('SIGKILL');
-    await eventually(() => expect(cli().left('keeper.js')).toHaveLength(1));
+    await eventually(() => expect(cli().keepers()).toHaveLength(1));
     holder.kill('SIGKILL');
     await holder.ended;
     expect(existsSync(mark)).toBe(false);
@@ -184,31 +184,27 @@ describe('run that can do nothing any more', () => {
   it('has a keeper that was stopped until the permit was lost: the command never starts', async () => {
     const holder = start([...SLOTS, '--', 'sh', '-c', 'echo runs $$; sleep 60']);
     await running(holder);
-    const [other] = cli()
-      .left('keeper.js')
-      .map((line) => Number.parseInt(line, 10));
+    const [other] = cli().keepers();
     const waiter = start([...SLOTS, '--json', '--', 'echo', 'in']);
-    const keepers = (): number[] =>
-      cli()
-        .left('keeper.js')
-        .map((line) => Number.parseInt(line, 10));
-    await eventually(() => expect(keepers()).toHaveLength(2));
-    const [keeper = 0] = keepers().filter((pid) => pid !== other);
-    process.kill(keeper, 'SIGSTOP');
+    await eventually(() => expect(cli().keepers()).toHaveLength(2));
+    const [keeper] = cli()
+      .keepers()
+      .filter((pid) => pid !== other);
+    process.kill(keeper!, 'SIGSTOP');
     holder.kill('SIGTERM');
     await eventually(() => expect(waiter.stderr).toContain('"acquired"'));
     await cli().run(['release', 'pool', await permitId()], { env });
     const end = Date.now() + 4_000;
     await eventually(() => expect(Date.now()).toBeGreaterThan(end));
-    process.kill(keeper, 'SIGCONT');
+    process.kill(keeper!, 'SIGCONT');
     expect(await waiter.ended).toMatchObject({ code: 70, stdout: '' });
   });
 
   it('bereft of its keeper: it ends the command itself', async () => {
     const job = start([...SLOTS, '--', ...STUBBORN]);
     const pid = await running(job);
-    const [keeper] = cli().left('keeper.js');
-    process.kill(Number.parseInt(keeper ?? '', 10), 'SIGKILL');
+    const [keeper] = cli().keepers();
+    process.kill(keeper!, 'SIGKILL');
     expect((await job.ended).code).toBe(70);
     expect(isAlive(pid)).toBe(false);
   });

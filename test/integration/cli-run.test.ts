@@ -222,11 +222,11 @@ describe('signals to run', () => {
 
   it('end an attempt to connect', async () => {
     // Those of the tests before are gone: the next one is of this job, which listens by then.
-    await eventually(() => expect(cli().left('keeper.js')).toEqual([]));
+    await eventually(() => expect(cli().keepers()).toEqual([]));
     server.pause();
     try {
       const job = start(['pool', '--', 'echo', 'in']);
-      await eventually(() => expect(cli().left('keeper.js')).not.toEqual([]));
+      await eventually(() => expect(cli().keepers()).not.toEqual([]));
       job.kill('SIGTERM');
       const ended = await job.ended;
       expect([ended.code, ended.stdout]).toEqual([143, '']);

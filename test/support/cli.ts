@@ -109,6 +109,11 @@ export class Cli {
       .filter((line) => line.includes(mark) && !/^\s*\d+\s+Z/.test(line));
   }
 
+  /** The pids of the keepers of its runs. Another file of tests has its own at the same time. */
+  keepers(): number[] {
+    return this.left(join(this.dir, 'cli', 'run', 'keeper.js')).map((line) => Number.parseInt(line, 10));
+  }
+
   async stopAll(): Promise<void> {
     for (const each of this.running) {
       if (each.isOver) continue;
