@@ -37,9 +37,9 @@ interface Place {
  * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
  *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
  *   else may claim for them, so a released slot costs the same number of writes however many wait.
- * - A claim of a free slot is waited for before anything is done for those behind it: it may be refused. Slots of ours that
- *   are taken over can not be, but for faults, so several may be under way, for waiters who are alike. Should one be refused
- *   all the same, whoever joined first gets what the others bring, and the places of the others move up.
+ * - A claim of a free slot is waited for before another free slot is claimed for those behind it: it may be refused. Slots of
+ *   ours that are taken over can not be, but for faults, so they go to the next meanwhile, if all are alike. Whoever joined
+ *   first gets what others of ours bring before it is known that he has been served; those between move up by one place.
  * - A slot may also be given to a ticket of ours by whoever held it before, see `hand-over.ts`: to one that waits no more, too.
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
@@ -117,7 +117,7 @@ export class TicketLine {
 
   /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
-    const [place] = this.front(limit);
+    const [place] = this.front(limit, true);
     if (place?.waiter.want.count !== 1) return false;
     this.host.context.background.add(this.claimFor(place, [slot], after));
     return true;
@@ -259,8 +259,9 @@ export class TicketLine {
   /**
    * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
    * together: who waits to read waits only for those before him who want to write.
+   * @param takingOver a slot of ours is to be taken over, which can not be refused
    */
-  private *front(limit: number): Generator<Place> {
+  private *front(limit: number, takingOver = false): Generator<Place> {
     let shape: string | undefined;
     let reads = 0;
     for (const { id, ticket } of this.host.board.line(limit)) {
@@ -278,7 +279,7 @@ export class TicketLine {
         yield place;
         return;
       }
-      if (!claim.takesOver) return;
+      if (!claim.takesOver && !takingOver) return;
     }
   }
 

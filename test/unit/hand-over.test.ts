@@ -49,22 +49,28 @@ afterEach(async () => {
   await lab.close();
 });
 
-/** The first answer to a write of that kind by a client waits, until the returned function is called. */
-function withholdAnswer(client: () => LabClient, which: (write: Write) => boolean): () => void {
-  let answered: (() => void) | undefined;
+/** The first write of that kind by a client, or the answer to it, waits until the returned function is called. */
+function withhold(
+  what: 'write' | 'answer',
+  client: () => LabClient,
+  which: (write: Write) => boolean,
+): () => void {
+  let goOn: (() => void) | undefined;
   begin(
     new Lab((store) =>
       withMethods(store, {
         commit: async (writes, options) => {
+          const first = goOn === undefined && writes.some(which) && store === client().wire;
+          const told = first && new Promise<void>((resolve) => (goOn = resolve));
+          if (what === 'write') await told;
           const result = await store.commit(writes, options);
-          if (answered === undefined && writes.some(which) && store === client().wire)
-            await new Promise<void>((resolve) => (answered = resolve));
+          await told;
           return result;
         },
       }),
     ),
   );
-  return () => answered?.();
+  return () => goOn?.();
 }
 
 function fairClients(slots: number, ttl = TTL_MS): () => LabClient {
@@ -195,7 +201,8 @@ describe('a slot that is released to the next in another process', () => {
   it.each([false, true])(
     'may be given before he knows that his ticket is stored (and leaves: %s)',
     async (leaves) => {
-      const answer = withholdAnswer(
+      const answer = withhold(
+        'answer',
         () => b,
         ({ key }) => keys.parse(key)?.part === 'ticket',
       );
@@ -216,7 +223,8 @@ describe('a slot that is released to the next in another process', () => {
   );
 
   it('may come back before whoever gave it knows that it went, who still hears when it is taken from him', async () => {
-    const answer = withholdAnswer(
+    const answer = withhold(
+      'answer',
       () => a,
       ({ value }) => value?.includes('"given"') === true,
     );
@@ -330,6 +338,52 @@ describe('a slot that is released to the next in another process', () => {
     await lab.clock.advance(1_000);
     expect(given()).toHaveLength(1);
     expect(slotWrites(next.grantedAfter).map(({ value }) => value)).toEqual([null]);
+  });
+});
+
+describe('a slot that is released while the next in the queue, of the same process, claims another', () => {
+  const isClaimForTicket = ({ key, value }: Write): boolean =>
+    keys.parse(key)?.part === 'slot' && value?.includes('"ticket"') === true;
+
+  /** Two of `a` wait; a slot of b's is free again, and the claim of it is on its way. */
+  async function claiming(a: LabClient, b: LabClient): Promise<{ held: Permit; waiting: Asking[] }> {
+    const held = await hold(a);
+    const other = await hold(b);
+    // For less time than anything is given for.
+    const waiting = [await queue(a, { ttl: 5_000 }), await queue(a, { ttl: 5_000 })];
+    await other.release();
+    await settle();
+    return { held, waiting };
+  }
+
+  it('is passed on at once, to whoever came first', async () => {
+    const claim = withhold('write', () => a, isClaimForTicket);
+    const fair = fairClients(2);
+    const [a, b] = [fair(), fair()];
+    const { held, waiting } = await claiming(a, b);
+    const before = stored.length;
+    expect(await held.release()).toBe(true);
+    await settle();
+    expect(isHeld(...waiting)).toEqual([true, false]);
+    expect(slotWrites(before).map((entry) => holdIn(entry)?.after)).toEqual([held.id]);
+    claim();
+    await settle();
+    expect([...isHeld(...waiting), mostHeldAtOnce]).toEqual([true, true, 2]);
+  });
+
+  it('goes to him if he is refused the other', async () => {
+    const claim = withhold('write', () => a, isClaimForTicket);
+    const fair = fairClients(2);
+    const [a, b] = [fair(), fair()];
+    const { held, waiting } = await claiming(a, b);
+    const quick = await lab.client('s', 2, TTL_MS).semaphore.lock({ timeout: 0 });
+    await held.release();
+    claim();
+    await settle();
+    expect(isHeld(...waiting)).toEqual([true, false]);
+    await quick.release();
+    await lab.clock.advance(PROMPT_MS);
+    expect([...isHeld(...waiting), mostHeldAtOnce]).toEqual([true, true, 2]);
   });
 });
 
