@@ -414,6 +414,10 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.pump();
   }
 
+  releasing(): void {
+    this.tickets.withdrawServed();
+  }
+
   passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {
     return this.passingOn.passOn(lease, held);
   }
@@ -438,7 +442,8 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   ended(lease: Lease): void {
     this.holdings.remove(lease);
     if (lease.retain > 0) this.keeper?.ended(lease.retain);
-    this.rest();
+    // Not before what releases it is on its way.
+    this.pumpSoon();
   }
 
   // ---- keeping slots

@@ -1,7 +1,7 @@
 import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from './board';
-import { isoTime } from './clock';
+import { isoTime, nextTurn } from './clock';
 import { GIVEN_MS } from './hand-over';
 import { newId } from './id';
 import { Lease, type Succession } from './lease';
@@ -52,6 +52,8 @@ export class TicketLine {
   /** Places that nobody waits in any more, and until when to listen for what is given to them. */
   private readonly departed = new Map<string, Place & { readonly until: number }>();
   private cancelForgetting: (() => void) | undefined;
+  /** Of those who were served in this turn of the event loop. */
+  private readonly servedTickets = new Set<Lease>();
   private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
@@ -90,7 +92,22 @@ export class TicketLine {
     if (place === undefined) return;
     this.claims.get(place)?.abandon.abort();
     this.depart(place);
+    if (this.host.board.isServed(place.ticket.id)) return this.withdrawSoon(place.ticket);
     this.host.context.background.add(place.ticket.release());
+  }
+
+  /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
+  withdrawServed(): void {
+    const { background } = this.host.context;
+    for (const ticket of this.servedTickets) background.add(ticket.release());
+    this.servedTickets.clear();
+  }
+
+  /** Nobody waits for a ticket of one who is served to be removed; he waits to be told that he is. */
+  private withdrawSoon(ticket: Lease): void {
+    this.servedTickets.add(ticket);
+    if (this.servedTickets.size === 1)
+      this.host.context.background.add(nextTurn().then(() => this.withdrawServed()));
   }
 
   serve(limit: number): void {

@@ -185,6 +185,22 @@ describe('a slot that is released to the next in another process', () => {
     expect(given().map(({ ticket }) => ticket)).toEqual([firstTicketOf(b), firstTicketOf(c)]);
   });
 
+  it('does not come back to those who release at once', async () => {
+    const fair = fairClients(1);
+    const [a, b, c, d] = [fair(), fair(), fair(), fair()];
+    const held = await hold(a);
+    const quick: Promise<boolean>[] = [];
+    for (const { semaphore } of [b, c]) {
+      quick.push(semaphore.lock().then((permit) => permit.release()));
+      await lab.clock.advance(10);
+    }
+    const last = await queue(d);
+    await held.release();
+    await settle();
+    expect([...(await Promise.all(quick)), ...isHeld(last)]).toEqual([true, true, true]);
+    expect(given().map(({ ticket }) => ticket)).toEqual([b, c, d].map(firstTicketOf));
+  });
+
   it('is for another than the one released at the same moment', async () => {
     const fair = fairClients(2);
     const [a, b, c] = [fair(), fair(), fair()];
