@@ -12,7 +12,7 @@ export async function versions(world: World): Promise<Record<string, string>> {
   const redis = await world.redis();
   return {
     node: process.version,
-    'nats-server': /v(\S+)/.exec(server)?.[1] ?? 'unknown',
+    'nats-server': /\bv(\d\S*)/.exec(server)?.[1] ?? 'unknown',
     'redis-server': redis?.version ?? 'not to be had',
     'nats-semaphore': versionIn('package.json'),
     ...Object.fromEntries(PACKAGES.map((name) => [name, versionIn(`node_modules/${name}/package.json`)])),

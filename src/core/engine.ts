@@ -5,13 +5,10 @@ import type { Context } from './context';
 import { Feed } from './feed';
 import { FreeSlots } from './free-slots';
 import { grab } from './grab';
-import { grantAgain } from './grant-again';
 import { Holdings } from './holdings';
 import { insist } from './insist';
 import type { Keys } from './keys';
-import { Keeper, type KeeperHost } from './keeper';
 import type { HeldSlot, Lease, RestingHold } from './lease';
-import { Wish, type WishHost } from './wish';
 import { FixedLimit } from './fixed-limit';
 import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
@@ -19,6 +16,7 @@ import { PassingOn, type PassingOnHost } from './passing-on';
 import type { FreeSlot } from './plan';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
+import { Retention, type RetentionHost } from './retention';
 import { Sweeper } from './sweeper';
 import { TicketLine } from './tickets';
 import { withoutReaders } from './without-readers';
@@ -58,12 +56,12 @@ const REMEMBERED_SLOTS = 16;
  *   lowering of the limit is taken back before anyone is told of it.
  * - The order in which waiters are served: see {@link Line} and {@link TicketLine}.
  *
- * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Keeper}.
+ * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Retention}.
  *
  * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
  * nothing is left running.
  */
-export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
+export class Engine implements PassingOnHost, Host, RetentionHost {
   readonly board: Board;
   readonly feed: Feed;
   readonly limit: SlotLimit;
@@ -72,6 +70,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   private readonly line: Line;
   private readonly tickets: TicketLine;
   private readonly passingOn: PassingOn;
+  private readonly retention: Retention;
   private readonly sweeper: Sweeper;
   /** Those whose wish has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
@@ -79,10 +78,6 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   private readonly observers = new Set<Observer>();
   /** How many of them wait for slots. */
   private collecting = 0;
-  /** Where slots are kept after a release. */
-  private keeper: Keeper | undefined;
-  /** Where somebody has waited for slots that others keep. */
-  private wish: Wish | undefined;
   private lastAnswerAt = -Infinity;
   private generation = 0;
   private learning = false;
@@ -107,6 +102,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.line = new Line(this);
     this.tickets = new TicketLine(this);
     this.passingOn = new PassingOn(this, this.line, this.tickets);
+    this.retention = new Retention(this);
     this.sweeper = new Sweeper(this);
     if (memo?.free === undefined) return;
     const { slot, revision, heardAt } = memo.free;
@@ -125,7 +121,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
   get idle(): boolean {
-    return this.unused && !this.tickets.lingers && this.holdings.size === 0 && this.keeper?.active !== true;
+    return this.unused && !this.tickets.lingers && this.holdings.size === 0 && !this.retention.active;
   }
 
   get isClosed(): boolean {
@@ -146,7 +142,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
    */
   acquire(want: Want, patience: Patience): Promise<Lease> {
     if (this.isClosed) return Promise.reject(dispatcherClosed(this.name));
-    const again = this.atOnce(want, patience);
+    const again = this.retention.atOnce(want, patience);
     if (again !== undefined) return Promise.resolve(again);
     const { clock, store } = this.context;
     const timedOut = (waiter: Waiter, ms: number): Error => this.timedOut(waiter, ms);
@@ -175,15 +171,15 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     if (this.isClosed) return;
     if (this.unused) return this.rest();
     if (this.isAwaited) this.sweeper.start();
-    if (this.waiting === 0) return this.express();
+    if (this.waiting === 0) return this.retention.express();
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
-    if (this.keeper !== undefined) this.serveKept(this.keeper, limit);
+    this.retention.serve(limit);
     // What is free will be known in a moment.
-    if (this.keeper?.busy === true) return;
+    if (this.retention.busy) return;
     this.tickets.serve(limit);
     this.line.serve(limit);
-    this.express();
+    this.retention.express();
   };
 
   /**
@@ -231,7 +227,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   adopt(lease: Lease, entries: readonly Entry[]): void {
     for (const entry of entries) this.board.apply(entry, this.context.clock.now());
     this.holdings.add(lease, entries);
-    if (lease.retain > 0) this.retains();
+    if (lease.retain > 0) this.retention.began();
   }
 
   // ---- the limit
@@ -282,7 +278,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   /** The board as others are to see it. */
   get view(): Board {
-    if (this.keeper === undefined) return this.board;
+    if (!this.retention.everKept) return this.board;
     const seen = new Board(this.keys);
     for (const known of this.board.picture.entries()) seen.apply(this.shown(known), known.heardAt);
     return seen;
@@ -290,8 +286,8 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   /** An entry as others are to see it: of a slot that was kept, the bucket may not say yet who has it now. */
   shown(entry: Entry): Entry {
-    if (this.keeper === undefined || entry.value === null) return entry;
-    const value = this.keeper.shown(entry) ?? this.holdings.shown(entry);
+    if (!this.retention.everKept || entry.value === null) return entry;
+    const value = this.retention.shown(entry) ?? this.holdings.shown(entry);
     return value === undefined ? entry : { ...entry, value };
   }
 
@@ -302,7 +298,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   observe(callback: Observer, waits = false): () => void {
     this.observers.add(callback);
     if (waits) this.collecting++;
-    if (waits) this.keeper?.giveBackAll();
+    if (waits) this.retention.giveBackAll();
     this.feed.watch(true);
     this.feed.start();
     return () => {
@@ -344,7 +340,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.limit.doubt();
     this.board.picture.clear();
     this.free.caughtUp();
-    this.keeper?.dropAll();
+    this.retention.dropAll();
     this.holdings.loseAll(reason);
     this.tickets.loseAll(reason);
     this.pump();
@@ -356,7 +352,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     this.refuseAll(dispatcherClosed(this.name));
     // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
     this.tellObservers();
-    this.keeper?.close();
+    this.retention.close();
     this.sweeper.stop();
     await this.holdings.releaseAll();
     this.tickets.close();
@@ -372,7 +368,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
     if (entry === undefined) {
       this.free.caughtUp();
       this.holdings.informAll();
-      this.keeper?.compareAll();
+      this.retention.compareAll();
       this.tickets.compareAll();
     } else if (part?.part === 'limit') {
       return this.limitChanged();
@@ -380,10 +376,10 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
       this.tickets.heard(part.id, entry);
     } else {
       this.holdings.inform(entry.key, entry);
-      this.keeper?.heard(entry.key, entry);
+      this.retention.heard(entry.key, entry);
       if (part?.part === 'slot') this.tickets.receive(this.board.taken.get(part.slot));
     }
-    this.yieldToOthers();
+    this.retention.yieldToOthers();
     this.tellObservers();
     this.pumpSoon();
   }
@@ -396,7 +392,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   failed(error: Error): void {
     this.refuseAll(error);
-    this.keeper?.giveBackAll();
+    this.retention.giveBackAll();
     this.feed.stop();
     this.tellObservers(error);
   }
@@ -441,25 +437,40 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   ended(lease: Lease): void {
     this.holdings.remove(lease);
-    if (lease.retain > 0) this.keeper?.ended(lease.retain);
+    this.retention.ended(lease);
     // Not before what releases it is on its way.
     this.pumpSoon();
   }
 
   // ---- keeping slots
 
-  /** Keeps a slot that was just let go of, if nobody waits for it, here or elsewhere, as far as we have heard. */
   keep(hold: RestingHold): boolean {
-    const limit = this.limit.known;
-    if (this.keeper === undefined || this.isClosed || limit === undefined || hold.slot >= limit) return false;
-    if (this.waiting > 0 || this.collecting > 0 || !this.mayKeep(limit)) return false;
-    this.keeper.keep(hold);
-    return true;
+    return this.retention.keep(hold);
   }
 
   /** Whether slots that were kept are being given back, or about to be written. */
   get givesBack(): boolean {
-    return this.keeper?.busy === true;
+    return this.retention.busy;
+  }
+
+  get collectors(): number {
+    return this.collecting;
+  }
+
+  get waits(): boolean {
+    return this.line.patient || this.collecting > 0;
+  }
+
+  get next(): Waiter | undefined {
+    return this.line.waiters[0] ?? this.tickets.newcomer;
+  }
+
+  holds(key: string): boolean {
+    return this.holdings.has(key);
+  }
+
+  grantedAgain(lease: Lease): void {
+    this.holdings.add(lease, lease.held);
   }
 
   keptChanged(): void {
@@ -467,23 +478,12 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   }
 
   keeperSettled(): void {
-    this.yieldToOthers();
     this.tellObservers();
     this.pump();
   }
 
   keeperIdle(): void {
     this.rest();
-  }
-
-  // ---- of the wish
-
-  get waits(): boolean {
-    return this.line.patient || this.collecting > 0;
-  }
-
-  holds(key: string): boolean {
-    return this.holdings.has(key);
   }
 
   // ---- of the sweeper
@@ -520,72 +520,6 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   private get everybody(): Waiter[] {
     return [...this.line.waiters, ...this.tickets.waiters];
-  }
-
-  /** From now on slots may be kept, if we hear of those who wait for them. */
-  private retains(): void {
-    this.keeper ??= new Keeper(this);
-    this.keeper.began();
-    this.feed.start();
-  }
-
-  /** A permit on a slot that was kept, for somebody who asks while nobody waits: without a write, a waiter or a timer. */
-  private atOnce(want: Want, { signal }: Patience): Lease | undefined {
-    const limit = this.limit.known;
-    if (this.keeper === undefined || this.keeper.size === 0 || limit === undefined) return undefined;
-    if (this.waiting > 0 || this.collecting > 0 || signal?.aborted === true) return undefined;
-    return want.slots === undefined || want.slots === limit
-      ? this.grantKept(this.keeper, want, limit)
-      : undefined;
-  }
-
-  private grantKept(keeper: Keeper, want: Want, limit: number): Lease | undefined {
-    const kept = this.mayKeep(limit) ? keeper.take(want, limit) : undefined;
-    if (kept === undefined) return undefined;
-    const lease = grantAgain(this.context, this, this.name, kept, want);
-    this.holdings.add(lease, lease.held);
-    if (lease.retain > 0) keeper.began();
-    return lease;
-  }
-
-  /** Gives what is kept to those who wait here; what none of them can use is given back, for them to claim. */
-  private serveKept(keeper: Keeper, limit: number): void {
-    while (keeper.size > 0) {
-      const waiter = this.line.waiters[0] ?? this.tickets.newcomer;
-      if (waiter === undefined) return;
-      const lease = this.grantKept(keeper, waiter.want, limit);
-      if (lease !== undefined) waiter.settle(lease);
-      else if (keeper.busy) return;
-      else keeper.giveBackAll();
-    }
-  }
-
-  /** Whether slots may be kept, and granted again: everything is known, nobody else waits, and no limit was lowered. */
-  private mayKeep(limit: number): boolean {
-    const { board, context, feed } = this;
-    return feed.live && context.store.down() === undefined && board.fits(limit) && !this.othersWait(limit);
-  }
-
-  private othersWait(limit: number): boolean {
-    if (this.board.head(limit) !== undefined) return true;
-    for (const id of this.board.wishes) if (this.wish?.isOurs(id) !== true) return true;
-    return false;
-  }
-
-  private yieldToOthers(): void {
-    if (this.keeper === undefined || this.keeper.size === 0) return;
-    const limit = this.limit.known;
-    if (limit !== undefined && (this.othersWait(limit) || !this.board.fits(limit))) this.keeper.giveBackAll();
-  }
-
-  /** Tells others that somebody waits for what they keep, or no longer does. */
-  private express(): void {
-    if (this.wish === undefined && (this.board.retaining.size === 0 || !this.waits)) return;
-    // What is free, or being claimed, may be all that is wanted.
-    const one = this.collecting === 0 && this.line.waiters[0]?.want.count === 1;
-    if (one && (this.free.claiming || this.free.now().length > 0)) return;
-    this.wish ??= new Wish(this);
-    this.wish.look();
   }
 
   private left(waiter: Waiter): void {
@@ -647,7 +581,7 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
   }
 
   private limitChanged(): void {
-    this.yieldToOthers();
+    this.retention.yieldToOthers();
     if (this.limit.noteChange()) for (const waiter of this.everybody) this.unchecked.add(waiter);
     this.tellObservers();
     this.pump();
@@ -661,10 +595,10 @@ export class Engine implements PassingOnHost, Host, KeeperHost, WishHost {
 
   /** Lets go of what is only needed while somebody waits, looks or listens. */
   private rest(): void {
-    if (!this.waits) this.wish?.look();
+    this.retention.rest();
     if (!this.isAwaited) this.sweeper.stop();
     if (this.waiting + this.observers.size === 0) this.feed.watch(false);
-    if (!this.unused || this.holdings.listens || this.tickets.lingers || this.keeper?.active === true) return;
+    if (!this.unused || this.holdings.listens || this.tickets.lingers || this.retention.active) return;
     this.free.caughtUp();
     // What a few own claims have left behind is not worth looking through each time.
     if (!this.feed.running && this.board.picture.size <= REMEMBERED_SLOTS) return;

@@ -1,5 +1,5 @@
 import { describe, it } from '@jest/globals';
-import { Engine } from '../../src/core/engine';
+import { Retention } from '../../src/core/retention';
 import { Keeper } from '../../src/core/keeper';
 import { Lease, type RestingHold } from '../../src/core/lease';
 import { fencingToken } from '../../src/core/token';
@@ -97,7 +97,7 @@ const variants: Record<string, Variant> = {
   'keeps slots although others wait': {
     caughtBy: 'a kept slot is given up at once when somebody else waits',
     lab: keepingLab,
-    setUp: () => patch(Engine.prototype, 'othersWait', () => ({ value: () => false })),
+    setUp: () => patch(Retention.prototype, 'othersWait', () => ({ value: () => false })),
   },
   'grants a kept slot under the token of the grant before': {
     caughtBy: 'a kept slot is granted again without a write, and tokens grow with every grant',
