@@ -10,7 +10,7 @@ import { type Verdict, judge } from '../result';
 import type { WorkerProcess } from '../worker-process';
 import type { Scenario } from './scenario';
 
-const ROUNDS = 20;
+const ROUNDS = 40;
 const PER_ROUND = 10;
 const POLL_MS = 10;
 const BUCKET = 'HANDOVER';

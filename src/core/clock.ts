@@ -49,9 +49,15 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
   });
 }
 
-/** Resolves when what has come in from the network so far was told. */
+/** Resolves in the next turn of the event loop. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Resolves when what has come in from the network so far was told. This turn of the event loop may have begun before it came. */
+export async function caughtUp(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
 }
 
 /** Ms on a clock like {@link Clock.now}, which all processes of this machine read alike. */

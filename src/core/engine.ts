@@ -410,8 +410,9 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.pump();
   }
 
-  releasing(): void {
+  releasing(): Promise<void> | undefined {
     this.tickets.withdrawServed();
+    return this.passingOn.freshen();
   }
 
   passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {

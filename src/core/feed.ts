@@ -65,6 +65,11 @@ export class Feed {
     return this.stopListening !== undefined;
   }
 
+  /** How long ago anything was heard of, or read, in ms. */
+  get silentFor(): number {
+    return this.clock.now() - Math.max(this.announced?.heardAt ?? -Infinity, this.readAskedAt);
+  }
+
   /** How long ago the store wrote an entry, in ms, by its own clock; Infinity while nothing was announced that could tell. */
   ageOf({ writtenAt }: Entry): number {
     if (this.announced === undefined) return Infinity;

@@ -99,8 +99,8 @@ export interface LeaseOwner {
   freed(slots: readonly { key: string; revision: number }[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
-  /** The lease is about to be released. */
-  releasing?(): void;
+  /** The lease is about to be released. @returns what to wait for before it is decided who has its slot next, if anything */
+  releasing?(): Promise<void> | undefined;
   /**
    * The lease is being released: whether somebody of ours takes its slot over with one write, instead of its being given
    * back and claimed again, or it is given to somebody else. @returns whether it was still the lease's; undefined if neither
@@ -395,12 +395,17 @@ export class Lease {
   private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
     this.over.abort();
-    if (state === 'releasing') this.owner.releasing?.();
-    const freeing = (state === 'releasing' ? this.passOn() : undefined) ?? this.free(this.slots);
+    const first = state === 'releasing' ? this.owner.releasing?.() : undefined;
+    const freeing = first === undefined ? this.letGo() : first.then(() => this.letGo());
     this.context.background.add(freeing);
     this.cancelTimer?.();
-    this.owner.ended(this);
     if (state === 'releasing') this.tell((watcher) => watcher.released());
+    return freeing;
+  }
+
+  private letGo(): Promise<boolean> {
+    const freeing = (this.state === 'releasing' ? this.passOn() : undefined) ?? this.free(this.slots);
+    this.owner.ended(this);
     return freeing;
   }
 

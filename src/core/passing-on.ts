@@ -1,5 +1,6 @@
 import type { Entry } from '../store/store';
 import type { Board, TakenSlot } from './board';
+import { caughtUp } from './clock';
 import type { Context } from './context';
 import type { Feed } from './feed';
 import { give, giftFor, leaseOfGiven } from './hand-over';
@@ -7,11 +8,14 @@ import type { Keys } from './keys';
 import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner } from './lease';
 import type { SlotLimit } from './limit';
 import type { Line } from './line';
-import type { TicketLine } from './tickets';
+import { LINGER_MS, type TicketLine } from './tickets';
 import type { Want } from './waiter';
 
 /** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
 const TURN_MS = 25;
+
+/** Nothing heard for so long: half of what who has left listens for what is given to him. */
+const SILENT_MS = LINGER_MS / 2;
 
 /** A permit begins with more than that left, in ms, or it could not be prolonged. */
 const LEAST_LEFT_MS = 2 * LASTING_MS;
@@ -41,6 +45,16 @@ export class PassingOn {
     private readonly line: Line,
     private readonly tickets: TicketLine,
   ) {}
+
+  /**
+   * Whoever was next may have left while this process was busy with other things than hearing of it. Undefined if there is no
+   * reason to think so, or nobody to give anything to.
+   */
+  freshen(): Promise<void> | undefined {
+    const { board, feed, limit } = this.host;
+    if (!feed.live || feed.silentFor < SILENT_MS) return undefined;
+    return limit.known === undefined || board.head(limit.known) === undefined ? undefined : caughtUp();
+  }
 
   /**
    * Those in the queue are served in its order: one of ours by a claim, one of another process by giving it the slot. Without a

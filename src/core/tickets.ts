@@ -1,7 +1,7 @@
 import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from './board';
-import { isoTime, nextTurn } from './clock';
+import { caughtUp, isoTime, nextTurn } from './clock';
 import { GIVEN_MS } from './hand-over';
 import { newId } from './id';
 import { Lease, type Succession } from './lease';
@@ -19,7 +19,7 @@ import type { Waiter } from './waiter';
 export const TICKET_TTL_MS = 10_000;
 
 /** How long to listen for slots that are given to a ticket after it was given up, in ms: they were on their way already. */
-const LINGER_MS = 1_000;
+export const LINGER_MS = 1_000;
 
 /** A waiter's place in the queue that all processes see. */
 interface Place {
@@ -53,7 +53,7 @@ export class TicketLine {
   private readonly departed = new Map<string, Place & { readonly until: number }>();
   private cancelForgetting: (() => void) | undefined;
   /** Of those who were served in this turn of the event loop. */
-  private readonly servedTickets = new Set<Lease>();
+  private readonly served = new Set<Place>();
   private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
@@ -91,23 +91,29 @@ export class TicketLine {
     const place = this.placeOf.get(waiter);
     if (place === undefined) return;
     this.claims.get(place)?.abandon.abort();
-    this.depart(place);
-    if (this.host.board.isServed(place.ticket.id)) return this.withdrawSoon(place.ticket);
-    this.host.context.background.add(place.ticket.release());
+    // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
+    const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(place.ticket.id);
+    if (outlived) this.withdrawSoon(place);
+    else this.withdraw(place);
   }
 
   /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
   withdrawServed(): void {
-    const { background } = this.host.context;
-    for (const ticket of this.servedTickets) background.add(ticket.release());
-    this.servedTickets.clear();
+    for (const place of this.served) this.withdraw(place);
+    this.served.clear();
   }
 
   /** Nobody waits for a ticket of one who is served to be removed; he waits to be told that he is. */
-  private withdrawSoon(ticket: Lease): void {
-    this.servedTickets.add(ticket);
-    if (this.servedTickets.size === 1)
+  private withdrawSoon(place: Place): void {
+    this.depart(place, Infinity);
+    this.served.add(place);
+    if (this.served.size === 1)
       this.host.context.background.add(nextTurn().then(() => this.withdrawServed()));
+  }
+
+  private withdraw(place: Place): void {
+    this.depart(place);
+    this.host.context.background.add(place.ticket.release());
   }
 
   serve(limit: number): void {
@@ -360,7 +366,8 @@ export class TicketLine {
 
   /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
   private grant(place: Place, lease: Lease): void {
-    if (place.waiter.settled) return this.host.context.background.add(lease.release());
+    // Those who are next may have been told of in the same breath.
+    if (place.waiter.settled) return this.host.context.background.add(caughtUp().then(() => lease.release()));
     if (this.placed.has(place.ticket.id)) this.moveUp(place);
     place.waiter.settle(lease);
   }
@@ -404,27 +411,31 @@ export class TicketLine {
   }
 
   /** Nobody waits with the ticket any more; what is given to it is listened for a moment longer. */
-  private depart(place: Place): void {
-    const { clock } = this.host.context;
+  private depart(place: Place, until = this.host.context.clock.now() + LINGER_MS): void {
     const { ticket, waiter } = place;
     this.placed.delete(ticket.id);
     this.placeOf.delete(waiter);
     if (this.host.isClosed) return;
-    this.departed.set(ticket.id, { ...place, until: clock.now() + LINGER_MS });
-    if (this.departed.size === 1) this.forgetAfter(LINGER_MS);
+    this.departed.set(ticket.id, { ...place, until });
+    if (this.departed.size === 1) this.forgetAt(until);
   }
 
-  private forgetAfter(ms: number): void {
-    this.cancelForgetting = this.host.context.clock.after(ms, () => this.forgetDeparted());
+  private forgetAt(time: number): void {
+    const { clock } = this.host.context;
+    const ms = Math.min(time - clock.now(), LINGER_MS);
+    this.cancelForgetting?.();
+    this.cancelForgetting = clock.after(ms, () => this.forgetDeparted());
   }
 
   private forgetDeparted(): void {
     const now = this.host.context.clock.now();
+    let next = Infinity;
     for (const [id, { until }] of this.departed) {
-      if (until > now) return this.forgetAfter(until - now);
-      this.departed.delete(id);
+      if (until <= now) this.departed.delete(id);
+      else next = Math.min(next, until);
     }
-    this.host.pump();
+    if (this.departed.size > 0) this.forgetAt(next);
+    else this.host.pump();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import { nextTurn } from '../core/clock';
+import { caughtUp } from '../core/clock';
 import { DEFAULT_TTL_MS } from '../options';
 import type { Permit } from '../permit';
 import { hangUp, underAnyOf } from './caller';
@@ -43,7 +43,7 @@ export async function acquireFor(
       const order = { count, timeout, metadata, ttl, autoRenew: session !== undefined, signal };
       const permit = await measured(context, what.kind, () => take(order));
       // He may have hung up before the grant without our having heard of it: once the answer is written it is his.
-      await nextTurn();
+      await caughtUp();
       if (signal.aborted) {
         await permit[Symbol.asyncDispose]();
         throw signal.reason;

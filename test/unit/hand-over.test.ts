@@ -611,6 +611,58 @@ describe('one whose process is dead', () => {
   });
 });
 
+describe('one whose process has been busy with something else', () => {
+  it('gives nothing to one who has left meanwhile', async () => {
+    let unheard: (() => void)[] | undefined;
+    begin(
+      new Lab((store) =>
+        withMethods(store, {
+          listen: (patterns, listener) =>
+            store.listen(patterns, {
+              ...listener,
+              changed: (entry) => {
+                if (unheard !== undefined && store === a.wire) unheard.push(() => listener.changed(entry));
+                else listener.changed(entry);
+              },
+            }),
+        }),
+      ),
+    );
+    const fair = fairClients(1);
+    const [a, b, c] = [fair(), fair(), fair()];
+    const held = await hold(a);
+    await queue(b, { timeout: 300 });
+    const next = await queue(c);
+    a.clock.pause();
+    unheard = [];
+    await lab.clock.advance(2_000);
+    const released = held.release();
+    a.clock.resume();
+    const heard = unheard;
+    unheard = undefined;
+    for (const tell of heard) tell();
+    expect(await released).toBe(true);
+    await settle();
+    expect(isHeld(next)).toEqual([true]);
+    expect(given().map(({ ticket }) => ticket)).toEqual([firstTicketOf(c)]);
+  });
+
+  it('and dies as it is served holds up the queue as long as its hold', async () => {
+    const ttl = 2_000;
+    const fair = fairClients(1, ttl);
+    const [a, b, c] = [fair(), fair(), fair()];
+    const held = await hold(a);
+    void b.semaphore.lock().then(() => die(b));
+    await lab.clock.advance(10);
+    const next = await queue(c);
+    await held.release();
+    await lab.clock.advance(ttl - PROMPT_MS);
+    expect(isHeld(next)).toEqual([false]);
+    await lab.clock.advance(2 * PROMPT_MS);
+    expect(isHeld(next)).toEqual([true]);
+  });
+});
+
 describe('a slot is not given, but handed over all the same,', () => {
   async function handedOver(
     holder: LabClient,
