@@ -1,26 +1,17 @@
 import { Abort, type Aborting } from './abort';
 import type { Board, TakenSlot } from './board';
-import type { Context } from './context';
-import type { Feed } from './feed';
 import type { FreeSlots } from './free-slots';
 import type { Keys } from './keys';
-import type { SlotLimit } from './limit';
 import { type FreeSlot, MOST_READS_UNDERWAY, planClaims, planReads } from './plan';
 import type { Lease, Succession } from './lease';
+import type { Primitive } from './primitive';
 import { corrupt, nothingFree } from './refusals';
 import { MOST_AT_ONCE } from '../store/store';
 import type { Waiter, Want } from './waiter';
 
 /** What those who wait need of the engine that serves them. */
-export interface Host {
-  readonly context: Context;
-  readonly name: string;
-  readonly isClosed: boolean;
-  readonly keys: Keys;
-  readonly board: Board;
-  readonly feed: Feed;
+export interface Host extends Primitive {
   readonly free: FreeSlots;
-  readonly limit: SlotLimit;
   /** Tries once to take slots. @param ticket that it serves */
   readonly grab: (
     slots: readonly FreeSlot[],

@@ -1,13 +1,10 @@
 import type { Entry } from '../store/store';
-import type { Board, TakenSlot } from './board';
+import type { TakenSlot } from './board';
 import { caughtUp } from './clock';
-import type { Context } from './context';
-import type { Feed } from './feed';
 import { give, giftFor, leaseOfGiven } from './hand-over';
-import type { Keys } from './keys';
 import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner } from './lease';
-import type { SlotLimit } from './limit';
 import type { Line } from './line';
+import type { Primitive } from './primitive';
 import { LINGER_MS, type TicketLine } from './tickets';
 import type { Want } from './waiter';
 
@@ -21,14 +18,7 @@ const SILENT_MS = LINGER_MS / 2;
 const LEAST_LEFT_MS = 2 * LASTING_MS;
 
 /** What passing on needs of the engine whose slots it passes on. */
-export interface PassingOnHost extends LeaseOwner {
-  readonly context: Context;
-  readonly name: string;
-  readonly keys: Keys;
-  readonly board: Board;
-  readonly feed: Feed;
-  readonly limit: SlotLimit;
-  readonly isClosed: boolean;
+export interface PassingOnHost extends Primitive, LeaseOwner {
   /** Slots of ours are held by a lease from now on. */
   adopt(lease: Lease, entries: readonly Entry[]): void;
   /** A slot of ours is somebody else's now. */

@@ -1,27 +1,19 @@
 import type { Entry } from '../store/store';
 import type { Board } from './board';
 import type { Context } from './context';
-import type { Feed } from './feed';
 import type { FreeSlots } from './free-slots';
 import { grantAgain } from './grant-again';
 import { Keeper, type KeeperHost } from './keeper';
 import type { Keys } from './keys';
 import type { Lease, LeaseOwner, RestingHold } from './lease';
-import type { SlotLimit } from './limit';
+import type { Primitive } from './primitive';
 import type { Own } from './removal';
 import type { Patience, Waiter, Want } from './waiter';
 import { Wish, type WishHost } from './wish';
 
 /** What keeping slots needs of the engine whose slots they are. */
-export interface RetentionHost extends LeaseOwner {
-  readonly context: Context;
-  readonly name: string;
-  readonly keys: Keys;
-  readonly board: Board;
-  readonly feed: Feed;
-  readonly limit: SlotLimit;
+export interface RetentionHost extends Primitive, LeaseOwner {
   readonly free: FreeSlots;
-  readonly isClosed: boolean;
   /** Whether somebody of ours waits, or collects slots of several primitives. */
   readonly isAwaited: boolean;
   /** How many of ours collect slots of several primitives. */
