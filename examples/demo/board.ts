@@ -16,7 +16,8 @@ export type WorkerState =
   | { kind: 'waiting'; since: number }
   | { kind: 'holding'; since: number; slot: number }
   | { kind: 'resting' }
-  | { kind: 'killed'; since: number; slot: number }
+  /** `hold`: the stay that it ended. */
+  | { kind: 'killed'; since: number; hold: Hold | undefined }
   | { kind: 'done' };
 
 /** What the events so far amount to. */
@@ -53,8 +54,7 @@ export class Board {
         if (before.kind !== 'killed') worker.state = { kind: 'resting' };
         break;
       case 'killed':
-        this.end(event.worker, event.at, true);
-        worker.state = { kind: 'killed', since: event.at, slot: event.slot };
+        worker.state = { kind: 'killed', since: event.at, hold: this.end(event.worker, event.at, true) };
         break;
       case 'done':
         worker.state = { kind: 'done' };
@@ -67,27 +67,32 @@ export class Board {
     return this.holds.filter((hold) => hold.until === undefined);
   }
 
-  /** The stay that the kill ended. */
+  /** The first stay that a kill ended. */
   get killed(): Hold | undefined {
     return this.holds.find((hold) => hold.killed === true);
   }
 
   /** The first stay in the killed worker's slot after it. */
   get successor(): Hold | undefined {
-    const { killed } = this;
-    if (killed?.until === undefined) return undefined;
-    const after = killed.until;
-    return this.holds.find(({ slot, from }) => slot === killed.slot && from > after);
+    return this.killed && this.after(this.killed);
+  }
+
+  /** The first stay in a slot after another. */
+  after({ slot, until }: Hold): Hold | undefined {
+    return until === undefined
+      ? undefined
+      : this.holds.find((hold) => hold.slot === slot && hold.from > until);
   }
 
   get roundsDone(): number {
     return this.workers.reduce((sum, { rounds }) => sum + rounds, 0);
   }
 
-  private end(worker: number, at: number, killed = false): void {
+  private end(worker: number, at: number, killed = false): Hold | undefined {
     const hold = this.holds.findLast((one) => one.worker === worker);
-    if (hold === undefined || (killed && hold.until !== undefined)) return;
+    if (hold === undefined || (killed && hold.until !== undefined)) return undefined;
     hold.until = at;
     hold.killed = killed;
+    return hold;
   }
 }

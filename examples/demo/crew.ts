@@ -17,6 +17,7 @@ export class Crew {
   readonly finished: Promise<void>;
   private readonly members: Member[] = [];
   private readonly killed = new Set<number>();
+  private atWork = false;
   private readyCount = 0;
   private onReady: () => void = () => {};
   private onFailure: (error: Error) => void = () => {};
@@ -38,15 +39,14 @@ export class Crew {
 
   /** Lets the workers begin, all at once. */
   go(): void {
+    this.atWork = true;
     for (const { child } of this.members) child.send('go');
   }
 
   /** Ends a worker as a crash would: it has no chance to release anything. */
-  kill(worker: number, slot: number): void {
-    this.killed.add(worker);
-    const at = clock();
+  kill(worker: number): void {
     this.members[worker - 1]?.child.kill('SIGKILL');
-    this.onEvent({ kind: 'killed', at, worker, slot });
+    this.wasKilled(worker);
   }
 
   /** Ends all that still run, and waits for their end. */
@@ -56,6 +56,11 @@ export class Crew {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
     }
     await Promise.all(this.members.map((member) => member.ended));
+  }
+
+  private wasKilled(worker: number): void {
+    this.killed.add(worker);
+    this.onEvent({ kind: 'killed', at: clock(), worker });
   }
 
   private start(worker: number): Member {
@@ -81,7 +86,10 @@ export class Crew {
         resolve();
       });
       child.once('close', (code, signal) => {
-        if (code !== 0 && !this.killed.has(worker)) {
+        if (this.killed.has(worker)) return resolve();
+        // By whoever tries that out.
+        if (signal === 'SIGKILL' && this.atWork) this.wasKilled(worker);
+        else if (code !== 0) {
           this.onFailure(
             new Error(`worker ${worker} ended with ${signal ?? `status ${code}`}\n${complaint}`.trim()),
           );

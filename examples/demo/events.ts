@@ -7,7 +7,7 @@ export type WorkerEvent =
   | { kind: 'done'; at: number };
 
 /** What the demo as a whole has to tell: a worker's own event, or what was done to a worker. */
-export type DemoEvent = (WorkerEvent | { kind: 'killed'; at: number; slot: number }) & { worker: number };
+export type DemoEvent = (WorkerEvent | { kind: 'killed'; at: number }) & { worker: number };
 
 /** Milliseconds on the machine's monotonic clock, which is the same for all its processes. */
 export function clock(): number {

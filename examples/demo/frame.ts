@@ -59,17 +59,19 @@ function describe(state: WorkerState, worker: number, board: Board, now: number)
     case 'done':
       return [{ text: 'done', style: DIM }];
     case 'killed': {
-      const { successor } = board;
+      const { hold } = state;
+      if (hold === undefined) return [{ text: 'KILLED', style: ALARM }];
+      const successor = board.after(hold);
       if (successor === undefined) {
         return [
           { text: `KILLED ${ago(state.since, now)} ago`, style: ALARM },
-          `: slot ${state.slot} stays taken until its ttl ends`,
+          `: slot ${hold.slot} stays taken until its ttl ends`,
         ];
       }
       const after = seconds(successor.from - state.since);
       return [
         { text: 'KILLED', style: ALARM },
-        `: slot ${state.slot} went to worker ${successor.worker} after ${after}`,
+        `: slot ${hold.slot} went to worker ${successor.worker} after ${after}`,
       ];
     }
   }

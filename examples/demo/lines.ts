@@ -20,15 +20,18 @@ export function describe(event: DemoEvent, board: Board): string | undefined {
       const megabytes = (event.bytes / 1e6).toFixed(1);
       return `${who}  leaves slot ${event.slot}: hashed ${event.files} files, ${megabytes} MB`;
     }
-    case 'killed':
-      return `${who}  KILLED with SIGKILL while it holds slot ${event.slot}`;
+    case 'killed': {
+      const { state } = board.workers[event.worker - 1] as Board['workers'][number];
+      const held = state.kind === 'holding' ? ` while it holds slot ${state.slot}` : '';
+      return `${who}  KILLED with SIGKILL${held}`;
+    }
     case 'done':
       return `${who}  done`;
   }
 }
 
 function takeover(event: DemoEvent & { kind: 'enter' }, board: Board): string {
-  const { killed, successor } = board;
-  if (killed?.until === undefined || killed.slot !== event.slot || successor !== undefined) return '';
-  return `: the slot of the killed worker ${killed.worker}, ${seconds(event.at - killed.until)} after its end`;
+  const before = board.holds.findLast(({ slot }) => slot === event.slot);
+  if (before?.killed !== true || before.until === undefined) return '';
+  return `: the slot of the killed worker ${before.worker}, ${seconds(event.at - before.until)} after its end`;
 }

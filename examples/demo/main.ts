@@ -37,7 +37,7 @@ async function play(
       const age = clock() - from;
       return age >= VICTIM_AGE_MS.least && age <= VICTIM_AGE_MS.most;
     });
-    if (victim !== undefined) crew.kill(victim.worker, victim.slot);
+    if (victim !== undefined) crew.kill(victim.worker);
   }, 20);
   try {
     await Promise.race([crew.ready, stopped]);
