@@ -6,13 +6,13 @@ import { seconds } from './summary';
 /** An event as a line of text; undefined if there is nothing to say. `board` is as it was before the event. */
 export function describe(event: DemoEvent, board: Board): string | undefined {
   const who = `worker ${event.worker}`;
+  const { state } = board.workers[event.worker - 1] as Board['workers'][number];
   switch (event.kind) {
     case 'ready':
       return undefined;
     case 'wait':
       return `${who}  waits for round ${event.round} of ${ROUNDS}`;
     case 'enter': {
-      const { state } = board.workers[event.worker - 1] as Board['workers'][number];
       const waited = state.kind === 'waiting' ? ` after ${seconds(event.at - state.since)}` : '';
       return `${who}  enters slot ${event.slot}${waited}${takeover(event, board)}`;
     }
@@ -21,7 +21,6 @@ export function describe(event: DemoEvent, board: Board): string | undefined {
       return `${who}  leaves slot ${event.slot}: hashed ${event.files} files, ${megabytes} MB`;
     }
     case 'killed': {
-      const { state } = board.workers[event.worker - 1] as Board['workers'][number];
       const held = state.kind === 'holding' ? ` while it holds slot ${state.slot}` : '';
       return `${who}  KILLED with SIGKILL${held}`;
     }

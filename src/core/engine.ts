@@ -479,6 +479,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   }
 
   keeperSettled(): void {
+    this.retention.yieldToOthers();
     this.tellObservers();
     this.pump();
   }

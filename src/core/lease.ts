@@ -3,7 +3,7 @@ import type { Entry } from '../store/store';
 import { Abort } from './abort';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
-import { removeOwn } from './removal';
+import { type Own, removeOwn } from './removal';
 import { fencingToken } from './token';
 
 /** One slot that a lease holds. */
@@ -96,7 +96,7 @@ export interface LeaseWatcher {
 /** Who keeps the books of a lease. */
 export interface LeaseOwner {
   /** The slots hold nothing any more, by our own write of the given revisions. */
-  freed(slots: readonly { key: string; revision: number }[]): void;
+  freed(slots: readonly Own[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
   /** The lease is about to be released. @returns what to wait for before it is decided who has its slot next, if anything */

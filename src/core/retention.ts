@@ -1,37 +1,23 @@
 import type { Entry } from '../store/store';
-import type { Board } from './board';
-import type { Context } from './context';
 import type { FreeSlots } from './free-slots';
 import { grantAgain } from './grant-again';
 import { Keeper, type KeeperHost } from './keeper';
-import type { Keys } from './keys';
 import type { Lease, LeaseOwner, RestingHold } from './lease';
 import type { Primitive } from './primitive';
-import type { Own } from './removal';
 import type { Patience, Waiter, Want } from './waiter';
 import { Wish, type WishHost } from './wish';
 
 /** What keeping slots needs of the engine whose slots they are. */
-export interface RetentionHost extends Primitive, LeaseOwner {
+export interface RetentionHost extends Primitive, LeaseOwner, KeeperHost, WishHost {
   readonly free: FreeSlots;
   /** Whether somebody of ours waits, or collects slots of several primitives. */
   readonly isAwaited: boolean;
   /** How many of ours collect slots of several primitives. */
   readonly collectors: number;
-  /** Whether somebody of ours waits without a ticket. */
-  readonly waits: boolean;
   /** Who would be served next of those without a place in the queue. */
   readonly next: Waiter | undefined;
-  /** Whether a permit of ours holds it. */
-  holds(key: string): boolean;
   /** A permit was granted on a slot that was kept. */
   grantedAgain(lease: Lease): void;
-  /** Something else is kept than before. */
-  keptChanged(): void;
-  /** A write to what was kept is settled. */
-  keeperSettled(): void;
-  /** Nothing is kept, and nobody has been here for a while. */
-  keeperIdle(): void;
 }
 
 /**
@@ -41,7 +27,7 @@ export interface RetentionHost extends Primitive, LeaseOwner {
  * Invariant: a slot is kept, and granted again, only while everything is known and nobody else waits, as far as has been
  * heard, and no slot is taken above a limit that was lowered. How it is kept safely, see {@link Keeper}.
  */
-export class Retention implements KeeperHost, WishHost {
+export class Retention {
   /** Where slots are kept after a release. */
   private keeper: Keeper | undefined;
   /** Where somebody has waited for slots that others keep. */
@@ -61,7 +47,7 @@ export class Retention implements KeeperHost, WishHost {
 
   /** A permit was granted whose slot may be kept. */
   began(): void {
-    this.keeper ??= new Keeper(this);
+    this.keeper ??= new Keeper(this.host);
     this.keeper.began();
     this.host.feed.start();
   }
@@ -122,7 +108,7 @@ export class Retention implements KeeperHost, WishHost {
     // What is free, or being claimed, may be all that is wanted.
     const one = waits && collectors === 0 && next?.want.count === 1;
     if (one && (free.claiming || free.now().length > 0)) return;
-    this.wish ??= new Wish(this);
+    this.wish ??= new Wish(this.host);
     this.wish.look();
   }
 
@@ -159,51 +145,6 @@ export class Retention implements KeeperHost, WishHost {
   close(): void {
     this.keeper?.close();
   }
-
-  // ---- of the keeper and the wish
-
-  get context(): Context {
-    return this.host.context;
-  }
-
-  get keys(): Keys {
-    return this.host.keys;
-  }
-
-  get board(): Board {
-    return this.host.board;
-  }
-
-  get waits(): boolean {
-    return this.host.waits;
-  }
-
-  get live(): boolean {
-    return this.host.feed.live;
-  }
-
-  holds(key: string): boolean {
-    return this.host.holds(key);
-  }
-
-  freed(entries: readonly Own[]): void {
-    this.host.freed(entries);
-  }
-
-  keptChanged(): void {
-    this.host.keptChanged();
-  }
-
-  keeperSettled(): void {
-    this.yieldToOthers();
-    this.host.keeperSettled();
-  }
-
-  keeperIdle(): void {
-    this.host.keeperIdle();
-  }
-
-  // ---- within
 
   private grant(keeper: Keeper, want: Want, limit: number): Lease | undefined {
     const { context, name } = this.host;

@@ -57,7 +57,14 @@ export class Waiter {
   ) {
     this.joinedAt = clock.now();
     this.immediate = patience.timeout === 0;
-    this.shape = shapeOf(want);
+    this.shape = JSON.stringify([
+      want.count,
+      want.ttl,
+      want.autoRenew,
+      want.retain,
+      want.mode,
+      want.metadata,
+    ]);
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -92,10 +99,4 @@ export class Waiter {
     if (left > 0) this.cancelTimer = this.clock.after(left, () => this.waitAtMost(ms), { keepAlive: true });
     else this.settle(this.timedOut(this, ms));
   }
-}
-
-/** Only metadata can hold anything; to write all of it as JSON is a fifth of what an acquire within the process costs. */
-function shapeOf({ autoRenew, count, metadata, mode, retain, ttl }: Want): string {
-  const rest = metadata === undefined ? '' : JSON.stringify(metadata);
-  return `${count}|${ttl}|${autoRenew}|${retain}|${mode ?? ''}|${rest}`;
 }
