@@ -37,8 +37,12 @@ export class Board {
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
   private readonly places: QueuedTicket[] = [];
-  /** How many holds name a ticket: while one does, the ticket is served. */
-  private readonly served = new Map<string, number>();
+  /** How many holds name a ticket. */
+  private readonly named = new Map<string, number>();
+  /** Of a ticket with several places: the permits granted to it since it was last written, each with its revision. */
+  private readonly grants = new Map<string, Map<string, number>>();
+  /** How many are about to name a ticket. */
+  private readonly expected = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
   private readonly retainingSlots = new Set<number>();
   private readonly keptSlots = new Set<number>();
@@ -88,7 +92,7 @@ export class Board {
 
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
-    return this.places.filter(({ id }) => !this.served.has(id));
+    return this.places.filter((ticket) => this.waitingWith(ticket) > 0);
   }
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
@@ -100,7 +104,7 @@ export class Board {
   /** Who is to be served under a limit, first come first. */
   *line(limit: number): Generator<QueuedTicket> {
     for (const ticket of this.places)
-      if (ticket.ticket.count <= limit && !this.served.has(ticket.id)) yield ticket;
+      if (ticket.ticket.count <= limit && this.waitingWith(ticket) > 0) yield ticket;
   }
 
   /** Keys whose value can not be read, with the reason. */
@@ -114,15 +118,29 @@ export class Board {
     return true;
   }
 
-  /** Whether a hold names the ticket. */
-  isServed(ticket: string): boolean {
-    return this.served.has(ticket);
+  /** Whether nobody waits with the ticket any more, as far as holds tell. */
+  isServed(id: string): boolean {
+    const ticket = this.ticketOf.get(id);
+    return ticket === undefined ? this.named.has(id) : this.waitingWith(ticket) === 0;
   }
 
-  /** Counts a ticket as served until the returned function is called. */
+  /** How many wait with a ticket. */
+  waitingWith({ id, ticket: { places } }: QueuedTicket): number {
+    const expected = this.expected.get(id) ?? 0;
+    if (places === undefined) return expected > 0 || this.named.has(id) ? 0 : 1;
+    return Math.max(0, places - expected - (this.grants.get(id)?.size ?? 0));
+  }
+
+  /** How many wait with the ticket of that id, as far as holds tell; undefined if there is no such ticket. */
+  waitingAt(id: string): number | undefined {
+    const ticket = this.ticketOf.get(id);
+    return ticket && this.waitingWith(ticket);
+  }
+
+  /** Counts one who waits with a ticket as served until the returned function is called. */
   serve(ticket: string): () => void {
-    this.countServed(ticket, 1);
-    return () => this.countServed(ticket, -1);
+    add(this.expected, ticket, 1);
+    return () => add(this.expected, ticket, -1);
   }
 
   apply(entry: Entry, heardAt: number): boolean {
@@ -139,7 +157,7 @@ export class Board {
       else if (part.part === 'slot') this.vacateSlot(part.slot);
       else if (part.part === 'reader') this.vacate(this.readHolds, part.id);
       else if (part.part === 'wish') this.wishIds.delete(part.id);
-      else this.leave(part.id);
+      else this.leave(part.id, undefined);
       return;
     }
     if (part.part === 'limit') {
@@ -156,15 +174,11 @@ export class Board {
       this.wishIds.add(part.id);
     } else {
       const ticket = this.check(key, decodeTicket(value));
-      this.leave(part.id);
       // One that can not be read has no place: nobody can know for how long it would block the others.
-      if (ticket.ok)
-        this.enter({
-          id: part.id,
-          order: ticket.record.token ?? known.revision,
-          entry: known,
-          ticket: ticket.record,
-        });
+      const record = ticket.ok ? ticket.record : undefined;
+      this.leave(part.id, record);
+      if (record !== undefined)
+        this.enter({ id: part.id, order: record.token ?? known.revision, entry: known, ticket: record });
     }
   }
 
@@ -175,8 +189,11 @@ export class Board {
 
   private occupy<K>(holds: Map<K, TakenSlot>, place: K, entry: Known, hold: Decoded<Hold>): void {
     this.vacate(holds, place);
-    holds.set(place, { slot: typeof place === 'number' ? place : 0, entry, hold });
-    if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
+    const taken = { slot: typeof place === 'number' ? place : 0, entry, hold };
+    holds.set(place, taken);
+    if (!hold.ok || hold.record.ticket === undefined) return;
+    add(this.named, hold.record.ticket, 1);
+    this.countGrant(hold.record.ticket, taken);
   }
 
   private vacateSlot(slot: number): void {
@@ -190,21 +207,35 @@ export class Board {
     if (before === undefined) return;
     holds.delete(place);
     if (before.hold.ok && before.hold.record.ticket !== undefined)
-      this.countServed(before.hold.record.ticket, -1);
+      add(this.named, before.hold.record.ticket, -1);
   }
 
-  private countServed(ticket: string, change: number): void {
-    const count = (this.served.get(ticket) ?? 0) + change;
-    if (count > 0) this.served.set(ticket, count);
-    else this.served.delete(ticket);
+  /** A hold that was granted before the ticket was last written is not counted: that write did not count on it any more. */
+  private countGrant(id: string, { entry, hold }: TakenSlot): void {
+    const ticket = this.ticketOf.get(id);
+    if (ticket?.ticket.places === undefined || !hold.ok) return;
+    const granted = hold.record.token ?? entry.revision;
+    if (granted > ticket.entry.revision) this.grants.get(id)?.set(hold.record.permit, granted);
   }
 
   private enter(ticket: QueuedTicket): void {
-    this.ticketOf.set(ticket.id, ticket);
+    const { id, entry } = ticket;
+    this.ticketOf.set(id, ticket);
     this.places.splice(this.placeOf(ticket.order), 0, ticket);
+    if (ticket.ticket.places === undefined) return;
+    const counted = this.grants.get(id);
+    if (counted !== undefined) {
+      for (const [permit, granted] of counted) if (granted < entry.revision) counted.delete(permit);
+    } else {
+      this.grants.set(id, new Map());
+      for (const taken of this.takenSlots.values())
+        if (taken.hold.ok && taken.hold.record.ticket === id) this.countGrant(id, taken);
+    }
   }
 
-  private leave(id: string): void {
+  /** @param next what it is written as now, if it is */
+  private leave(id: string, next: Ticket | undefined): void {
+    if (next?.places === undefined) this.grants.delete(id);
     const ticket = this.ticketOf.get(id);
     if (ticket === undefined) return;
     this.ticketOf.delete(id);
@@ -222,4 +253,10 @@ export class Board {
     }
     return low;
   }
+}
+
+function add(counts: Map<string, number>, key: string, change: number): void {
+  const count = (counts.get(key) ?? 0) + change;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
 }

@@ -226,12 +226,13 @@ export class Lease {
   }
 
   /**
-   * Reading of the clock before the last write of one slot was sent that somebody could know of who knew of `revision`; undefined
-   * if that was too long ago to tell.
+   * Reading of the clock before the last write of one slot was sent that somebody could know of who knew of `revision`, or one before
+   * that if it was too long ago to tell; undefined if it was not a revision of ours.
    */
   sentAtOf(revision: number): number | undefined {
     if (revision >= (this.slots[0]?.revision ?? 0)) return this.sentAt;
-    return this.before !== undefined && revision >= this.before.revision ? this.before.sentAt : undefined;
+    if (this.before !== undefined && revision >= this.before.revision) return this.before.sentAt;
+    return revision >= this.firstRevision ? this.terms.sentAt : undefined;
   }
 
   get freeSince(): number | undefined {

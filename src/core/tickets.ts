@@ -1,33 +1,26 @@
-import { Abort, type Aborting } from './abort';
+import { Abort } from './abort';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from './board';
-import { caughtUp, isoTime, nextTurn } from './clock';
-import { GIVEN_MS } from './hand-over';
-import { newId } from './id';
-import { Lease, type Succession } from './lease';
+import { caughtUp, nextTurn } from './clock';
+import type { Lease, Succession } from './lease';
 import { type Host, unreadablePlaces } from './line';
+import { Party, type PartyClaim, TICKET_TTL_MS, slotsFor } from './party';
 import { type FreeSlot, MOST_READS_UNDERWAY } from './plan';
-import { type Ticket, encodeRecord } from './record';
+import { MOST_PLACES } from './record';
 import { corrupt } from './refusals';
 import type { Waiter } from './waiter';
-
-/**
- * How long a place in the queue outlives the process that waits in it, in ms. All tickets of dead processes run out at
- * once, so the queue stalls no longer than this plus a second, however many died. A live waiter renews its ticket every
- * third of it, which is what a longer time would save.
- */
-export const TICKET_TTL_MS = 10_000;
 
 /** How long to listen for slots that are given to a ticket after it was given up, in ms: they were on their way already. */
 export const LINGER_MS = 1_000;
 
-/** A waiter's place in the queue that all processes see. */
-interface Place {
-  /** Who is served when its turn comes: somebody of ours, who may have changed places with another. */
-  waiter: Waiter;
-  readonly ticket: Lease;
-  /** Permits of the slots given to it that were dealt with. */
-  readonly received: Set<string>;
+/** How long a ticket may say that more wait with it than do, in ms: who has heard of all that was granted to it knows better. */
+const AMEND_MS = 100;
+
+/** Waiters about to get a ticket together. */
+interface Joining {
+  readonly abandon: Abort;
+  /** How many of them still want it. */
+  wanted: number;
 }
 
 /**
@@ -45,23 +38,25 @@ interface Place {
  *   joined since came later.
  */
 export class TicketLine {
-  private readonly placed = new Map<string, Place>();
-  private readonly placeOf = new Map<Waiter, Place>();
+  private readonly placed = new Map<string, Party>();
+  private readonly partyOf = new Map<Waiter, Party>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
-  private readonly joining = new Map<Waiter, Abort | undefined>();
-  /** Places that nobody waits in any more, and until when to listen for what is given to them. */
-  private readonly departed = new Map<string, Place & { readonly until: number }>();
+  private readonly joining = new Map<Waiter, Joining | undefined>();
+  /** Parties of which nobody waits any more, and until when to listen for what is given to them. */
+  private readonly departed = new Map<string, { readonly party: Party; readonly until: number }>();
   private cancelForgetting: (() => void) | undefined;
-  /** Of those who were served in this turn of the event loop. */
-  private readonly served = new Set<Place>();
-  private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
+  private cancelAmending: (() => void) | undefined;
+  /** Those of whom the last was served in this turn of the event loop. */
+  private readonly served = new Set<Party>();
+  /** How many claims are under way for those with a ticket. */
+  private underway = 0;
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
 
   constructor(private readonly host: Host) {}
 
   get waiters(): Waiter[] {
-    return [...this.joining.keys(), ...this.placeOf.keys()];
+    return [...this.joining.keys(), ...this.partyOf.keys()];
   }
 
   /** Who would join next; undefined if nobody would, or some of ours queue already. */
@@ -72,7 +67,7 @@ export class TicketLine {
   }
 
   get size(): number {
-    return this.joining.size + this.placed.size;
+    return this.joining.size + this.partyOf.size;
   }
 
   /** Whether slots may be given to us although nobody of ours waits. */
@@ -87,33 +82,35 @@ export class TicketLine {
   remove(waiter: Waiter): void {
     const asked = this.joining.get(waiter);
     if (asked === undefined) this.joining.delete(waiter);
-    else asked.abort();
-    const place = this.placeOf.get(waiter);
-    if (place === undefined) return;
-    this.claims.get(place)?.abandon.abort();
+    else if (--asked.wanted === 0) asked.abandon.abort();
+    const party = this.partyOf.get(waiter);
+    if (party === undefined) return;
+    this.partyOf.delete(waiter);
+    party.leave(waiter);
+    if (party.waiters.length > 0) return this.amendSoon();
     // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
-    const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(place.ticket.id);
-    if (outlived) this.withdrawSoon(place);
-    else this.withdraw(place);
+    const outlived = party.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(party.id);
+    if (outlived) this.withdrawSoon(party);
+    else this.withdraw(party);
   }
 
   /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
   withdrawServed(): void {
-    for (const place of this.served) this.withdraw(place);
+    for (const party of this.served) this.withdraw(party);
     this.served.clear();
   }
 
   /** Nobody waits for a ticket of one who is served to be removed; he waits to be told that he is. */
-  private withdrawSoon(place: Place): void {
-    this.depart(place, Infinity);
-    this.served.add(place);
+  private withdrawSoon(party: Party): void {
+    this.depart(party, Infinity);
+    this.served.add(party);
     if (this.served.size === 1)
       this.host.context.background.add(nextTurn().then(() => this.withdrawServed()));
   }
 
-  private withdraw(place: Place): void {
-    this.depart(place);
-    this.host.context.background.add(place.ticket.release());
+  private withdraw(party: Party): void {
+    this.depart(party);
+    this.host.context.background.add(party.ticket.release());
   }
 
   serve(limit: number): void {
@@ -128,21 +125,23 @@ export class TicketLine {
     this.askForTickets();
     if (this.placed.size === 0) return;
     let slots: FreeSlot[] | undefined;
-    for (const place of this.front(limit)) {
+    for (const party of this.front(limit)) {
       // Looked up only when one of ours is next: mostly others are.
       slots ??= free.now();
-      const needed = slotsFor(place.waiter);
-      if (slots.length < needed) return;
-      if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
-      context.background.add(this.claimFor(place, slots.slice(0, needed)));
+      if (slots.length < party.needs) return;
+      const reads = party.want.mode === 'read';
+      if (reads && this.underway >= MOST_READS_UNDERWAY) return;
+      // Many may read at once, each under the same free place of the writer.
+      const own = reads ? slots.slice(0, party.needs) : slots.splice(0, party.needs);
+      context.background.add(this.claimFor(party, own));
     }
   }
 
   /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
-    const [place] = this.front(limit, true);
-    if (place?.waiter.want.count !== 1) return false;
-    this.host.context.background.add(this.claimFor(place, [slot], after));
+    const [party] = this.front(limit, true);
+    if (party?.want.count !== 1) return false;
+    this.host.context.background.add(this.claimFor(party, [slot], after));
     return true;
   }
 
@@ -158,18 +157,21 @@ export class TicketLine {
   receive(taken: TakenSlot | undefined): void {
     if (taken?.hold.ok !== true || taken.hold.record.given === undefined) return;
     const { permit, ticket: id = '' } = taken.hold.record;
-    const place = this.placed.get(id) ?? this.departed.get(id);
-    if (place === undefined || place.received.has(permit) || !takesGiven(place.waiter)) return;
-    place.received.add(permit);
-    const lease = this.host.accept(taken, place.ticket, place.waiter.want);
-    if (lease === undefined) return;
-    this.claims.get(place)?.abandon.abort();
-    this.grant(place, lease);
+    const party = this.placed.get(id) ?? this.departed.get(id)?.party;
+    if (party === undefined || party.received.has(permit) || !party.takesGiven) return;
+    party.received.add(permit);
+    const lease = this.host.accept(taken, party.ticket, party.want);
+    if (lease === undefined) this.amendIfShort(party);
+    else this.grant(party, lease);
   }
 
   /** One of our tickets changed. */
   heard(id: string, entry: Entry): void {
-    this.placed.get(id)?.ticket.observe(entry);
+    const party = this.placed.get(id);
+    party?.ticket.observe(entry);
+    if (party === undefined || !this.placed.has(id)) return;
+    this.amendIfShort(party);
+    if (this.misjudged(party) > 0) this.amendSoon();
   }
 
   /** Everything was read: compares our tickets with it. */
@@ -187,6 +189,7 @@ export class TicketLine {
   /** Listens no more for what is given to those who have left. */
   close(): void {
     this.cancelForgetting?.();
+    this.stopAmending();
     this.departed.clear();
   }
 
@@ -208,101 +211,88 @@ export class TicketLine {
     }
   }
 
+  /** Those who ask for the same one after another share a ticket. Who waits to read may be let in with others, by one of his own. */
   private askForTickets(): void {
+    let together: Waiter[] = [];
     for (const [waiter, asked] of this.joining) {
       if (asked !== undefined) continue;
-      const abandon = new Abort();
-      this.joining.set(waiter, abandon);
-      this.host.context.background.add(this.join(waiter, abandon.signal));
-    }
-  }
-
-  private async join(waiter: Waiter, abandon: Aborting): Promise<void> {
-    const { board, context, pump } = this.host;
-    let ticket: Lease | undefined;
-    try {
-      ticket = await this.createTicket(waiter, abandon);
-    } catch (error) {
-      waiter.settle(error as Error);
-    }
-    this.joining.delete(waiter);
-    if (ticket !== undefined) {
-      for (const entry of ticket.entries) board.apply(entry, context.clock.now());
-      const place = { waiter, ticket, received: new Set<string>() };
-      if (waiter.settled) {
-        context.background.add(ticket.release());
-        this.depart(place);
-      } else if (ticket.isHeld) {
-        this.placed.set(ticket.id, place);
-        this.placeOf.set(waiter, place);
-      } else {
-        this.depart(place);
-        this.add(waiter);
+      const [first] = together;
+      const alike = first?.shape === waiter.shape && waiter.want.mode === undefined;
+      if (first !== undefined && !(alike && together.length < MOST_PLACES)) {
+        this.askForTicket(together);
+        together = [];
       }
-      // Others have known it for a moment.
-      if (board.isServed(ticket.id)) this.receiveAll();
-    } else if (!waiter.settled) {
-      // It was stored and had run out before its answer came.
-      this.add(waiter);
+      together.push(waiter);
     }
-    pump();
+    if (together.length > 0) this.askForTicket(together);
   }
 
-  private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
-    const { context, keys, name } = this.host;
-    const { metadata, mode, ttl } = waiter.want;
-    const id = newId();
-    const key = keys.ticket(id);
-    const ticket: Ticket = {
-      holder: context.holder,
-      since: isoTime(context.clock.wallTime()),
-      ttl: TICKET_TTL_MS,
-      count: slotsFor(waiter),
-      ...(mode === undefined ? {} : { mode }),
-      ...(takesGiven(waiter) ? { holdTtl: ttl } : {}),
-      ...(metadata === undefined ? {} : { meta: metadata }),
-    };
-    const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
-    const result = await context.store.commit([write], { abandon });
-    if (!result.committed) return undefined;
+  private askForTicket(together: readonly Waiter[]): void {
+    const asked = { abandon: new Abort(), wanted: together.length };
+    for (const waiter of together) this.joining.set(waiter, asked);
+    this.host.context.background.add(this.join(together, asked.abandon));
+  }
+
+  private async join(together: readonly Waiter[], abandon: Abort): Promise<void> {
+    const { board, context, pump } = this.host;
     const owner = {
       freed: (entries: readonly { key: string; revision: number }[]) => this.gone(entries),
       ended: (lease: Lease) => this.left(lease),
     };
-    return new Lease(context, owner, {
-      primitive: name,
-      record: { id, encode: (_, ttl, token) => encodeRecord({ ...ticket, ttl, token }), owns: () => true },
-      ttl: TICKET_TTL_MS,
-      slots: [{ slot: 0, key, revision: result.revisions[0] as number }],
-      sentAt: result.sentAt,
-      autoRenew: true,
-    });
+    let party: Party | undefined;
+    try {
+      party = await Party.join(together, this.host, owner, abandon);
+    } catch (error) {
+      for (const waiter of together) waiter.settle(error as Error);
+    }
+    for (const waiter of together) this.joining.delete(waiter);
+    const waiting = together.filter((waiter) => !waiter.settled);
+    if (party === undefined) {
+      // It was stored and had run out before its answer came.
+      for (const waiter of waiting) this.add(waiter);
+    } else {
+      const { id, ticket } = party;
+      for (const entry of ticket.entries) board.apply(entry, context.clock.now());
+      if (waiting.length === 0) {
+        context.background.add(ticket.release());
+        this.depart(party);
+      } else if (ticket.isHeld) {
+        party.waiters.splice(0, Infinity, ...waiting);
+        this.placed.set(id, party);
+        for (const waiter of waiting) this.partyOf.set(waiter, party);
+        if (waiting.length < together.length) this.amendSoon();
+      } else {
+        this.depart(party);
+        for (const waiter of waiting) this.add(waiter);
+      }
+      // Others have known it for a moment.
+      this.receiveAll();
+    }
+    pump();
   }
 
   /**
-   * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
+   * Those of ours to be claimed for next, before whom nobody else waits, each for as often as it may be: or those who read at the front. They are let in
    * together: who waits to read waits only for those before him who want to write.
    * @param takingOver a slot of ours is to be taken over, which can not be refused
    */
-  private *front(limit: number, takingOver = false): Generator<Place> {
+  private *front(limit: number, takingOver = false): Generator<Party> {
     let shape: string | undefined;
     let reads = 0;
     for (const { id, ticket } of this.host.board.line(limit)) {
-      const place = this.placed.get(id);
+      const party = this.placed.get(id);
       if (ticket.mode === 'read' && shape === undefined) {
         reads++;
-        if (place?.ticket.isHeld === true && !this.claims.has(place)) yield place;
+        if (party?.ticket.isHeld === true && party.claims.size === 0) yield party;
         continue;
       }
-      if (reads > 0 || place?.ticket.isHeld !== true) return;
-      shape ??= place.waiter.shape;
-      if (place.waiter.shape !== shape) return;
-      const claim = this.claims.get(place);
-      if (claim === undefined) {
-        yield place;
-        return;
-      }
-      if (!claim.takesOver && !takingOver) return;
+      if (reads > 0 || party?.ticket.isHeld !== true) return;
+      shape ??= party.shape;
+      if (party.shape !== shape) return;
+      // Whoever is told of one claims for it before asking for the next.
+      while (party.claims.size < party.waiters.length) yield party;
+      if (takingOver) continue;
+      for (const { takesOver } of party.claims) if (!takesOver) return;
     }
   }
 
@@ -314,7 +304,7 @@ export class TicketLine {
     if (first?.want.mode === 'write' && board.readers.size > 0) return false;
     if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
     if (board.head(limit) !== undefined || !feed.covers(first.joinedAt)) return false;
-    const needed = slotsFor(first);
+    const needed = slotsFor(first.want);
     const slots = free.now();
     if (slots.length < needed) return false;
     context.background.add(this.claimWithoutTicket(first, slots.slice(0, needed)));
@@ -324,7 +314,7 @@ export class TicketLine {
   private async claimWithoutTicket(waiter: Waiter, slots: readonly FreeSlot[]): Promise<void> {
     const abandon = new Abort();
     this.claimingFirst = true;
-    this.joining.set(waiter, abandon);
+    this.joining.set(waiter, { abandon, wanted: 1 });
     try {
       const granted = await this.host.grab(slots, waiter.want, abandon);
       // What may still have to be waited for keeps nobody from joining.
@@ -343,47 +333,87 @@ export class TicketLine {
   }
 
   private async claimFor(
-    place: Place,
+    party: Party,
     slots: readonly FreeSlot[],
     after?: Succession & { readonly turnSince: number },
   ): Promise<void> {
-    const abandon = new Abort();
-    this.claims.set(place, { abandon, takesOver: after !== undefined });
+    const claim: PartyClaim = { abandon: new Abort(), takesOver: after !== undefined };
+    const { abandon } = claim;
+    const over = (): void => void (party.claims.delete(claim) && this.underway--);
+    party.claims.add(claim);
+    this.underway++;
     try {
       // What is written over a hold is never given up half-way: the slot would stay taken.
       const signal = after === undefined ? abandon : undefined;
-      const granted = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
-      const lease = granted && (await this.host.settleIn(granted, place.waiter.want, signal));
-      this.claims.delete(place);
-      if (lease !== undefined) this.grant(place, lease);
+      const granted = await this.host.grab(slots, party.want, signal, party.id, after);
+      const lease = granted && (await this.host.settleIn(granted, party.want, signal));
+      over();
+      if (lease === undefined) this.amendIfShort(party);
+      else this.grant(party, lease);
     } catch (error) {
-      this.claims.delete(place);
+      over();
       // That a slot could not be taken over is the business of who released it.
-      if (after === undefined) place.waiter.settle(error as Error);
+      if (after === undefined) party.waiters[0]?.settle(error as Error);
     }
     this.host.pump();
   }
 
-  /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
-  private grant(place: Place, lease: Lease): void {
+  /** A slot is held for a ticket of ours: the first who waits gets it. */
+  private grant(party: Party, lease: Lease): void {
+    const queued = this.placed.has(party.id);
+    const waiter = queued ? this.moveUp(party) : party.waiters.find(({ settled }) => !settled);
     // Those who are next may have been told of in the same breath.
-    if (place.waiter.settled) return this.host.context.background.add(caughtUp().then(() => lease.release()));
-    if (this.placed.has(place.ticket.id)) this.moveUp(place);
-    place.waiter.settle(lease);
+    if (waiter === undefined) return this.host.context.background.add(caughtUp().then(() => lease.release()));
+    waiter.settle(lease);
   }
 
-  /** Puts the first of ours who waits for the like in the place that is served, and those between one place further back. */
-  private moveUp(place: Place): void {
-    const earlier: Place[] = [];
+  /** Puts the first of ours who waits for the like at the front of the party that is served, and those between one place ahead. */
+  private moveUp(party: Party): Waiter | undefined {
+    const chain: Party[] = [];
     for (const { id, order } of this.host.board.line(Infinity)) {
-      if (order >= place.ticket.claimedAs) break;
+      if (order >= party.ticket.claimedAs) break;
       const other = this.placed.get(id);
-      if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
+      if (other?.shape === party.shape) chain.push(other);
     }
-    for (const other of earlier) {
-      [place.waiter, other.waiter] = [other.waiter, place.waiter];
-      this.placeOf.set(place.waiter, place).set(other.waiter, other);
-    }
+    chain.push(party);
+    const [first, ...others] = chain.map(({ waiters }) => waiters.shift());
+    for (const [i, waiter] of others.entries()) this.put(waiter, chain[i] as Party, 'last');
+    this.put(first, party, 'first');
+    return first;
+  }
+
+  private put(waiter: Waiter | undefined, party: Party, where: 'first' | 'last'): void {
+    if (waiter === undefined) return;
+    if (where === 'first') party.waiters.unshift(waiter);
+    else party.waiters.push(waiter);
+    this.partyOf.set(waiter, party);
+  }
+
+  /** Has the ticket say how many wait with it, if others are to think that fewer do: they would not let all of them go first. */
+  private amendIfShort(party: Party): void {
+    if (this.placed.has(party.id) && this.misjudged(party) < 0) this.amend(party);
+  }
+
+  /** Has the tickets say how many wait with them, in a moment. */
+  private amendSoon(): void {
+    this.cancelAmending ??= this.host.context.clock.after(AMEND_MS, () => {
+      this.cancelAmending = undefined;
+      for (const party of this.placed.values()) if (this.misjudged(party) !== 0) this.amend(party);
+    });
+  }
+
+  /** How many more are to wait with a ticket than do, as all see it who hear of everything. What is claimed may be known already. */
+  private misjudged({ claims, id, waiters }: Party): number {
+    const known = this.host.board.waitingAt(id) ?? waiters.length;
+    return Math.max(0, known - waiters.length) + Math.min(0, known - waiters.length + claims.size);
+  }
+
+  private amend(party: Party): void {
+    if (party.amending) return;
+    party.amending = true;
+    const done = (): void => void (party.amending = false);
+    // Lost, or out of reach: it is not amended, then.
+    this.host.context.background.add(party.ticket.renew().then(done, done));
   }
 
   /** Something was read: looks for what was given to us. */
@@ -401,23 +431,30 @@ export class TicketLine {
     pump();
   }
 
-  /** A ticket was given back, or lost: then its waiter joins again, at the end. */
+  /** A ticket was given back, or lost: then those who wait with it join again, at the end. */
   private left(ticket: Lease): void {
-    const place = this.placed.get(ticket.id);
-    if (place === undefined) return;
-    this.depart(place);
-    if (!place.waiter.settled) this.add(place.waiter);
+    const party = this.placed.get(ticket.id);
+    if (party === undefined) return;
+    this.depart(party);
+    for (const waiter of party.waiters) {
+      this.partyOf.delete(waiter);
+      this.add(waiter);
+    }
     this.host.pump();
   }
 
   /** Nobody waits with the ticket any more; what is given to it is listened for a moment longer. */
-  private depart(place: Place, until = this.host.context.clock.now() + LINGER_MS): void {
-    const { ticket, waiter } = place;
-    this.placed.delete(ticket.id);
-    this.placeOf.delete(waiter);
+  private depart(party: Party, until = this.host.context.clock.now() + LINGER_MS): void {
+    this.placed.delete(party.id);
+    if (this.placed.size === 0) this.stopAmending();
     if (this.host.isClosed) return;
-    this.departed.set(ticket.id, { ...place, until });
+    this.departed.set(party.id, { party, until });
     if (this.departed.size === 1) this.forgetAt(until);
+  }
+
+  private stopAmending(): void {
+    this.cancelAmending?.();
+    this.cancelAmending = undefined;
   }
 
   private forgetAt(time: number): void {
@@ -437,13 +474,4 @@ export class TicketLine {
     if (this.departed.size > 0) this.forgetAt(next);
     else this.host.pump();
   }
-}
-
-/** Whether a slot can be given to it: one, for long enough, that it does not keep for others afterwards. */
-function takesGiven({ want }: Waiter): boolean {
-  return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= GIVEN_MS;
-}
-
-function slotsFor({ want }: Waiter): number {
-  return want.count === 'all free' ? 1 : want.count;
 }
