@@ -27,12 +27,16 @@ export class Party {
   readonly claims = new Set<PartyClaim>();
   /** Permits of the slots given to the ticket that were dealt with. */
   readonly received = new Set<string>();
-  /** Whether the ticket is being written for others to know how many wait with it. */
+  /** Whether the ticket says that more, or fewer, wait with it than do. */
+  outdated = false;
+  /** Whether it is being written to mend that. */
   amending = false;
 
   private constructor(
     /** First come first; some may have changed places with others of ours. */
     readonly waiters: Waiter[],
+    /** Whether the ticket says how many they are. */
+    readonly shared: boolean,
     readonly want: Want,
     readonly shape: string,
     readonly ticket: Lease,
@@ -75,8 +79,9 @@ export class Party {
       ...(takesGiven(want) ? { holdTtl: want.ttl } : {}),
       ...(want.metadata === undefined ? {} : { meta: want.metadata }),
     };
+    const shared = waiters.length > 1;
     const encode = (ttl: number, token?: number): string => {
-      const places = together.length > 1 ? Math.max(1, waiters.length) : undefined;
+      const places = shared ? Math.max(1, waiters.length) : undefined;
       return encodeRecord({ ...ticket, ttl, places, token });
     };
     const write = { key, expected: 0, value: encode(TICKET_TTL_MS), ttl: TICKET_TTL_MS };
@@ -90,7 +95,7 @@ export class Party {
       sentAt: result.sentAt,
       autoRenew: true,
     });
-    return new Party(waiters, want, shape, lease);
+    return new Party(waiters, shared, want, shape, lease);
   }
 
   /** One of them waits no more: claims that none of them is left for are given up. */

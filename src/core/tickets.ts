@@ -87,7 +87,7 @@ export class TicketLine {
     if (party === undefined) return;
     this.partyOf.delete(waiter);
     party.leave(waiter);
-    if (party.waiters.length > 0) return this.amendSoon();
+    if (party.waiters.length > 0) return this.amendSoon(party);
     // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
     const outlived = party.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(party.id);
     if (outlived) this.withdrawSoon(party);
@@ -171,7 +171,7 @@ export class TicketLine {
     party?.ticket.observe(entry);
     if (party === undefined || !this.placed.has(id)) return;
     this.amendIfShort(party);
-    if (this.misjudged(party) > 0) this.amendSoon();
+    if (party.shared && this.misjudged(party) > 0) this.amendSoon(party);
   }
 
   /** Everything was read: compares our tickets with it. */
@@ -260,7 +260,7 @@ export class TicketLine {
         party.waiters.splice(0, Infinity, ...waiting);
         this.placed.set(id, party);
         for (const waiter of waiting) this.partyOf.set(waiter, party);
-        if (waiting.length < together.length) this.amendSoon();
+        if (waiting.length < together.length) this.amendSoon(party);
       } else {
         this.depart(party);
         for (const waiter of waiting) this.add(waiter);
@@ -391,14 +391,15 @@ export class TicketLine {
 
   /** Has the ticket say how many wait with it, if others are to think that fewer do: they would not let all of them go first. */
   private amendIfShort(party: Party): void {
-    if (this.placed.has(party.id) && this.misjudged(party) < 0) this.amend(party);
+    if (party.shared && this.placed.has(party.id) && this.misjudged(party) < 0) this.amend(party);
   }
 
-  /** Has the tickets say how many wait with them, in a moment. */
-  private amendSoon(): void {
+  /** Has the ticket say how many wait with it, in a moment. */
+  private amendSoon(party: Party): void {
+    party.outdated = true;
     this.cancelAmending ??= this.host.context.clock.after(AMEND_MS, () => {
       this.cancelAmending = undefined;
-      for (const party of this.placed.values()) if (this.misjudged(party) !== 0) this.amend(party);
+      for (const each of this.placed.values()) if (each.outdated) this.amend(each);
     });
   }
 
@@ -411,7 +412,11 @@ export class TicketLine {
   private amend(party: Party): void {
     if (party.amending) return;
     party.amending = true;
-    const done = (): void => void (party.amending = false);
+    party.outdated = false;
+    const done = (): void => {
+      party.amending = false;
+      if (party.outdated && this.placed.has(party.id)) this.amendSoon(party);
+    };
     // Lost, or out of reach: it is not amended, then.
     this.host.context.background.add(party.ticket.renew().then(done, done));
   }
