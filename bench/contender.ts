@@ -21,6 +21,7 @@ export interface Spec {
   readonly name: string;
   readonly slots: number;
   readonly fair?: boolean;
+  readonly retain?: number;
   readonly mutex?: boolean;
 }
 
@@ -39,9 +40,9 @@ export async function open(contender: Contender): Promise<Client> {
       const dispatcher = await NatsDispatcher.connect(contender.options);
       await dispatcher.ready();
       return {
-        lock({ name, slots, fair, mutex }) {
+        lock({ name, slots, mutex, ...options }) {
           const handle =
-            mutex === true ? dispatcher.mutex(name, { fair }) : dispatcher.semaphore(name, slots, { fair });
+            mutex === true ? dispatcher.mutex(name, options) : dispatcher.semaphore(name, slots, options);
           return {
             async acquire() {
               const permit = await handle.acquire();

@@ -64,7 +64,7 @@ export type ConnectOptions = DispatcherOptions &
 export interface SemaphoreOptions {
   /**
    * How long a hold survives without renewal, in ms: 1,000 or more. Default 30,000. It is how long the slot of a crashed
-   * holder stays taken; a shorter one is renewed more often (every third of it) and survives shorter outages. The
+   * holder stays taken; a shorter one is renewed more often (after a third of it, or little more) and survives shorter outages. The
    * server counts whole seconds: it keeps the slot for the ttl rounded up.
    */
   ttl?: number;

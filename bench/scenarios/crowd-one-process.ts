@@ -10,6 +10,8 @@ import type { WorkerProcess } from '../worker-process';
 import type { Scenario } from './scenario';
 
 const BUCKET = 'CROWD1';
+/** Far longer than the millisecond for which a slot is kept here. */
+const RETAIN_MS = 1_000;
 
 export const crowdOneProcess: Scenario = {
   name: 'crowd',
@@ -36,6 +38,13 @@ export const crowdOneProcess: Scenario = {
             wait: { atMost: 1.3 },
           },
           'library, fair': { contender, spec: { name: 'fair', slots: SLOTS, fair: true }, repeats },
+          'library, retain': {
+            contender,
+            spec: { name: 'kept', slots: SLOTS, retain: RETAIN_MS },
+            repeats,
+            freeThroughput: { atLeast: 0.9 },
+            freeWait: { atMost: 1.3 },
+          },
           ...(redis && {
             'redis-semaphore': {
               contender: redis,

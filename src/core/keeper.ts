@@ -43,6 +43,11 @@ interface Note {
   gone: boolean;
 }
 
+/** Whether somebody can be granted a slot as it stands in the store. */
+export function suits(want: Want, { ttl }: RestingHold): boolean {
+  return want.count === 1 && want.autoRenew && want.ttl === ttl;
+}
+
 /** How long a removal of what the server ends by itself is tried, beyond the end of its lease, in ms. */
 const GRACE_MS = 100;
 
@@ -113,10 +118,9 @@ export class Keeper {
 
   /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
   take(want: Want, limit: number): Kept | undefined {
-    if (this.kept.size === 0 || want.count !== 1 || !want.autoRenew) return undefined;
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
-      if (kept.slot >= limit || kept.ttl !== want.ttl || this.notes.has(kept.key)) continue;
+      if (kept.slot >= limit || !suits(want, kept) || this.notes.has(kept.key)) continue;
       if (now >= Math.min(kept.deadline, kept.until)) this.giveBack(kept);
       else if (isWorn(kept, now)) this.note(kept);
       else {

@@ -116,9 +116,10 @@ export interface LeaseOwner {
 
 type State = 'held' | 'releasing' | 'lost';
 
-/** Of the ttl; a third leaves two more tries before the end. */
+/** Of the ttl. What is left is enough for a renewal that has to be sent again and again. */
 export const RENEW_AT = 1 / 3;
-const RENEW_SPREAD = 0.1;
+/** What was written together is not renewed together: a renewal comes later by up to this share. */
+const RENEW_SPREAD = 0.2;
 /** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
 const FIRST_SPREAD = 0.7;
 const MARGIN_SHARE = 0.05;
@@ -446,11 +447,7 @@ export class Lease {
   }
 
   /** @param from of the usual time from `since` to the next renewal: the earliest, and the latest */
-  private planRenewal(
-    from = 1 - RENEW_SPREAD,
-    to = 1 + RENEW_SPREAD,
-    since = this.context.clock.now(),
-  ): void {
+  private planRenewal(from = 1, to = 1 + RENEW_SPREAD, since = this.context.clock.now()): void {
     const usual = this.ttl * RENEW_AT;
     this.renewAt = this.terms.autoRenew
       ? this.context.pulse.quietest(since + usual * from, since + usual * to)

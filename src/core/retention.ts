@@ -1,7 +1,7 @@
 import type { Entry } from '../store/store';
 import type { FreeSlots } from './free-slots';
 import { grantAgain } from './grant-again';
-import { Keeper, type KeeperHost } from './keeper';
+import { Keeper, type KeeperHost, suits } from './keeper';
 import type { Lease, LeaseOwner, RestingHold } from './lease';
 import type { Primitive } from './primitive';
 import type { Patience, Waiter, Want } from './waiter';
@@ -57,10 +57,11 @@ export class Retention {
     if (retain > 0) this.keeper?.ended(retain);
   }
 
-  /** Keeps a slot that was just let go of, if nobody waits for it, here or elsewhere, as far as we have heard. */
+  /** Keeps a slot that was just let go of, if nobody else waits for it, as far as we have heard: for whoever of ours is next. */
   keep(hold: RestingHold): boolean {
-    const { isAwaited, isClosed, limit } = this.host;
-    if (this.keeper === undefined || isClosed || isAwaited) return false;
+    const { collectors, isAwaited, isClosed, limit, next } = this.host;
+    if (this.keeper === undefined || isClosed || collectors > 0) return false;
+    if (isAwaited && (next === undefined || !suits(next.want, hold))) return false;
     if (limit.known === undefined || hold.slot >= limit.known || !this.mayKeep(limit.known)) return false;
     this.keeper.keep(hold);
     return true;

@@ -150,6 +150,66 @@ export const keepingScenarios: Record<string, (lab: Lab) => Promise<void>> = {
     expect(await wishes(lab)).toEqual([]);
   },
 
+  async 'waiters of one process take a slot from one another without a write, first come first'(lab) {
+    const a = lab.client('s', 1, 30_000);
+    await keepOne(a);
+    const before = await revisionOf(lab, SLOT);
+    const tokens: bigint[] = [];
+    const served: number[] = [];
+    const stays = Array.from({ length: 50 }, async (_, i) => {
+      const permit = await a.semaphore.lock(1_000);
+      served.push(i);
+      tokens.push(permit.fencingToken);
+      await settle();
+      expect(permit.isHeld).toBe(true);
+      await permit.release();
+    });
+    await Promise.all(stays);
+    expect(served).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect([await revisionOf(lab, SLOT), growing(tokens)]).toEqual([before, true]);
+  },
+
+  async 'waiters of one process that take a slot from one another let others try for it who wait'(lab) {
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000)];
+    await keepOne(a);
+    let givenBack = 0;
+    const changed = ({ value }: { value: string | null }): void => void (value ?? givenBack++);
+    lab.store.listen([SLOT], { changed, interrupted: () => undefined });
+    let served = 0;
+    const stays = Array.from({ length: 20 }, async () => {
+      const permit = await a.semaphore.lock();
+      await new Promise<void>((resolve) => lab.clock.after(20, resolve));
+      served++;
+      await permit.release();
+    });
+    while (served < 6) await lab.clock.advance(5);
+    expect(givenBack).toBe(0);
+    const next = waitFor(b);
+    while (next.permit === undefined) await lab.clock.advance(5);
+    // Whoever hears of it first has it: here that is mostly the one who gave it back.
+    expect(givenBack).toBeGreaterThanOrEqual(Math.floor((served - 6) / 2));
+    await next.permit.release();
+    await Promise.all([...stays, lab.clock.advance(1_000)]);
+  },
+
+  async 'who wants something else is not passed by those who take a kept slot from one another'(lab) {
+    const a = lab.client('s', 2, 30_000);
+    await keepOne(a);
+    const served: string[] = [];
+    const stay = async (name: string, count: number): Promise<void> => {
+      const permit = await a.semaphore.lock({ count });
+      served.push(name);
+      await settle();
+      await permit.release();
+    };
+    const held = await a.semaphore.lock();
+    const stays = [stay('one', 1), stay('pair', 2), stay('two', 1), stay('three', 1)];
+    await settle();
+    await held.release();
+    await Promise.all([...stays, lab.clock.advance(1_000)]);
+    expect(served).toEqual(['one', 'pair', 'two', 'three']);
+  },
+
   async 'a wish that is lost costs the time that slots are kept, and no more'(lab) {
     const a = lab.client('s', 1, 30_000);
     const b = lab.client('s', 1, 30_000);
