@@ -538,8 +538,8 @@ export class Lease {
     const { deadline, sentAt, ttl, writtenAs: permit } = this;
     const { key, revision } = slot;
     const uses = revision === this.firstRevision ? use : 0;
-    const at = { slot: slot.slot, key, revision, permit };
-    if (this.owner.keep?.({ ...at, sentAt, ttl, deadline, uses, retain }) !== true) return false;
+    const hold = { slot: slot.slot, key, revision, permit, sentAt, ttl, deadline, uses, retain };
+    if (this.owner.keep?.(hold) !== true) return false;
     this.state = 'releasing';
     this.over.abort();
     this.cancelTimer?.();
