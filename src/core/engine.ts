@@ -170,7 +170,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   readonly pump = (): void => {
     if (this.isClosed) return;
     if (this.unused) return this.rest();
-    if (this.isAwaited) this.sweeper.start();
+    if (this.isAwaited && this.live) this.sweeper.start();
     if (this.waiting === 0) return this.retention.express();
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
