@@ -193,7 +193,7 @@ export class Lease {
     this.nextTtl = terms.ttl;
     if (terms.lasts !== undefined) this.margin = safetyMargin(terms.ttl, context.safetyMargin);
     this.turnSince = terms.turnSince ?? context.clock.now();
-    this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
+    this.firstRevision = terms.slots.reduce((highest, { revision }) => Math.max(highest, revision), 0);
     // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
     if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = context.clock.now();
     this.begin();
@@ -575,7 +575,7 @@ export class Lease {
     return new Promise((resolve, reject) => {
       const late = (): void => reject(this.unacknowledged());
       const cancel = this.context.clock.after(RELEASE_WAIT_MS, late, { keepAlive: true });
-      void freeing.then(resolve, reject).finally(cancel);
+      void freeing.then(resolve, reject).then(cancel);
     });
   }
 
