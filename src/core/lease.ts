@@ -192,11 +192,12 @@ export class Lease {
     this.ttl = terms.lasts ?? terms.ttl;
     this.nextTtl = terms.ttl;
     if (terms.lasts !== undefined) this.margin = safetyMargin(terms.ttl, context.safetyMargin);
-    this.turnSince = terms.turnSince ?? context.clock.now();
+    const now = context.clock.now();
+    this.turnSince = terms.turnSince ?? now;
     this.firstRevision = terms.slots.reduce((highest, { revision }) => Math.max(highest, revision), 0);
     // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
-    if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = context.clock.now();
-    this.begin();
+    if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = now;
+    this.begin(now);
   }
 
   get id(): string {
@@ -413,9 +414,9 @@ export class Lease {
     for (const watcher of this.watchers) what(watcher);
   }
 
-  private begin(): void {
+  private begin(now: number): void {
     const { clock } = this.context;
-    this.cancelTimer = clock.after(Math.max(1, Math.min(LASTING_MS, this.deadline - clock.now())), () => {
+    this.cancelTimer = clock.after(Math.max(1, Math.min(LASTING_MS, this.deadline - now)), () => {
       if (!this.isHeld) return;
       this.owner.lasts?.(this);
       if (this.state !== 'held') return;
