@@ -97,8 +97,7 @@ export class Board {
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
   head(limit: number): QueuedTicket | undefined {
-    for (const ticket of this.line(limit)) return ticket;
-    return undefined;
+    return this.places.find((ticket) => ticket.ticket.count <= limit && this.waitingWith(ticket) > 0);
   }
 
   /** Who is to be served under a limit, first come first. */

@@ -19,16 +19,20 @@ export interface Context {
 
 /** Work that goes on after the call that started it has returned, and that `close` waits for. */
 export class Background {
-  private readonly tasks = new Set<Promise<unknown>>();
+  private underway = 0;
+  private whenIdle: (() => void)[] = [];
 
   /** Keeps track of a task. Its failure is nobody's business any more: whoever could act on it was told, or is gone. */
   add(task: Promise<unknown>): void {
-    const done = (): void => void this.tasks.delete(tracked);
-    const tracked = task.then(done, done);
-    this.tasks.add(tracked);
+    this.underway++;
+    void task.then(this.done, this.done);
   }
 
   async settled(): Promise<void> {
-    while (this.tasks.size > 0) await Promise.all(this.tasks);
+    while (this.underway > 0) await new Promise<void>((resolve) => this.whenIdle.push(resolve));
   }
+
+  private readonly done = (): void => {
+    if (--this.underway === 0) for (const tell of this.whenIdle.splice(0)) tell();
+  };
 }

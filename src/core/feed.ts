@@ -86,6 +86,7 @@ export class Feed {
       },
       interrupted: () => this.refresh(),
     });
+    this.planSafetyRead();
     this.refresh();
   }
 
@@ -103,8 +104,7 @@ export class Feed {
   watch(on: boolean): void {
     if (this.watchful === on) return;
     this.watchful = on;
-    if (on) this.scheduleSafetyRead();
-    else this.cancelSafetyRead?.();
+    this.planSafetyRead();
   }
 
   /** Reads everything again. Until that is done the picture does not count as live. */
@@ -147,8 +147,9 @@ export class Feed {
     return this.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt) || news;
   }
 
-  private scheduleSafetyRead(): void {
+  private planSafetyRead(): void {
     this.cancelSafetyRead?.();
+    if (!this.watchful || !this.running) return;
     this.cancelSafetyRead = this.clock.after(jittered(this.safetyReadMs, 0.33), () => void this.safetyRead());
   }
 
@@ -167,6 +168,6 @@ export class Feed {
         // Out of reach: the next one, or the reconnect, will see to it.
       }
     }
-    if (this.watchful) this.scheduleSafetyRead();
+    this.planSafetyRead();
   }
 }

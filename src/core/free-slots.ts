@@ -78,7 +78,8 @@ export class FreeSlots {
     if (this.outdated.size > 0) this.outdated.clear();
   }
 
-  private usable(slots: readonly FreeSlot[]): FreeSlot[] {
+  private usable(slots: FreeSlot[]): FreeSlot[] {
+    if (this.reserved.size === 0 && this.outdated.size === 0) return slots;
     const busy = new Set<number>();
     for (const reserved of this.reserved) for (const { slot } of reserved) busy.add(slot);
     return slots.filter(({ slot }) => !busy.has(slot) && !this.isOutdated(this.keys.slot(slot)));

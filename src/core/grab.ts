@@ -1,10 +1,10 @@
 import { BackendUnavailableError } from '../errors';
 import type { Aborting } from './abort';
-import type { CommitResult } from '../store/store';
+import type { CommitResult, Entry, Write } from '../store/store';
 import type { Context } from './context';
 import type { Engine, Reservation } from './engine';
 import { newId } from './id';
-import { Lease, type LeaseOwner, type Succession } from './lease';
+import { type HeldSlot, Lease, type LeaseOwner, type Succession } from './lease';
 import { newHold, recordOf } from './lease-record';
 import type { FreeSlot } from './plan';
 import { type Hold, encodeRecord } from './record';
@@ -41,18 +41,18 @@ export async function grab(
   const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
   const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
-  const writes = parts.flatMap(({ engine, slots, ticket }) =>
-    slots.map(({ slot, expected }) => {
+  const writes: (Write & { readonly slot: number })[] = [];
+  for (const { engine, slots, ticket } of parts) {
+    const own = ticket === undefined ? hold : { ...hold, ticket };
+    const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
+    for (const { slot, expected } of slots) {
       const place = engine.keys.slot(slot);
       // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
       const key = reads ? engine.keys.reader(hold.permit) : place;
-      const own = ticket === undefined ? hold : { ...hold, ticket };
       content.set(key, own);
-      const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
-      const write = { key, expected, value, ttl: want.ttl };
-      return reads ? { ...write, expectedOf: place } : write;
-    }),
-  );
+      writes.push({ slot, key, expected, expectedOf: reads ? place : undefined, value, ttl: want.ttl });
+    }
+  }
   const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
   const askedAt = clock.now();
   const freeSince = after === undefined ? freeFor(parts) : askedAt;
@@ -75,14 +75,14 @@ export async function grab(
     return undefined;
   }
   const { revisions, sentAt } = result;
-  const entries = writes.map(({ key, value }, i) => ({
-    key,
-    value,
-    revision: revisions[i] as number,
-    writtenAt: clock.wallTime(),
-  }));
-  const slots = parts.flatMap((part) => part.slots.map(({ slot }) => slot));
-  const held = entries.map(({ key, revision }, i) => ({ slot: slots[i] as number, key, revision }));
+  const writtenAt = clock.wallTime();
+  const held: HeldSlot[] = [];
+  const entries: Entry[] = [];
+  for (const [i, { slot, key, value }] of writes.entries()) {
+    const revision = revisions[i] as number;
+    held.push({ slot, key, revision });
+    entries.push({ key, revision, value, writtenAt });
+  }
   const engines = parts.map(({ engine }) => engine);
   const lease = new Lease(context, ownersOf(engines), {
     primitive,
@@ -95,9 +95,10 @@ export async function grab(
     autoRenew: want.autoRenew,
     retain,
   });
-  for (const { engine } of parts) {
-    const own = entries.filter(({ key }) => engine.keys.parse(key) !== undefined);
-    engine.adopt(lease, own);
+  let adopted = 0;
+  for (const { engine, slots } of parts) {
+    engine.adopt(lease, entries.slice(adopted, adopted + slots.length));
+    adopted += slots.length;
   }
   if (after !== undefined && clock.now() >= after.deadline) {
     // Like a renewal: the server may have put its expiry marker over it already.

@@ -1,5 +1,4 @@
 import type { Context } from './context';
-import { newId } from './id';
 import { Lease, type LeaseOwner, type RestingHold } from './lease';
 import { newHold, recordOf } from './lease-record';
 import type { Want } from './waiter';
@@ -15,13 +14,12 @@ export function grantAgain(
   { key, permit: over, revision, sentAt, slot, ttl, uses }: RestingHold,
   want: Want,
 ): Lease {
-  const permit = newId();
   const since = context.clock.wallTime();
   const use = uses + 1;
   const { retain } = want;
   return new Lease(context, owner, {
     primitive,
-    record: recordOf(permit, () => newHold(permit, context.holder, since, want, retain), use),
+    record: recordOf(undefined, (_, permit) => newHold(permit, context.holder, since, want, retain), use),
     ttl,
     slots: [{ slot, key, revision }],
     sentAt,

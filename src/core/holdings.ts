@@ -6,10 +6,11 @@ import type { Lease } from './lease';
 
 /** The permits of this process on one primitive, and what each must hear of. */
 export class Holdings {
-  private readonly leases = new Set<Lease>();
+  /** With whether it hears what others do to its slots. */
+  private readonly leases = new Map<Lease, boolean>();
   private readonly leaseOfKey = new Map<string, Lease>();
-  /** Those that hear what others do to their slots. */
-  private readonly listening = new Set<Lease>();
+  /** How many of them do. */
+  private listening = 0;
 
   constructor(
     private readonly clock: Clock,
@@ -23,19 +24,21 @@ export class Holdings {
 
   /** Whether any of them wants to hear of changes. */
   get listens(): boolean {
-    return this.listening.size > 0;
+    return this.listening > 0;
   }
 
   add(lease: Lease, entries: readonly { readonly key: string }[]): void {
     for (const { key } of entries) this.leaseOfKey.set(key, lease);
-    this.leases.add(lease);
-    if (this.feed.running) this.listening.add(lease);
+    if (this.leases.get(lease) === true) return;
+    this.leases.set(lease, this.feed.running);
+    if (this.feed.running) this.listening++;
   }
 
   /** A lease has lasted long enough to be listened for. */
   lasts(lease: Lease): void {
-    if (!this.leases.has(lease) || this.listening.has(lease)) return;
-    this.listening.add(lease);
+    if (this.leases.get(lease) !== false) return;
+    this.leases.set(lease, true);
+    this.listening++;
     // They were forgotten if nobody looked since the claim.
     for (const entry of lease.entries)
       if (this.leaseOfKey.get(entry.key) === lease) this.board.apply(entry, this.clock.now());
@@ -51,8 +54,10 @@ export class Holdings {
   }
 
   remove(lease: Lease): void {
-    if (!this.leases.delete(lease)) return;
-    this.listening.delete(lease);
+    const listens = this.leases.get(lease);
+    if (listens === undefined) return;
+    this.leases.delete(lease);
+    if (listens) this.listening--;
     for (const { key } of lease.held) {
       if (this.leaseOfKey.get(key) === lease) this.leaseOfKey.delete(key);
     }
@@ -85,10 +90,10 @@ export class Holdings {
   }
 
   loseAll(reason: string): void {
-    for (const lease of [...this.leases]) lease.lose(reason);
+    for (const lease of [...this.leases.keys()]) lease.lose(reason);
   }
 
   async releaseAll(): Promise<void> {
-    await Promise.allSettled([...this.leases].map((lease) => lease.release()));
+    await Promise.allSettled([...this.leases.keys()].map((lease) => lease.release()));
   }
 }

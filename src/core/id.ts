@@ -1,20 +1,21 @@
 import { randomBytes } from 'node:crypto';
 
-const BYTES = 12;
-/** The first byte of an id that would begin with `-`, and on a command line pass for an option, or with `_`. */
-const FIRST_ODD = 62 << 2;
+const LENGTH = 16;
+/** Bytes for so many ids are drawn and written out together: one by one that would take several times as long. */
+const POOLED = 512;
 
-let pool = Buffer.alloc(0);
+let pool = '';
 let used = 0;
 
 /** 16 characters of nearly 96 random bits, legal inside a key token; begins with a letter or a digit. */
 export function newId(): string {
   do {
-    if (used + BYTES > pool.length) {
-      pool = randomBytes(BYTES * 128);
+    if (used === pool.length) {
+      pool = randomBytes((POOLED * LENGTH * 6) / 8).toString('base64url');
       used = 0;
     }
-    used += BYTES;
-  } while ((pool[used - BYTES] ?? 0) >= FIRST_ODD);
-  return pool.toString('base64url', used - BYTES, used);
+    used += LENGTH;
+    // One that begins with `-` would pass for an option on a command line.
+  } while ('-_'.includes(pool.charAt(used - LENGTH)));
+  return pool.slice(used - LENGTH, used);
 }

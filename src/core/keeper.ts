@@ -24,7 +24,8 @@ export interface KeeperHost {
   keeperIdle(): void;
 }
 
-interface Kept extends RestingHold {
+interface Kept {
+  readonly hold: RestingHold;
   /** The wall clock when it was let go of. */
   readonly since: number;
   /** When it is given back although nobody asked for it. */
@@ -105,28 +106,30 @@ export class Keeper {
     const { clock } = this.host.context;
     const now = clock.now();
     const kept: Kept = {
-      ...hold,
+      hold,
       since: clock.wallTime(),
       until: now + hold.retain,
       noteAt: isWorn(hold, now) ? now : now + LASTING_MS,
     };
     this.kept.set(hold.key, kept);
     if (kept.noteAt <= now) this.note(kept);
-    this.wakeBy(Math.min(kept.noteAt, kept.until, kept.deadline));
+    this.wakeBy(Math.min(kept.noteAt, endOf(kept)));
     this.host.keptChanged();
   }
 
   /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
-  take(want: Want, limit: number): Kept | undefined {
+  take(want: Want, limit: number): RestingHold | undefined {
+    if (this.kept.size === 0) return undefined;
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
-      if (kept.slot >= limit || !suits(want, kept) || this.notes.has(kept.key)) continue;
-      if (now >= Math.min(kept.deadline, kept.until)) this.giveBack(kept);
-      else if (isWorn(kept, now)) this.note(kept);
+      const { hold } = kept;
+      if (hold.slot >= limit || !suits(want, hold) || this.notes.has(hold.key)) continue;
+      if (now >= endOf(kept)) this.giveBack(kept);
+      else if (isWorn(hold, now)) this.note(kept);
       else {
-        this.kept.delete(kept.key);
+        this.kept.delete(hold.key);
         this.host.keptChanged();
-        return kept;
+        return hold;
       }
     }
     return undefined;
@@ -145,7 +148,7 @@ export class Keeper {
   /** What is under a key changed; undefined: nothing is there. */
   heard(key: string, entry: Entry | undefined): void {
     const kept = this.kept.get(key);
-    if (kept === undefined || (entry !== undefined && entry.revision <= kept.revision)) return;
+    if (kept === undefined || (entry !== undefined && entry.revision <= kept.hold.revision)) return;
     const note = this.notes.get(key);
     if (note !== undefined && entry?.value != null && isOf(note, entry.value)) return;
     this.drop(kept);
@@ -164,29 +167,29 @@ export class Keeper {
   /** As our own views are to show it: nobody holds it. Undefined if it is not kept under that revision. */
   shown({ key, revision }: Entry): string | undefined {
     const kept = this.kept.get(key);
-    if (kept === undefined || kept.revision !== revision) return undefined;
-    return encodeRecord(this.record(kept, kept.permit));
+    if (kept === undefined || kept.hold.revision !== revision) return undefined;
+    return encodeRecord(this.record(kept, kept.hold.permit));
   }
 
-  private drop(kept: Kept): void {
-    const note = this.notes.get(kept.key);
+  private drop({ hold: { key } }: Kept): void {
+    const note = this.notes.get(key);
     if (note !== undefined) note.gone = true;
     note?.abandon.abort();
-    this.kept.delete(kept.key);
+    this.kept.delete(key);
     this.host.keptChanged();
   }
 
-  private giveBack(kept: Kept): void {
-    const note = this.notes.get(kept.key);
+  private giveBack({ hold }: Kept): void {
+    const note = this.notes.get(hold.key);
     if (note === undefined) {
-      this.kept.delete(kept.key);
-      return this.remove(kept);
+      this.kept.delete(hold.key);
+      return this.remove(hold);
     }
     note.leaving = true;
     note.abandon.abort();
   }
 
-  private remove({ key, revision, ttl }: Kept): void {
+  private remove({ key, revision, ttl }: RestingHold): void {
     const { background, clock, store } = this.host.context;
     this.givingBack++;
     const removing = removeOwn(store, [{ key, revision }], clock.now() + ttl + GRACE_MS);
@@ -203,17 +206,18 @@ export class Keeper {
   private note(kept: Kept): void {
     kept.noteAt = Infinity;
     const note: Note = { id: newId(), abandon: new Abort(), leaving: false, gone: false };
-    this.notes.set(kept.key, note);
+    this.notes.set(kept.hold.key, note);
     this.host.context.background.add(this.write(kept, note));
   }
 
   private async write(kept: Kept, note: Note): Promise<void> {
     const { clock, store } = this.host.context;
-    const { key, ttl } = kept;
-    const value = encodeRecord({ ...this.record(kept, note.id), after: kept.permit });
+    const { hold } = kept;
+    const { key, ttl } = hold;
+    const value = encodeRecord({ ...this.record(kept, note.id), after: hold.permit });
     let written: { revision: number; sentAt: number } | undefined;
     try {
-      const write = { key, expected: kept.revision, value, ttl };
+      const write = { key, expected: hold.revision, value, ttl };
       const result = await store.commit([write], { abandon: note.abandon });
       if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
     } catch {
@@ -224,10 +228,11 @@ export class Keeper {
     if (!note.gone) this.kept.delete(key);
     if (written !== undefined) {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
-      const next: Kept = { ...kept, ...written, permit: note.id, deadline, uses: 0, noteAt: Infinity };
+      const next: RestingHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
       const entry = { key, value, revision: written.revision, writtenAt: clock.wallTime() };
-      if (note.gone || leaving || clock.now() >= kept.deadline) this.remove(next);
-      else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry)) this.kept.set(key, next);
+      if (note.gone || leaving || clock.now() >= hold.deadline) this.remove(next);
+      else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry))
+        this.kept.set(key, { ...kept, hold: next, noteAt: Infinity });
     }
     this.host.keeperSettled();
     this.wakeBy(clock.now());
@@ -238,7 +243,7 @@ export class Keeper {
     return this.host.board.picture.get(key)?.revision === revision;
   }
 
-  private record({ retain, since, ttl }: Kept, permit: string): Hold {
+  private record({ hold: { retain, ttl }, since }: Kept, permit: string): Hold {
     const { holder } = this.host.context;
     return { permit, holder, since: isoTime(since), ttl, retain, kept: true };
   }
@@ -256,15 +261,20 @@ export class Keeper {
     this.wakeAt = Infinity;
     const now = this.host.context.clock.now();
     for (const kept of [...this.kept.values()]) {
-      const end = Math.min(kept.until, kept.deadline);
+      const end = endOf(kept);
       if (now >= end) this.giveBack(kept);
       else if (now >= kept.noteAt) this.note(kept);
-      if (this.kept.has(kept.key)) this.wakeBy(Math.min(now >= end ? Infinity : end, kept.noteAt));
+      if (this.kept.has(kept.hold.key)) this.wakeBy(Math.min(now >= end ? Infinity : end, kept.noteAt));
     }
     if (this.size > 0 || this.busy || this.leases > 0) return;
     if (now < this.listenUntil) this.wakeBy(this.listenUntil);
     else this.host.keeperIdle();
   }
+}
+
+/** When it can not be granted again any more. */
+function endOf({ hold: { deadline }, until }: Kept): number {
+  return Math.min(deadline, until);
 }
 
 /** Whether it is to be written before it is granted again: a permit is to begin with most of its lease before it. */

@@ -1,5 +1,6 @@
 import type { LeaseRecord } from './lease';
 import { isoTime } from './clock';
+import { newId } from './id';
 import { type Hold, decodeHold, encodeRecord } from './record';
 import type { Want } from './waiter';
 
@@ -21,14 +22,36 @@ export function newHold(
   };
 }
 
-/** What the lease of a permit writes. @param holdOf its hold, as it stands under a key */
-export function recordOf(permit: string, holdOf: (key: string) => Hold, use?: number): LeaseRecord {
-  return {
-    id: permit,
-    encode: (key, ttl, token, after) => encodeRecord({ ...holdOf(key), ttl, token, use, after }),
-    owns: (value) => {
-      const decoded = decodeHold(value);
-      return decoded.ok && decoded.record.permit === permit;
-    },
-  };
+/**
+ * What the lease of a permit writes.
+ * @param permit its id; undefined: one is made when somebody asks for it
+ * @param holdOf its hold, as it stands under a key
+ */
+export function recordOf(
+  permit: string | undefined,
+  holdOf: (key: string, permit: string) => Hold,
+  use?: number,
+): LeaseRecord {
+  return new PermitRecord(permit, holdOf, use);
+}
+
+class PermitRecord implements LeaseRecord {
+  constructor(
+    private permit: string | undefined,
+    private readonly holdOf: (key: string, permit: string) => Hold,
+    private readonly use: number | undefined,
+  ) {}
+
+  get id(): string {
+    return (this.permit ??= newId());
+  }
+
+  encode(key: string, ttl: number, token: number, after?: string): string {
+    return encodeRecord({ ...this.holdOf(key, this.id), ttl, token, use: this.use, after });
+  }
+
+  owns(value: string): boolean {
+    const decoded = decodeHold(value);
+    return decoded.ok && decoded.record.permit === this.id;
+  }
 }

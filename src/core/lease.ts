@@ -193,11 +193,12 @@ export class Lease {
     this.ttl = terms.lasts ?? terms.ttl;
     this.nextTtl = terms.ttl;
     if (terms.lasts !== undefined) this.margin = safetyMargin(terms.ttl, context.safetyMargin);
-    this.turnSince = terms.turnSince ?? context.clock.now();
-    this.firstRevision = Math.max(...terms.slots.map((slot) => slot.revision));
+    const now = context.clock.now();
+    this.turnSince = terms.turnSince ?? now;
+    this.firstRevision = terms.slots.reduce((highest, { revision }) => Math.max(highest, revision), 0);
     // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
-    if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = context.clock.now();
-    this.begin();
+    if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = now;
+    this.begin(now);
   }
 
   get id(): string {
@@ -415,9 +416,9 @@ export class Lease {
     for (const watcher of this.watchers) what(watcher);
   }
 
-  private begin(): void {
+  private begin(now: number): void {
     const { clock } = this.context;
-    this.cancelTimer = clock.after(Math.max(1, Math.min(LASTING_MS, this.deadline - clock.now())), () => {
+    this.cancelTimer = clock.after(Math.max(1, Math.min(LASTING_MS, this.deadline - now)), () => {
       if (!this.isHeld) return;
       this.owner.lasts?.(this);
       if (this.state !== 'held') return;
@@ -536,8 +537,8 @@ export class Lease {
     const { deadline, sentAt, ttl, writtenAs: permit } = this;
     const { key, revision } = slot;
     const uses = revision === this.firstRevision ? use : 0;
-    const at = { slot: slot.slot, key, revision, permit };
-    if (this.owner.keep?.({ ...at, sentAt, ttl, deadline, uses, retain }) !== true) return false;
+    const hold = { slot: slot.slot, key, revision, permit, sentAt, ttl, deadline, uses, retain };
+    if (this.owner.keep?.(hold) !== true) return false;
     this.state = 'releasing';
     this.over.abort();
     this.cancelTimer?.();
@@ -573,7 +574,7 @@ export class Lease {
     return new Promise((resolve, reject) => {
       const late = (): void => reject(this.unacknowledged());
       const cancel = this.context.clock.after(RELEASE_WAIT_MS, late, { keepAlive: true });
-      void freeing.then(resolve, reject).finally(cancel);
+      void freeing.then(resolve, reject).then(cancel);
     });
   }
 

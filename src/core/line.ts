@@ -194,6 +194,7 @@ export class Line {
 
   /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */
   private abandonSpareClaims(): void {
+    if (this.claims.size === 0) return;
     const left = new Map<string, number>();
     for (const claim of this.claims) {
       const waiting = left.get(claim.shape) ?? this.shapes.get(claim.shape) ?? 0;

@@ -36,7 +36,8 @@ export class Picture {
         this.known.set(entry.key, { ...before, heardAt });
       return false;
     }
-    this.put({ ...entry, heardAt });
+    const { key, revision, value, writtenAt } = entry;
+    this.put({ key, revision, value, writtenAt, heardAt });
     return true;
   }
 

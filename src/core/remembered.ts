@@ -7,6 +7,7 @@ const LOOKS = 4;
  */
 export class Remembered<T extends { readonly idle: boolean }> {
   private readonly byKey = new Map<string, T>();
+  private latest: string | undefined;
 
   /** @param putAway told of what is no longer kept */
   constructor(
@@ -24,10 +25,13 @@ export class Remembered<T extends { readonly idle: boolean }> {
 
   /** The thing for a key: to be asked for again for each use, since one that is idle may be put away. */
   get(key: string, make: () => T): T {
-    const thing = this.byKey.get(key) ?? make();
+    const known = this.byKey.get(key);
+    if (known !== undefined && key === this.latest) return known;
+    const thing = known ?? make();
     // Last used comes last: a Map keeps the order in which its keys were put in.
     this.byKey.delete(key);
     this.byKey.set(key, thing);
+    this.latest = key;
     for (let i = 0; i < LOOKS && this.byKey.size > this.most; i++) this.lookAtOldest();
     return thing;
   }

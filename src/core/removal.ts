@@ -18,16 +18,18 @@ export interface Removal {
 
 /** Removes entries, each under the revision of our last write: what somebody else has changed is theirs. */
 export async function removeOwn(store: Store, entries: readonly Own[], until: number): Promise<Removal> {
-  const removing = entries.map(({ key, revision }) =>
-    store.commit([{ key, expected: revision, value: null }], { until }),
-  );
   const freed: Own[] = [];
   let all = true;
   let failure: Error | undefined;
-  for (const [i, settled] of (await Promise.allSettled(removing)).entries()) {
-    if (settled.status === 'rejected') failure ??= settled.reason as Error;
-    else if (!settled.value.committed) all = false;
-    else freed.push({ key: (entries[i] as Own).key, revision: settled.value.revisions[0] as number });
-  }
+  const remove = async ({ key, revision }: Own): Promise<void> => {
+    try {
+      const result = await store.commit([{ key, expected: revision, value: null }], { until });
+      if (result.committed) freed.push({ key, revision: result.revisions[0] as number });
+      else all = false;
+    } catch (error) {
+      failure ??= error as Error;
+    }
+  };
+  await Promise.all(entries.map(remove));
   return { freed, all, failure };
 }

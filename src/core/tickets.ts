@@ -96,6 +96,7 @@ export class TicketLine {
 
   /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
   withdrawServed(): void {
+    if (this.served.size === 0) return;
     for (const party of this.served) this.withdraw(party);
     this.served.clear();
   }

@@ -14,9 +14,9 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'conditional-release': [
     {
       file: 'core/removal.ts',
-      from: 'store.commit([{ key, expected: revision, value: null }], { until }),',
+      from: 'store.commit([{ key, expected: revision, value: null }], { until });',
       to: `store.read([key]).then(([there]) => store.commit(
-        [{ key, expected: there?.revision ?? revision, value: null }], { until })),`,
+        [{ key, expected: there?.revision ?? revision, value: null }], { until }));`,
     },
   ],
   /** A holder believes on after its lease has run out. */
@@ -61,7 +61,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   /** Nothing is read again after a reconnect, nor as a safety net. */
   'read-again': [
     { file: 'core/feed.ts', from: 'interrupted: () => this.refresh(),', to: 'interrupted: () => undefined,' },
-    { file: 'core/feed.ts', from: 'if (on) this.scheduleSafetyRead();', to: 'if (on) return;' },
+    { file: 'core/feed.ts', from: 'if (!this.watchful || !this.running) return;', to: 'return;' },
   ],
 };
 
