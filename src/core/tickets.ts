@@ -30,9 +30,11 @@ interface Joining {
  * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
  *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
  *   else may claim for them, so a released slot costs the same number of writes however many wait.
- * - A claim of a free slot is waited for before another free slot is claimed for those behind it: it may be refused. Slots of
+ * - A claim of a free slot is waited for before another free slot is claimed for a ticket behind it: it may be refused. Slots of
  *   ours that are taken over can not be, but for faults, so they go to the next meanwhile, if all are alike. Whoever joined
  *   first gets what others of ours bring before it is known that he has been served; those between move up by one place.
+ * - Who asked together has one ticket, see {@link Party}. No others are to think that fewer wait with it than do: then they
+ *   would let somebody behind it go first. That more wait than do only delays them, until the last of these is served.
  * - A slot may also be given to a ticket of ours by whoever held it before, see `hand-over.ts`: to one that waits no more, too.
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
