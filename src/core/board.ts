@@ -41,8 +41,8 @@ export class Board {
   private readonly named = new Map<string, number>();
   /** Of a ticket with several places: the permits granted to it since it was last written, each with its revision. */
   private readonly grants = new Map<string, Map<string, number>>();
-  /** How many are about to name a ticket. */
-  private readonly expected = new Map<string, number>();
+  /** Permits that are about to name a ticket. */
+  private readonly expected = new Map<string, Set<string>>();
   private readonly unreadable = new Map<string, string>();
   private readonly retainingSlots = new Set<number>();
   private readonly keptSlots = new Set<number>();
@@ -125,21 +125,22 @@ export class Board {
 
   /** How many wait with a ticket. */
   waitingWith({ id, ticket: { places } }: QueuedTicket): number {
-    const expected = this.expected.get(id) ?? 0;
-    if (places === undefined) return expected > 0 || this.named.has(id) ? 0 : 1;
-    return Math.max(0, places - expected - (this.grants.get(id)?.size ?? 0));
+    const expected = this.expected.get(id);
+    if (places === undefined) return expected !== undefined || this.named.has(id) ? 0 : 1;
+    const granted = this.grants.get(id);
+    let count = granted?.size ?? 0;
+    // What was announced before its answer came is counted already.
+    if (expected !== undefined) for (const permit of expected) if (granted?.has(permit) !== true) count++;
+    return Math.max(0, places - count);
   }
 
-  /** How many wait with the ticket of that id, as far as holds tell; undefined if there is no such ticket. */
-  waitingAt(id: string): number | undefined {
-    const ticket = this.ticketOf.get(id);
-    return ticket && this.waitingWith(ticket);
-  }
-
-  /** Counts one who waits with a ticket as served until the returned function is called. */
-  serve(ticket: string): () => void {
-    add(this.expected, ticket, 1);
-    return () => add(this.expected, ticket, -1);
+  /** Counts one who waits with a ticket as served, by a permit under way, until the returned function is called. */
+  serve(ticket: string, permit: string): () => void {
+    const permits = this.expected.get(ticket) ?? new Set<string>();
+    this.expected.set(ticket, permits.add(permit));
+    return () => {
+      if (permits.delete(permit) && permits.size === 0) this.expected.delete(ticket);
+    };
   }
 
   apply(entry: Entry, heardAt: number): boolean {

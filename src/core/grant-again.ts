@@ -11,7 +11,7 @@ export function grantAgain(
   context: Context,
   owner: LeaseOwner,
   primitive: string,
-  { key, permit: over, revision, sentAt, slot, ttl, uses }: RestingHold,
+  { key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RestingHold,
   want: Want,
 ): Lease {
   const since = context.clock.wallTime();
@@ -23,6 +23,7 @@ export function grantAgain(
     ttl,
     slots: [{ slot, key, revision }],
     sentAt,
+    turnSince,
     autoRenew: true,
     retain,
     use,

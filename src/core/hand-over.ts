@@ -30,7 +30,7 @@ import type { Want } from './waiter';
 export const GIVEN_MS = 6_000;
 /**
  * Least that is to be left of it when he hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
- * one writes it every 3.3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
+ * one writes it every 3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
  */
 const LEAST_MS = 2_000;
 
@@ -80,7 +80,7 @@ export async function give(
   };
   const value = encodeRecord(hold);
   // The next slot of ours is for the one behind it.
-  const unserve = board.serve(id);
+  const unserve = board.serve(id, hold.permit);
   const write = { key, expected: revision, value, ttl };
   let result: CommitResult;
   try {

@@ -61,7 +61,8 @@ const GRACE_MS = 100;
  * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the
  *   previous lease ended, as a renewal does.
  * - It is given back as soon as this process hears that somebody else waits. An announcement that is lost, or a wish that ran
- *   out, costs those who wait `retain` ms at most, never safety.
+ *   out, costs those who wait `retain` ms after the last release, or, while this process goes on using it, a third of its ttl:
+ *   then it is written, which shows others that it is kept. It never costs safety.
  * - What is written over, or removed, by somebody else is forgotten.
  */
 export class Keeper {

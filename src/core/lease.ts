@@ -57,6 +57,8 @@ export interface LeaseTerms {
   /** Reading of the clock when this process got to know that the slots were free. */
   readonly freeSince?: number | undefined;
   readonly autoRenew: boolean;
+  /** When to renew it, as a share of its ttl. Default: {@link RENEW_AT}. */
+  readonly renewAt?: number;
   /** For how long the slot is kept for this process after a release, in ms. Default: not at all. */
   readonly retain?: number;
   /** Which grant of a kept slot this is, under the revision of that slot. Nothing was written for it. Default: it was claimed. */
@@ -81,6 +83,8 @@ export interface RestingHold {
   readonly uses: number;
   /** For how long to keep it, in ms. */
   readonly retain: number;
+  /** Reading of the clock when this process took the slot from the store. */
+  readonly turnSince: number;
 }
 
 /** Told what becomes of a lease. */
@@ -126,6 +130,8 @@ const MARGIN_SHARE = 0.05;
 const LEAST_MARGIN_MS = 100;
 /** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
 export const LASTING_MS = 100;
+/** How many writes a holder remembers when it sent: as many as a ticket is written in a second and a half at most. */
+const REMEMBERED_WRITES = 16;
 /** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
 const RELEASE_WAIT_MS = 5_000;
 
@@ -169,8 +175,8 @@ export class Lease {
   /** How long before the server ends it, in ms, where that is not what goes with its ttl. */
   private margin: number | undefined;
   private sentAt: number;
-  /** The last write before that, if there was one. */
-  private before: { readonly revision: number; readonly sentAt: number } | undefined;
+  /** The last writes before that, latest last. */
+  private earlier: { readonly revision: number; readonly sentAt: number }[] | undefined;
   /** Earlier end that a renewal under way may have brought about. */
   private earlierEnd = Infinity;
   private slots: HeldSlot[];
@@ -233,7 +239,8 @@ export class Lease {
    */
   sentAtOf(revision: number): number | undefined {
     if (revision >= (this.slots[0]?.revision ?? 0)) return this.sentAt;
-    if (this.before !== undefined && revision >= this.before.revision) return this.before.sentAt;
+    const known = this.earlier?.findLast((write) => revision >= write.revision);
+    if (known !== undefined) return known.sentAt;
     return revision >= this.firstRevision ? this.terms.sentAt : undefined;
   }
 
@@ -449,7 +456,7 @@ export class Lease {
 
   /** @param from of the usual time from `since` to the next renewal: the earliest, and the latest */
   private planRenewal(from = 1, to = 1 + RENEW_SPREAD, since = this.context.clock.now()): void {
-    const usual = this.ttl * RENEW_AT;
+    const usual = this.ttl * (this.terms.renewAt ?? RENEW_AT);
     this.renewAt = this.terms.autoRenew
       ? this.context.pulse.quietest(since + usual * from, since + usual * to)
       : undefined;
@@ -502,7 +509,8 @@ export class Lease {
     if (this.refusal === undefined) {
       this.ttl = this.nextTtl = ttl;
       this.margin = undefined;
-      this.before = before;
+      (this.earlier ??= []).push(before);
+      if (this.earlier.length > REMEMBERED_WRITES) this.earlier.shift();
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;
     }
@@ -534,10 +542,10 @@ export class Lease {
     if (retain === 0 || slot === undefined || this.slots.length > 1) return false;
     if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity)
       return false;
-    const { deadline, sentAt, ttl, writtenAs: permit } = this;
+    const { deadline, sentAt, ttl, turnSince, writtenAs: permit } = this;
     const { key, revision } = slot;
     const uses = revision === this.firstRevision ? use : 0;
-    const hold = { slot: slot.slot, key, revision, permit, sentAt, ttl, deadline, uses, retain };
+    const hold = { slot: slot.slot, key, revision, permit, sentAt, ttl, deadline, uses, retain, turnSince };
     if (this.owner.keep?.(hold) !== true) return false;
     this.state = 'releasing';
     this.over.abort();

@@ -61,7 +61,7 @@ export class Retention {
   keep(hold: RestingHold): boolean {
     const { collectors, isAwaited, isClosed, limit, next } = this.host;
     if (this.keeper === undefined || isClosed || collectors > 0) return false;
-    if (isAwaited && (next === undefined || !suits(next.want, hold))) return false;
+    if (isAwaited && (next === undefined || !suits(next.want, hold) || this.isOverlong(hold))) return false;
     if (limit.known === undefined || hold.slot >= limit.known || !this.mayKeep(limit.known)) return false;
     this.keeper.keep(hold);
     return true;
@@ -145,6 +145,14 @@ export class Retention {
 
   close(): void {
     this.keeper?.close();
+  }
+
+  /**
+   * Whether it has gone from one of ours to the next for so long that others are to have their chance. If they wait we have
+   * heard of it, but for faults.
+   */
+  private isOverlong({ retain, turnSince }: RestingHold): boolean {
+    return this.host.context.clock.now() - turnSince > retain;
   }
 
   private grant(keeper: Keeper, want: Want, limit: number): Lease | undefined {

@@ -164,23 +164,22 @@ export class TicketLine {
     if (party === undefined || party.received.has(permit) || !party.takesGiven) return;
     party.received.add(permit);
     const lease = this.host.accept(taken, party.ticket, party.want);
-    if (lease === undefined) this.amendIfShort(party);
+    if (lease === undefined) this.wasted(party);
     else this.grant(party, lease);
   }
 
   /** One of our tickets changed. */
   heard(id: string, entry: Entry): void {
-    const party = this.placed.get(id);
-    party?.ticket.observe(entry);
-    if (party === undefined || !this.placed.has(id)) return;
-    this.amendIfShort(party);
-    if (party.shared && this.misjudged(party) > 0) this.amendSoon(party);
+    this.placed.get(id)?.ticket.observe(entry);
   }
 
   /** Everything was read: compares our tickets with it. */
   compareAll(): void {
     this.receiveAll();
-    for (const { ticket } of [...this.placed.values()]) {
+    for (const party of [...this.placed.values()]) {
+      const { shared, ticket } = party;
+      // Others may count what was granted to it unheard, and is over.
+      if (shared) this.amendSoon(party);
       for (const { key } of ticket.held) {
         const entry = this.host.board.picture.get(key);
         if (entry === undefined) ticket.lose('it is gone from the bucket');
@@ -351,10 +350,11 @@ export class TicketLine {
       const granted = await this.host.grab(slots, party.want, signal, party.id, after);
       const lease = granted && (await this.host.settleIn(granted, party.want, signal));
       over();
-      if (lease === undefined) this.amendIfShort(party);
+      if (lease === undefined) this.wasted(party);
       else this.grant(party, lease);
     } catch (error) {
       over();
+      this.wasted(party);
       // That a slot could not be taken over is the business of who released it.
       if (after === undefined) party.waiters[0]?.settle(error as Error);
     }
@@ -392,9 +392,11 @@ export class TicketLine {
     this.partyOf.set(waiter, party);
   }
 
-  /** Has the ticket say how many wait with it, if others are to think that fewer do: they would not let all of them go first. */
-  private amendIfShort(party: Party): void {
-    if (party.shared && this.placed.has(party.id) && this.misjudged(party) < 0) this.amend(party);
+  /** What was granted to the ticket serves nobody: others count it, and would let somebody go first before all of ours are served. */
+  private wasted(party: Party): void {
+    if (!party.shared || !this.placed.has(party.id)) return;
+    party.short = true;
+    this.amend(party);
   }
 
   /** Has the ticket say how many wait with it, in a moment. */
@@ -406,22 +408,18 @@ export class TicketLine {
     });
   }
 
-  /** How many more are to wait with a ticket than do, as all see it who hear of everything. What is claimed may be known already. */
-  private misjudged({ claims, id, waiters }: Party): number {
-    const known = this.host.board.waitingAt(id) ?? waiters.length;
-    return Math.max(0, known - waiters.length) + Math.min(0, known - waiters.length + claims.size);
-  }
-
   private amend(party: Party): void {
     if (party.amending) return;
     party.amending = true;
-    party.outdated = false;
-    const done = (): void => {
+    party.outdated = party.short = false;
+    const over = (): void => {
       party.amending = false;
-      if (party.outdated && this.placed.has(party.id)) this.amendSoon(party);
+      if (!this.placed.has(party.id)) return;
+      if (party.short) this.amend(party);
+      else if (party.outdated) this.amendSoon(party);
     };
-    // Lost, or out of reach: it is not amended, then.
-    this.host.context.background.add(party.ticket.renew().then(done, done));
+    // One that was refused is made up for by the next renewal, which is no further away than a third of the ticket's ttl.
+    this.host.context.background.add(party.ticket.renew().then(over, over));
   }
 
   /** Something was read: looks for what was given to us. */

@@ -4,9 +4,10 @@ import { Keys } from '../../src/core/keys';
 import { type Ticket, decodeTicket, encodeRecord } from '../../src/core/record';
 import type { AcquireOptions } from '../../src/options';
 import type { Permit } from '../../src/permit';
-import type { Entry } from '../../src/store/store';
+import type { Entry, Write } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
+import { withMethods } from '../support/sabotage';
 
 const TTL_MS = 30_000;
 /** After which a ticket says how many wait with it, if others may think otherwise. */
@@ -22,8 +23,8 @@ let granted: string[];
 let permits: Map<string, Permit>;
 let mostHeldAtOnce: number;
 
-beforeEach(() => {
-  lab = new Lab();
+function begin(which: Lab): void {
+  lab = which;
   stored = [];
   granted = [];
   permits = new Map();
@@ -32,11 +33,37 @@ beforeEach(() => {
     changed: (entry) => void stored.push(entry),
     interrupted: () => undefined,
   });
-});
+}
+
+beforeEach(() => begin(new Lab()));
 
 afterEach(async () => {
   await lab.close();
 });
+
+/** The first write of that kind by a client, or the answer to it, waits until the returned function is called. */
+function withhold(
+  what: 'write' | 'answer',
+  client: () => LabClient | undefined,
+  which: (write: Write) => boolean,
+): () => void {
+  let goOn: (() => void) | undefined;
+  begin(
+    new Lab((store) =>
+      withMethods(store, {
+        commit: async (writes, options) => {
+          const first = goOn === undefined && store === client()?.wire && writes.some(which);
+          const told = first && new Promise<void>((resolve) => (goOn = resolve));
+          if (what === 'write') await told;
+          const result = await store.commit(writes, options);
+          await told;
+          return result;
+        },
+      }),
+    ),
+  );
+  return () => goOn?.();
+}
 
 /** Asks for everybody named, in one breath. */
 function ask({ semaphore }: LabClient, names: readonly string[], options: AcquireOptions = {}): void {
@@ -241,6 +268,97 @@ describe('a slot that was given to a shared ticket, and could not stand', () => 
   });
 });
 
+describe('what is granted to a shared ticket', () => {
+  const client = (): LabClient => lab.client('s', 2, TTL_MS, true);
+  const given = (): Entry[] => stored.filter(({ value }) => value?.includes('"given"') === true);
+
+  it('is counted once by whoever gives it, who hears of it before he is answered', async () => {
+    const clients: LabClient[] = [];
+    const answer = withhold(
+      'answer',
+      () => clients[0],
+      ({ value }) => value?.includes('"given"') === true,
+    );
+    const { client: giver, held } = await gate(2);
+    clients.push(giver);
+    const [b, c] = [client(), client()];
+    await queue(b, ['b1', 'b2']);
+    await queue(c, ['c1']);
+    void held[0]!.release();
+    await settle();
+    expect(granted).toEqual(['b1']);
+    void held[1]!.release();
+    await settle();
+    expect(granted).toEqual(['b1', 'b2']);
+    answer();
+    await lab.clock.advance(10);
+  });
+
+  it('and serves nobody while the ticket is being written again, is made up for after that', async () => {
+    let shared = '';
+    const clients: LabClient[] = [];
+    const answer = withhold(
+      'answer',
+      () => clients[0],
+      ({ expected, key, value }) => key === shared && value !== null && expected > 0,
+    );
+    const { client: giver, held } = await gate(2);
+    const [b, c] = [client(), client()];
+    clients.push(b);
+    const leaving = new AbortController();
+    ask(b, ['b1']);
+    ask(b, ['b2'], { signal: leaving.signal });
+    await lab.clock.advance(10);
+    shared = keys.ticket(tickets()[0]!.id);
+    await queue(c, ['c1']);
+    leaving.abort();
+    await lab.clock.advance(AMENDED_MS);
+    expect(tickets().at(-1)!.record.places).toBe(1);
+    giver.wire.loseAnnouncements(true);
+    await c.semaphore.setPermits(1);
+    await lab.clock.advance(10);
+    await held[1]!.release();
+    await settle();
+    expect([given().length, granted]).toEqual([1, []]);
+    answer();
+    await lab.clock.advance(10);
+    giver.wire.loseAnnouncements(false);
+    giver.wire.mend();
+    await lab.clock.advance(10);
+    await held[0]!.release();
+    await settle();
+    expect(granted).toEqual(['b1']);
+  });
+
+  it('and serves nobody while somebody of ours claims, costs no other his turn', async () => {
+    const clients: LabClient[] = [];
+    const write = withhold(
+      'write',
+      () => clients[0],
+      ({ key, value }) => key === keys.slot(0) && value !== null,
+    );
+    await gate(2);
+    const [b, c] = [client(), client()];
+    clients.push(b);
+    await queue(b, ['b1', 'b2']);
+    await queue(c, ['c1']);
+    const { id } = tickets()[0]!;
+    const { revision } = stored.find(({ key }) => key === keys.ticket(id))!;
+    // Free, and claimed; the other is given to the ticket too late to be of use.
+    await lab.wipe(keys.slot(0));
+    await settle();
+    const [other] = await lab.store.read([keys.slot(1)]);
+    const late = { permit: 'late', holder: 'x', since: '', ttl: 300, ticket: id, given: revision };
+    const gift = { key: keys.slot(1), expected: other!.revision, value: encodeRecord(late), ttl: 300 };
+    await lab.store.commit([gift]);
+    await settle();
+    write();
+    await settle();
+    for (const name of [...granted]) await release(name);
+    expect(granted.slice(0, 2)).toEqual(['b1', 'b2']);
+  });
+});
+
 describe('how many wait with a ticket', () => {
   const ticket = (places: number | undefined, token?: number): Ticket => ({
     holder: 'h',
@@ -261,7 +379,10 @@ describe('how many wait with a ticket', () => {
   let board: Board;
   const put = (key: string, revision: number, record: object | null): void =>
     void board.apply({ key, revision, value: record && encodeRecord(record), writtenAt: 0 }, lab.clock.now());
-  const waiting = (): number | undefined => board.waitingAt('t');
+  const waiting = (): number | undefined => {
+    const queued = board.tickets.find(({ id }) => id === 't');
+    return queued && board.waitingWith(queued);
+  };
   beforeEach(() => {
     board = new Board(keys);
   });
