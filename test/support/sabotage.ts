@@ -1,5 +1,5 @@
 import type { CommitOptions, CommitResult, Store, Write } from '../../src/store/store';
-import type { Sabotage } from './lab';
+import type { LabClient, Sabotage } from './lab';
 
 /** Changes each write before it is committed. */
 export function rewriting(change: (write: Write, store: Store) => Promise<Write>): Sabotage {
@@ -8,6 +8,27 @@ export function rewriting(change: (write: Write, store: Store) => Promise<Write>
       commit: async (writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> =>
         store.commit(await Promise.all(writes.map((write) => change(write, store))), options),
     });
+}
+
+/** The first write of that kind by a client, or the answer to it, waits until `goOn` is called. */
+export function withholding(
+  what: 'write' | 'answer',
+  client: () => LabClient | undefined,
+  which: (write: Write) => boolean,
+): { readonly sabotage: Sabotage; readonly goOn: () => void } {
+  let goOn: (() => void) | undefined;
+  const sabotage: Sabotage = (store) =>
+    withMethods(store, {
+      commit: async (writes, options) => {
+        const first = goOn === undefined && store === client()?.wire && writes.some(which);
+        const told = first && new Promise<void>((resolve) => (goOn = resolve));
+        if (what === 'write') await told;
+        const result = await store.commit(writes, options);
+        await told;
+        return result;
+      },
+    });
+  return { sabotage, goOn: () => goOn?.() };
 }
 
 export function withMethods(store: Store, methods: Partial<Store>): Store {

@@ -7,7 +7,7 @@ import type { Permit } from '../../src/permit';
 import type { Entry, Write } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
-import { withMethods } from '../support/sabotage';
+import { withMethods, withholding } from '../support/sabotage';
 
 const TTL_MS = 30_000;
 /** How long what is given stands in the store, and how long before that its holder stops to believe in it. */
@@ -49,28 +49,11 @@ afterEach(async () => {
   await lab.close();
 });
 
-/** The first write of that kind by a client, or the answer to it, waits until the returned function is called. */
-function withhold(
-  what: 'write' | 'answer',
-  client: () => LabClient,
-  which: (write: Write) => boolean,
-): () => void {
-  let goOn: (() => void) | undefined;
-  begin(
-    new Lab((store) =>
-      withMethods(store, {
-        commit: async (writes, options) => {
-          const first = goOn === undefined && writes.some(which) && store === client().wire;
-          const told = first && new Promise<void>((resolve) => (goOn = resolve));
-          if (what === 'write') await told;
-          const result = await store.commit(writes, options);
-          await told;
-          return result;
-        },
-      }),
-    ),
-  );
-  return () => goOn?.();
+/** All clients from here on: see {@link withholding}. */
+function withhold(...kind: Parameters<typeof withholding>): () => void {
+  const { sabotage, goOn } = withholding(...kind);
+  begin(new Lab(sabotage));
+  return goOn;
 }
 
 function fairClients(slots: number, ttl = TTL_MS): () => LabClient {

@@ -4,10 +4,10 @@ import { Keys } from '../../src/core/keys';
 import { type Ticket, decodeTicket, encodeRecord } from '../../src/core/record';
 import type { AcquireOptions } from '../../src/options';
 import type { Permit } from '../../src/permit';
-import type { Entry, Write } from '../../src/store/store';
+import type { Entry } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
-import { withMethods } from '../support/sabotage';
+import { withholding } from '../support/sabotage';
 
 const TTL_MS = 30_000;
 /** After which a ticket says how many wait with it, if others may think otherwise. */
@@ -41,28 +41,11 @@ afterEach(async () => {
   await lab.close();
 });
 
-/** The first write of that kind by a client, or the answer to it, waits until the returned function is called. */
-function withhold(
-  what: 'write' | 'answer',
-  client: () => LabClient | undefined,
-  which: (write: Write) => boolean,
-): () => void {
-  let goOn: (() => void) | undefined;
-  begin(
-    new Lab((store) =>
-      withMethods(store, {
-        commit: async (writes, options) => {
-          const first = goOn === undefined && store === client()?.wire && writes.some(which);
-          const told = first && new Promise<void>((resolve) => (goOn = resolve));
-          if (what === 'write') await told;
-          const result = await store.commit(writes, options);
-          await told;
-          return result;
-        },
-      }),
-    ),
-  );
-  return () => goOn?.();
+/** All clients from here on: see {@link withholding}. */
+function withhold(...kind: Parameters<typeof withholding>): () => void {
+  const { sabotage, goOn } = withholding(...kind);
+  begin(new Lab(sabotage));
+  return goOn;
 }
 
 /** Asks for everybody named, in one breath. */
