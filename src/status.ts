@@ -164,10 +164,7 @@ export function statusOf(kind: SlotKind, name: string, board: Board, limit: numb
     available: available(board, slots),
     kept: keptOf(board),
     holders: holdersOf(board.taken.values()),
-    waiters: board.queue.flatMap((queued) => {
-      const each = { count: queued.ticket.count, ...waiterOf(queued) };
-      return Array.from({ length: board.waitingWith(queued) }, () => each);
-    }),
+    waiters: board.queue.map((queued) => ({ count: queued.ticket.count, ...waiterOf(queued) })),
     corrupt: corruptOf(board),
   };
 }
@@ -228,7 +225,7 @@ export function summaryOf(kind: PermitKind, name: string, board: Board): Primiti
     kind,
     slots: kind === 'mutex' ? 1 : limitOf(board),
     held: board.taken.size - board.kept.size,
-    waiting: board.queue.reduce((sum, queued) => sum + board.waitingWith(queued), 0),
+    waiting: board.queue.length,
   };
 }
 

@@ -37,12 +37,8 @@ export class Board {
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
   private readonly places: QueuedTicket[] = [];
-  /** How many holds name a ticket. */
-  private readonly named = new Map<string, number>();
-  /** Of a ticket with several places: the permits granted to it since it was last written, each with its revision. */
-  private readonly grants = new Map<string, Map<string, number>>();
-  /** Permits that are about to name a ticket. */
-  private readonly expected = new Map<string, Set<string>>();
+  /** How many holds name a ticket: while one does, the ticket is served. */
+  private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
   private readonly retainingSlots = new Set<number>();
   private readonly keptSlots = new Set<number>();
@@ -92,18 +88,18 @@ export class Board {
 
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
-    return this.places.filter((ticket) => this.waitingWith(ticket) > 0);
+    return this.places.filter(({ id }) => !this.served.has(id));
   }
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
   head(limit: number): QueuedTicket | undefined {
-    return this.places.find((ticket) => ticket.ticket.count <= limit && this.waitingWith(ticket) > 0);
+    return this.places.find(({ id, ticket }) => ticket.count <= limit && !this.served.has(id));
   }
 
   /** Who is to be served under a limit, first come first. */
   *line(limit: number): Generator<QueuedTicket> {
     for (const ticket of this.places)
-      if (ticket.ticket.count <= limit && this.waitingWith(ticket) > 0) yield ticket;
+      if (ticket.ticket.count <= limit && !this.served.has(ticket.id)) yield ticket;
   }
 
   /** Keys whose value can not be read, with the reason. */
@@ -117,30 +113,15 @@ export class Board {
     return true;
   }
 
-  /** Whether nobody waits with the ticket any more, as far as holds tell. */
-  isServed(id: string): boolean {
-    const ticket = this.ticketOf.get(id);
-    return ticket === undefined ? this.named.has(id) : this.waitingWith(ticket) === 0;
+  /** Whether a hold names the ticket. */
+  isServed(ticket: string): boolean {
+    return this.served.has(ticket);
   }
 
-  /** How many wait with a ticket. */
-  waitingWith({ id, ticket: { places } }: QueuedTicket): number {
-    const expected = this.expected.get(id);
-    if (places === undefined) return expected !== undefined || this.named.has(id) ? 0 : 1;
-    const granted = this.grants.get(id);
-    let count = granted?.size ?? 0;
-    // What was announced before its answer came is counted already.
-    if (expected !== undefined) for (const permit of expected) if (granted?.has(permit) !== true) count++;
-    return Math.max(0, places - count);
-  }
-
-  /** Counts one who waits with a ticket as served, by a permit under way, until the returned function is called. */
-  serve(ticket: string, permit: string): () => void {
-    const permits = this.expected.get(ticket) ?? new Set<string>();
-    this.expected.set(ticket, permits.add(permit));
-    return () => {
-      if (permits.delete(permit) && permits.size === 0) this.expected.delete(ticket);
-    };
+  /** Counts a ticket as served until the returned function is called. */
+  serve(ticket: string): () => void {
+    this.countServed(ticket, 1);
+    return () => this.countServed(ticket, -1);
   }
 
   apply(entry: Entry, heardAt: number): boolean {
@@ -157,7 +138,7 @@ export class Board {
       else if (part.part === 'slot') this.vacateSlot(part.slot);
       else if (part.part === 'reader') this.vacate(this.readHolds, part.id);
       else if (part.part === 'wish') this.wishIds.delete(part.id);
-      else this.leave(part.id, undefined);
+      else this.leave(part.id);
       return;
     }
     if (part.part === 'limit') {
@@ -174,11 +155,15 @@ export class Board {
       this.wishIds.add(part.id);
     } else {
       const ticket = this.check(key, decodeTicket(value));
+      this.leave(part.id);
       // One that can not be read has no place: nobody can know for how long it would block the others.
-      const record = ticket.ok ? ticket.record : undefined;
-      this.leave(part.id, record);
-      if (record !== undefined)
-        this.enter({ id: part.id, order: record.token ?? known.revision, entry: known, ticket: record });
+      if (ticket.ok)
+        this.enter({
+          id: part.id,
+          order: ticket.record.token ?? known.revision,
+          entry: known,
+          ticket: ticket.record,
+        });
     }
   }
 
@@ -189,11 +174,8 @@ export class Board {
 
   private occupy<K>(holds: Map<K, TakenSlot>, place: K, entry: Known, hold: Decoded<Hold>): void {
     this.vacate(holds, place);
-    const taken = { slot: typeof place === 'number' ? place : 0, entry, hold };
-    holds.set(place, taken);
-    if (!hold.ok || hold.record.ticket === undefined) return;
-    add(this.named, hold.record.ticket, 1);
-    this.countGrant(hold.record.ticket, taken);
+    holds.set(place, { slot: typeof place === 'number' ? place : 0, entry, hold });
+    if (hold.ok && hold.record.ticket !== undefined) this.countServed(hold.record.ticket, 1);
   }
 
   private vacateSlot(slot: number): void {
@@ -207,35 +189,21 @@ export class Board {
     if (before === undefined) return;
     holds.delete(place);
     if (before.hold.ok && before.hold.record.ticket !== undefined)
-      add(this.named, before.hold.record.ticket, -1);
+      this.countServed(before.hold.record.ticket, -1);
   }
 
-  /** A hold that was granted before the ticket was last written is not counted: that write did not count on it any more. */
-  private countGrant(id: string, { entry, hold }: TakenSlot): void {
-    const ticket = this.ticketOf.get(id);
-    if (ticket?.ticket.places === undefined || !hold.ok) return;
-    const granted = hold.record.token ?? entry.revision;
-    if (granted > ticket.entry.revision) this.grants.get(id)?.set(hold.record.permit, granted);
+  private countServed(ticket: string, change: number): void {
+    const count = (this.served.get(ticket) ?? 0) + change;
+    if (count > 0) this.served.set(ticket, count);
+    else this.served.delete(ticket);
   }
 
   private enter(ticket: QueuedTicket): void {
-    const { id, entry } = ticket;
-    this.ticketOf.set(id, ticket);
+    this.ticketOf.set(ticket.id, ticket);
     this.places.splice(this.placeOf(ticket.order), 0, ticket);
-    if (ticket.ticket.places === undefined) return;
-    const counted = this.grants.get(id);
-    if (counted !== undefined) {
-      for (const [permit, granted] of counted) if (granted < entry.revision) counted.delete(permit);
-    } else {
-      this.grants.set(id, new Map());
-      for (const taken of this.takenSlots.values())
-        if (taken.hold.ok && taken.hold.record.ticket === id) this.countGrant(id, taken);
-    }
   }
 
-  /** @param next what it is written as now, if it is */
-  private leave(id: string, next: Ticket | undefined): void {
-    if (next?.places === undefined) this.grants.delete(id);
+  private leave(id: string): void {
     const ticket = this.ticketOf.get(id);
     if (ticket === undefined) return;
     this.ticketOf.delete(id);
@@ -253,10 +221,4 @@ export class Board {
     }
     return low;
   }
-}
-
-function add(counts: Map<string, number>, key: string, change: number): void {
-  const count = (counts.get(key) ?? 0) + change;
-  if (count > 0) counts.set(key, count);
-  else counts.delete(key);
 }

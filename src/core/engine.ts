@@ -154,14 +154,9 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.checkCount(waiter);
     if (waiter.settled) return waiter.result;
     this.unchecked.add(waiter);
-    if (want.fair && !waiter.immediate) {
-      this.tickets.add(waiter);
-      // Others who ask in the same breath share its ticket.
-      this.pumpSoon();
-    } else {
-      this.line.add(waiter);
-      this.pump();
-    }
+    if (want.fair && !waiter.immediate) this.tickets.add(waiter);
+    else this.line.add(waiter);
+    this.pump();
     return waiter.result;
   }
 

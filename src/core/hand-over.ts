@@ -1,4 +1,4 @@
-import type { CommitResult, Entry } from '../store/store';
+import type { Entry } from '../store/store';
 import type { Board, QueuedTicket, TakenSlot } from './board';
 import { isoTime } from './clock';
 import type { Context } from './context';
@@ -80,17 +80,17 @@ export async function give(
   };
   const value = encodeRecord(hold);
   // The next slot of ours is for the one behind it.
-  const unserve = board.serve(id, hold.permit);
-  const write = { key, expected: revision, value, ttl };
-  let result: CommitResult;
+  const unserve = board.serve(id);
   try {
-    result = await store.commit([write], { until: deadline });
+    const result = await store.commit([{ key, expected: revision, value, ttl }], {
+      until: deadline,
+    });
+    if (result.committed)
+      gave({ key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
+    return result.committed;
   } finally {
     unserve();
   }
-  if (result.committed)
-    gave({ key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
-  return result.committed;
 }
 
 /**

@@ -130,8 +130,6 @@ const MARGIN_SHARE = 0.05;
 const LEAST_MARGIN_MS = 100;
 /** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
 export const LASTING_MS = 100;
-/** How many writes a holder remembers when it sent: as many as a ticket is written in a second and a half at most. */
-const REMEMBERED_WRITES = 16;
 /** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
 const RELEASE_WAIT_MS = 5_000;
 
@@ -175,8 +173,8 @@ export class Lease {
   /** How long before the server ends it, in ms, where that is not what goes with its ttl. */
   private margin: number | undefined;
   private sentAt: number;
-  /** The last writes before that, latest last. */
-  private earlier: { readonly revision: number; readonly sentAt: number }[] | undefined;
+  /** The last write before that, if there was one. */
+  private before: { readonly revision: number; readonly sentAt: number } | undefined;
   /** Earlier end that a renewal under way may have brought about. */
   private earlierEnd = Infinity;
   private slots: HeldSlot[];
@@ -239,8 +237,7 @@ export class Lease {
    */
   sentAtOf(revision: number): number | undefined {
     if (revision >= (this.slots[0]?.revision ?? 0)) return this.sentAt;
-    const known = this.earlier?.findLast((write) => revision >= write.revision);
-    if (known !== undefined) return known.sentAt;
+    if (this.before !== undefined && revision >= this.before.revision) return this.before.sentAt;
     return revision >= this.firstRevision ? this.terms.sentAt : undefined;
   }
 
@@ -509,8 +506,7 @@ export class Lease {
     if (this.refusal === undefined) {
       this.ttl = this.nextTtl = ttl;
       this.margin = undefined;
-      (this.earlier ??= []).push(before);
-      if (this.earlier.length > REMEMBERED_WRITES) this.earlier.shift();
+      this.before = before;
       this.sentAt = sentAt;
       this.earlierEnd = Infinity;
     }

@@ -10,9 +10,6 @@ export const FORMAT_VERSION = 1;
 /** Most slots that a primitive can have. Looking at all of them must stay cheap. */
 export const MOST_SLOTS = 10_000;
 
-/** Most who wait with one ticket. Who looks at the queue sees each of them. */
-export const MOST_PLACES = 1_000;
-
 /** Value of a slot that is held. */
 export interface Hold {
   /** Id of the permit that holds the slot; the same in all slots of one permit. */
@@ -47,11 +44,6 @@ export interface Ticket {
   readonly ttl: number;
   /** How many slots it waits for. */
   readonly count: number;
-  /**
-   * How many wait with it, one behind the other, all for the same: those who were still to be served when this was written.
-   * Absent: one, who is served while a hold names the ticket. With it, holds that are newer than this count, also when they are over.
-   */
-  readonly places?: number;
   /** Of a read-write lock: what it waits for. */
   readonly mode?: 'read' | 'write';
   /** The ttl of the permit that it waits for, where it takes a slot that is given to it. */
@@ -104,9 +96,6 @@ export function decodeTicket(value: string): Decoded<Ticket> {
     if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
     if (![undefined, 'read', 'write'].includes(fields.mode as undefined))
       return 'mode is not "read" or "write"';
-    const { places } = fields;
-    if (places !== undefined && !(isWhole(places) && places >= 1 && places <= MOST_PLACES))
-      return `places is not a whole number from 1 to ${MOST_PLACES}`;
     if (fields.holdTtl !== undefined && typeof fields.holdTtl !== 'number') return 'holdTtl is not a number';
     return fields as unknown as Ticket;
   });

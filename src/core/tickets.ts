@@ -1,26 +1,36 @@
-import { Abort } from './abort';
+import { Abort, type Aborting } from './abort';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from './board';
-import { caughtUp, nextTurn } from './clock';
-import type { Lease, Succession } from './lease';
+import { caughtUp, isoTime, nextTurn } from './clock';
+import { GIVEN_MS } from './hand-over';
+import { newId } from './id';
+import { Lease, type Succession } from './lease';
 import { type Host, unreadablePlaces } from './line';
-import { Party, type PartyClaim, TICKET_TTL_MS, slotsFor } from './party';
 import { type FreeSlot, MOST_READS_UNDERWAY } from './plan';
-import { MOST_PLACES } from './record';
+import { type Ticket, encodeRecord } from './record';
 import { corrupt } from './refusals';
 import type { Waiter } from './waiter';
+
+/**
+ * How long a place in the queue outlives the process that waits in it, in ms. All tickets of dead processes run out at
+ * once, so the queue stalls no longer than this plus a second, however many died. A live waiter renews its ticket every
+ * 2.7 to 3.3 s, which is what a longer time would save.
+ */
+export const TICKET_TTL_MS = 10_000;
+
+/** When a ticket is renewed, of its ttl: a slot can be given only to one that was written a short time ago. */
+const RENEW_AT = 0.27;
 
 /** How long to listen for slots that are given to a ticket after it was given up, in ms: they were on their way already. */
 export const LINGER_MS = 1_000;
 
-/** How long a ticket may say that more wait with it than do, in ms: who has heard of all that was granted to it knows better. */
-const AMEND_MS = 100;
-
-/** Waiters about to get a ticket together. */
-interface Joining {
-  readonly abandon: Abort;
-  /** How many of them still want it. */
-  wanted: number;
+/** A waiter's place in the queue that all processes see. */
+interface Place {
+  /** Who is served when its turn comes: somebody of ours, who may have changed places with another. */
+  waiter: Waiter;
+  readonly ticket: Lease;
+  /** Permits of the slots given to it that were dealt with. */
+  readonly received: Set<string>;
 }
 
 /**
@@ -30,35 +40,31 @@ interface Joining {
  * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
  *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
  *   else may claim for them, so a released slot costs the same number of writes however many wait.
- * - A claim of a free slot is waited for before another free slot is claimed for a ticket behind it: it may be refused. Slots of
+ * - A claim of a free slot is waited for before another free slot is claimed for those behind it: it may be refused. Slots of
  *   ours that are taken over can not be, but for faults, so they go to the next meanwhile, if all are alike. Whoever joined
  *   first gets what others of ours bring before it is known that he has been served; those between move up by one place.
- * - Who asked together has one ticket, see {@link Party}. No others are to think that fewer wait with it than do: then they
- *   would let somebody behind it go first. That more wait than do only delays them, until the last of these is served.
  * - A slot may also be given to a ticket of ours by whoever held it before, see `hand-over.ts`: to one that waits no more, too.
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
  */
 export class TicketLine {
-  private readonly placed = new Map<string, Party>();
-  private readonly partyOf = new Map<Waiter, Party>();
+  private readonly placed = new Map<string, Place>();
+  private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
-  private readonly joining = new Map<Waiter, Joining | undefined>();
-  /** Parties of which nobody waits any more, and until when to listen for what is given to them. */
-  private readonly departed = new Map<string, { readonly party: Party; readonly until: number }>();
+  private readonly joining = new Map<Waiter, Abort | undefined>();
+  /** Places that nobody waits in any more, and until when to listen for what is given to them. */
+  private readonly departed = new Map<string, Place & { readonly until: number }>();
   private cancelForgetting: (() => void) | undefined;
-  private cancelAmending: (() => void) | undefined;
-  /** Those of whom the last was served in this turn of the event loop. */
-  private readonly served = new Set<Party>();
-  /** How many claims are under way for those with a ticket. */
-  private underway = 0;
+  /** Of those who were served in this turn of the event loop. */
+  private readonly served = new Set<Place>();
+  private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
 
   constructor(private readonly host: Host) {}
 
   get waiters(): Waiter[] {
-    return [...this.joining.keys(), ...this.partyOf.keys()];
+    return [...this.joining.keys(), ...this.placeOf.keys()];
   }
 
   /** Who would join next; undefined if nobody would, or some of ours queue already. */
@@ -69,7 +75,7 @@ export class TicketLine {
   }
 
   get size(): number {
-    return this.joining.size + this.partyOf.size;
+    return this.joining.size + this.placed.size;
   }
 
   /** Whether slots may be given to us although nobody of ours waits. */
@@ -84,36 +90,34 @@ export class TicketLine {
   remove(waiter: Waiter): void {
     const asked = this.joining.get(waiter);
     if (asked === undefined) this.joining.delete(waiter);
-    else if (--asked.wanted === 0) asked.abandon.abort();
-    const party = this.partyOf.get(waiter);
-    if (party === undefined) return;
-    this.partyOf.delete(waiter);
-    party.leave(waiter);
-    if (party.waiters.length > 0) return this.amendSoon(party);
+    else asked.abort();
+    const place = this.placeOf.get(waiter);
+    if (place === undefined) return;
+    this.claims.get(place)?.abandon.abort();
     // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
-    const outlived = party.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(party.id);
-    if (outlived) this.withdrawSoon(party);
-    else this.withdraw(party);
+    const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(place.ticket.id);
+    if (outlived) this.withdrawSoon(place);
+    else this.withdraw(place);
   }
 
   /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
   withdrawServed(): void {
     if (this.served.size === 0) return;
-    for (const party of this.served) this.withdraw(party);
+    for (const place of this.served) this.withdraw(place);
     this.served.clear();
   }
 
   /** Nobody waits for a ticket of one who is served to be removed; he waits to be told that he is. */
-  private withdrawSoon(party: Party): void {
-    this.depart(party, Infinity);
-    this.served.add(party);
+  private withdrawSoon(place: Place): void {
+    this.depart(place, Infinity);
+    this.served.add(place);
     if (this.served.size === 1)
       this.host.context.background.add(nextTurn().then(() => this.withdrawServed()));
   }
 
-  private withdraw(party: Party): void {
-    this.depart(party);
-    this.host.context.background.add(party.ticket.release());
+  private withdraw(place: Place): void {
+    this.depart(place);
+    this.host.context.background.add(place.ticket.release());
   }
 
   serve(limit: number): void {
@@ -128,23 +132,21 @@ export class TicketLine {
     this.askForTickets();
     if (this.placed.size === 0) return;
     let slots: FreeSlot[] | undefined;
-    for (const party of this.front(limit)) {
+    for (const place of this.front(limit)) {
       // Looked up only when one of ours is next: mostly others are.
       slots ??= free.now();
-      if (slots.length < party.needs) return;
-      const reads = party.want.mode === 'read';
-      if (reads && this.underway >= MOST_READS_UNDERWAY) return;
-      // Many may read at once, each under the same free place of the writer.
-      const own = reads ? slots.slice(0, party.needs) : slots.splice(0, party.needs);
-      context.background.add(this.claimFor(party, own));
+      const needed = slotsFor(place.waiter);
+      if (slots.length < needed) return;
+      if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
+      context.background.add(this.claimFor(place, slots.slice(0, needed)));
     }
   }
 
   /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
-    const [party] = this.front(limit, true);
-    if (party?.want.count !== 1) return false;
-    this.host.context.background.add(this.claimFor(party, [slot], after));
+    const [place] = this.front(limit, true);
+    if (place?.waiter.want.count !== 1) return false;
+    this.host.context.background.add(this.claimFor(place, [slot], after));
     return true;
   }
 
@@ -160,12 +162,13 @@ export class TicketLine {
   receive(taken: TakenSlot | undefined): void {
     if (taken?.hold.ok !== true || taken.hold.record.given === undefined) return;
     const { permit, ticket: id = '' } = taken.hold.record;
-    const party = this.placed.get(id) ?? this.departed.get(id)?.party;
-    if (party === undefined || party.received.has(permit) || !party.takesGiven) return;
-    party.received.add(permit);
-    const lease = this.host.accept(taken, party.ticket, party.want);
-    if (lease === undefined) this.wasted(party);
-    else this.grant(party, lease);
+    const place = this.placed.get(id) ?? this.departed.get(id);
+    if (place === undefined || place.received.has(permit) || !takesGiven(place.waiter)) return;
+    place.received.add(permit);
+    const lease = this.host.accept(taken, place.ticket, place.waiter.want);
+    if (lease === undefined) return;
+    this.claims.get(place)?.abandon.abort();
+    this.grant(place, lease);
   }
 
   /** One of our tickets changed. */
@@ -176,10 +179,7 @@ export class TicketLine {
   /** Everything was read: compares our tickets with it. */
   compareAll(): void {
     this.receiveAll();
-    for (const party of [...this.placed.values()]) {
-      const { shared, ticket } = party;
-      // Others may count what was granted to it unheard, and is over.
-      if (shared) this.amendSoon(party);
+    for (const { ticket } of [...this.placed.values()]) {
       for (const { key } of ticket.held) {
         const entry = this.host.board.picture.get(key);
         if (entry === undefined) ticket.lose('it is gone from the bucket');
@@ -191,7 +191,6 @@ export class TicketLine {
   /** Listens no more for what is given to those who have left. */
   close(): void {
     this.cancelForgetting?.();
-    this.stopAmending();
     this.departed.clear();
   }
 
@@ -213,88 +212,102 @@ export class TicketLine {
     }
   }
 
-  /** Those who ask for the same one after another share a ticket. Who waits to read may be let in with others, by one of his own. */
   private askForTickets(): void {
-    let together: Waiter[] = [];
     for (const [waiter, asked] of this.joining) {
       if (asked !== undefined) continue;
-      const [first] = together;
-      const alike = first?.shape === waiter.shape && waiter.want.mode === undefined;
-      if (first !== undefined && !(alike && together.length < MOST_PLACES)) {
-        this.askForTicket(together);
-        together = [];
-      }
-      together.push(waiter);
+      const abandon = new Abort();
+      this.joining.set(waiter, abandon);
+      this.host.context.background.add(this.join(waiter, abandon.signal));
     }
-    if (together.length > 0) this.askForTicket(together);
   }
 
-  private askForTicket(together: readonly Waiter[]): void {
-    const asked = { abandon: new Abort(), wanted: together.length };
-    for (const waiter of together) this.joining.set(waiter, asked);
-    this.host.context.background.add(this.join(together, asked.abandon));
-  }
-
-  private async join(together: readonly Waiter[], abandon: Abort): Promise<void> {
+  private async join(waiter: Waiter, abandon: Aborting): Promise<void> {
     const { board, context, pump } = this.host;
-    const owner = {
-      freed: (entries: readonly { key: string; revision: number }[]) => this.gone(entries),
-      ended: (lease: Lease) => this.left(lease),
-    };
-    let party: Party | undefined;
+    let ticket: Lease | undefined;
     try {
-      party = await Party.join(together, this.host, owner, abandon);
+      ticket = await this.createTicket(waiter, abandon);
     } catch (error) {
-      for (const waiter of together) waiter.settle(error as Error);
+      waiter.settle(error as Error);
     }
-    for (const waiter of together) this.joining.delete(waiter);
-    const waiting = together.filter((waiter) => !waiter.settled);
-    if (party === undefined) {
-      // It was stored and had run out before its answer came.
-      for (const waiter of waiting) this.add(waiter);
-    } else {
-      const { id, ticket } = party;
+    this.joining.delete(waiter);
+    if (ticket !== undefined) {
       for (const entry of ticket.entries) board.apply(entry, context.clock.now());
-      if (waiting.length === 0) {
+      const place = { waiter, ticket, received: new Set<string>() };
+      if (waiter.settled) {
         context.background.add(ticket.release());
-        this.depart(party);
+        this.depart(place);
       } else if (ticket.isHeld) {
-        party.waiters.splice(0, Infinity, ...waiting);
-        this.placed.set(id, party);
-        for (const waiter of waiting) this.partyOf.set(waiter, party);
-        if (waiting.length < together.length) this.amendSoon(party);
+        this.placed.set(ticket.id, place);
+        this.placeOf.set(waiter, place);
       } else {
-        this.depart(party);
-        for (const waiter of waiting) this.add(waiter);
+        this.depart(place);
+        this.add(waiter);
       }
       // Others have known it for a moment.
-      this.receiveAll();
+      if (board.isServed(ticket.id)) this.receiveAll();
+    } else if (!waiter.settled) {
+      // It was stored and had run out before its answer came.
+      this.add(waiter);
     }
     pump();
   }
 
+  private async createTicket(waiter: Waiter, abandon: Aborting): Promise<Lease | undefined> {
+    const { context, keys, name } = this.host;
+    const { metadata, mode, ttl } = waiter.want;
+    const id = newId();
+    const key = keys.ticket(id);
+    const ticket: Ticket = {
+      holder: context.holder,
+      since: isoTime(context.clock.wallTime()),
+      ttl: TICKET_TTL_MS,
+      count: slotsFor(waiter),
+      ...(mode === undefined ? {} : { mode }),
+      ...(takesGiven(waiter) ? { holdTtl: ttl } : {}),
+      ...(metadata === undefined ? {} : { meta: metadata }),
+    };
+    const write = { key, expected: 0, value: encodeRecord(ticket), ttl: TICKET_TTL_MS };
+    const result = await context.store.commit([write], { abandon });
+    if (!result.committed) return undefined;
+    const owner = {
+      freed: (entries: readonly { key: string; revision: number }[]) => this.gone(entries),
+      ended: (lease: Lease) => this.left(lease),
+    };
+    return new Lease(context, owner, {
+      primitive: name,
+      record: { id, encode: (_, ttl, token) => encodeRecord({ ...ticket, ttl, token }), owns: () => true },
+      ttl: TICKET_TTL_MS,
+      slots: [{ slot: 0, key, revision: result.revisions[0] as number }],
+      sentAt: result.sentAt,
+      autoRenew: true,
+      renewAt: RENEW_AT,
+    });
+  }
+
   /**
-   * Those of ours to be claimed for next, before whom nobody else waits, each for as often as it may be: or those who read at the front. They are let in
+   * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
    * together: who waits to read waits only for those before him who want to write.
    * @param takingOver a slot of ours is to be taken over, which can not be refused
    */
-  private *front(limit: number, takingOver = false): Generator<Party> {
+  private *front(limit: number, takingOver = false): Generator<Place> {
     let shape: string | undefined;
     let reads = 0;
     for (const { id, ticket } of this.host.board.line(limit)) {
-      const party = this.placed.get(id);
+      const place = this.placed.get(id);
       if (ticket.mode === 'read' && shape === undefined) {
         reads++;
-        if (party?.ticket.isHeld === true && party.claims.size === 0) yield party;
+        if (place?.ticket.isHeld === true && !this.claims.has(place)) yield place;
         continue;
       }
-      if (reads > 0 || party?.ticket.isHeld !== true) return;
-      shape ??= party.shape;
-      if (party.shape !== shape) return;
-      // Whoever is told of one claims for it before asking for the next.
-      while (party.claims.size < party.waiters.length) yield party;
-      if (takingOver) continue;
-      for (const { takesOver } of party.claims) if (!takesOver) return;
+      if (reads > 0 || place?.ticket.isHeld !== true) return;
+      shape ??= place.waiter.shape;
+      if (place.waiter.shape !== shape) return;
+      const claim = this.claims.get(place);
+      if (claim === undefined) {
+        yield place;
+        return;
+      }
+      if (!claim.takesOver && !takingOver) return;
     }
   }
 
@@ -306,7 +319,7 @@ export class TicketLine {
     if (first?.want.mode === 'write' && board.readers.size > 0) return false;
     if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
     if (board.head(limit) !== undefined || !feed.covers(first.joinedAt)) return false;
-    const needed = slotsFor(first.want);
+    const needed = slotsFor(first);
     const slots = free.now();
     if (slots.length < needed) return false;
     context.background.add(this.claimWithoutTicket(first, slots.slice(0, needed)));
@@ -316,7 +329,7 @@ export class TicketLine {
   private async claimWithoutTicket(waiter: Waiter, slots: readonly FreeSlot[]): Promise<void> {
     const abandon = new Abort();
     this.claimingFirst = true;
-    this.joining.set(waiter, { abandon, wanted: 1 });
+    this.joining.set(waiter, abandon);
     try {
       const granted = await this.host.grab(slots, waiter.want, abandon);
       // What may still have to be waited for keeps nobody from joining.
@@ -335,91 +348,47 @@ export class TicketLine {
   }
 
   private async claimFor(
-    party: Party,
+    place: Place,
     slots: readonly FreeSlot[],
     after?: Succession & { readonly turnSince: number },
   ): Promise<void> {
-    const claim: PartyClaim = { abandon: new Abort(), takesOver: after !== undefined };
-    const { abandon } = claim;
-    const over = (): void => void (party.claims.delete(claim) && this.underway--);
-    party.claims.add(claim);
-    this.underway++;
+    const abandon = new Abort();
+    this.claims.set(place, { abandon, takesOver: after !== undefined });
     try {
       // What is written over a hold is never given up half-way: the slot would stay taken.
       const signal = after === undefined ? abandon : undefined;
-      const granted = await this.host.grab(slots, party.want, signal, party.id, after);
-      const lease = granted && (await this.host.settleIn(granted, party.want, signal));
-      over();
-      if (lease === undefined) this.wasted(party);
-      else this.grant(party, lease);
+      const granted = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
+      const lease = granted && (await this.host.settleIn(granted, place.waiter.want, signal));
+      this.claims.delete(place);
+      if (lease !== undefined) this.grant(place, lease);
     } catch (error) {
-      over();
-      this.wasted(party);
+      this.claims.delete(place);
       // That a slot could not be taken over is the business of who released it.
-      if (after === undefined) party.waiters[0]?.settle(error as Error);
+      if (after === undefined) place.waiter.settle(error as Error);
     }
     this.host.pump();
   }
 
-  /** A slot is held for a ticket of ours: the first who waits gets it. */
-  private grant(party: Party, lease: Lease): void {
-    const queued = this.placed.has(party.id);
-    const waiter = queued ? this.moveUp(party) : party.waiters.find(({ settled }) => !settled);
+  /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
+  private grant(place: Place, lease: Lease): void {
     // Those who are next may have been told of in the same breath.
-    if (waiter === undefined) return this.host.context.background.add(caughtUp().then(() => lease.release()));
-    waiter.settle(lease);
+    if (place.waiter.settled) return this.host.context.background.add(caughtUp().then(() => lease.release()));
+    if (this.placed.has(place.ticket.id)) this.moveUp(place);
+    place.waiter.settle(lease);
   }
 
-  /** Puts the first of ours who waits for the like at the front of the party that is served, and those between one place ahead. */
-  private moveUp(party: Party): Waiter | undefined {
-    const chain: Party[] = [];
+  /** Puts the first of ours who waits for the like in the place that is served, and those between one place further back. */
+  private moveUp(place: Place): void {
+    const earlier: Place[] = [];
     for (const { id, order } of this.host.board.line(Infinity)) {
-      if (order >= party.ticket.claimedAs) break;
+      if (order >= place.ticket.claimedAs) break;
       const other = this.placed.get(id);
-      if (other?.shape === party.shape) chain.push(other);
+      if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
     }
-    chain.push(party);
-    const [first, ...others] = chain.map(({ waiters }) => waiters.shift());
-    for (const [i, waiter] of others.entries()) this.put(waiter, chain[i] as Party, 'last');
-    this.put(first, party, 'first');
-    return first;
-  }
-
-  private put(waiter: Waiter | undefined, party: Party, where: 'first' | 'last'): void {
-    if (waiter === undefined) return;
-    if (where === 'first') party.waiters.unshift(waiter);
-    else party.waiters.push(waiter);
-    this.partyOf.set(waiter, party);
-  }
-
-  /** What was granted to the ticket serves nobody: others count it, and would let somebody go first before all of ours are served. */
-  private wasted(party: Party): void {
-    if (!party.shared || !this.placed.has(party.id)) return;
-    party.short = true;
-    this.amend(party);
-  }
-
-  /** Has the ticket say how many wait with it, in a moment. */
-  private amendSoon(party: Party): void {
-    party.outdated = true;
-    this.cancelAmending ??= this.host.context.clock.after(AMEND_MS, () => {
-      this.cancelAmending = undefined;
-      for (const each of this.placed.values()) if (each.outdated) this.amend(each);
-    });
-  }
-
-  private amend(party: Party): void {
-    if (party.amending) return;
-    party.amending = true;
-    party.outdated = party.short = false;
-    const over = (): void => {
-      party.amending = false;
-      if (!this.placed.has(party.id)) return;
-      if (party.short) this.amend(party);
-      else if (party.outdated) this.amendSoon(party);
-    };
-    // One that was refused is made up for by the next renewal, which is no further away than a third of the ticket's ttl.
-    this.host.context.background.add(party.ticket.renew().then(over, over));
+    for (const other of earlier) {
+      [place.waiter, other.waiter] = [other.waiter, place.waiter];
+      this.placeOf.set(place.waiter, place).set(other.waiter, other);
+    }
   }
 
   /** Something was read: looks for what was given to us. */
@@ -437,30 +406,23 @@ export class TicketLine {
     pump();
   }
 
-  /** A ticket was given back, or lost: then those who wait with it join again, at the end. */
+  /** A ticket was given back, or lost: then its waiter joins again, at the end. */
   private left(ticket: Lease): void {
-    const party = this.placed.get(ticket.id);
-    if (party === undefined) return;
-    this.depart(party);
-    for (const waiter of party.waiters) {
-      this.partyOf.delete(waiter);
-      this.add(waiter);
-    }
+    const place = this.placed.get(ticket.id);
+    if (place === undefined) return;
+    this.depart(place);
+    if (!place.waiter.settled) this.add(place.waiter);
     this.host.pump();
   }
 
   /** Nobody waits with the ticket any more; what is given to it is listened for a moment longer. */
-  private depart(party: Party, until = this.host.context.clock.now() + LINGER_MS): void {
-    this.placed.delete(party.id);
-    if (this.placed.size === 0) this.stopAmending();
+  private depart(place: Place, until = this.host.context.clock.now() + LINGER_MS): void {
+    const { ticket, waiter } = place;
+    this.placed.delete(ticket.id);
+    this.placeOf.delete(waiter);
     if (this.host.isClosed) return;
-    this.departed.set(party.id, { party, until });
+    this.departed.set(ticket.id, { ...place, until });
     if (this.departed.size === 1) this.forgetAt(until);
-  }
-
-  private stopAmending(): void {
-    this.cancelAmending?.();
-    this.cancelAmending = undefined;
   }
 
   private forgetAt(time: number): void {
@@ -480,4 +442,13 @@ export class TicketLine {
     if (this.departed.size > 0) this.forgetAt(next);
     else this.host.pump();
   }
+}
+
+/** Whether a slot can be given to it: one, for long enough, that it does not keep for others afterwards. */
+function takesGiven({ want }: Waiter): boolean {
+  return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= GIVEN_MS;
+}
+
+function slotsFor({ want }: Waiter): number {
+  return want.count === 'all free' ? 1 : want.count;
 }

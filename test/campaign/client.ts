@@ -124,19 +124,14 @@ function handlesOf(
 
 async function work(handles: readonly Handle[], job: Job, random: () => number): Promise<void> {
   await rest(random, [0, 300]);
-  const { together = 1 } = job;
   while (!finishing) {
-    await Promise.all(Array.from({ length: together }, () => stay(handles, job, random)));
+    const count = job.counts[within(random, 0, job.counts.length - 1)] ?? 1;
+    const lot = handles.length > 1 ? random() : 0;
+    const permit = await ask(handles.find(({ share }) => lot < share) as Handle, job, count);
+    await rest(random, permit === undefined ? [50, 150] : job.hold, permit?.signal);
+    if (permit !== undefined) await giveBack(permit);
     await rest(random, job.pause);
   }
-}
-
-async function stay(handles: readonly Handle[], job: Job, random: () => number): Promise<void> {
-  const count = job.counts[within(random, 0, job.counts.length - 1)] ?? 1;
-  const lot = handles.length > 1 ? random() : 0;
-  const permit = await ask(handles.find(({ share }) => lot < share) as Handle, job, count);
-  await rest(random, permit === undefined ? [50, 150] : job.hold, permit?.signal);
-  if (permit !== undefined) await giveBack(permit);
 }
 
 async function ask({ lock, placesOf }: Handle, job: Job, count: number): Promise<Permit | undefined> {

@@ -19,8 +19,6 @@ export interface Job {
   readonly writes?: number;
   /** Default: wait for ever. */
   readonly timeout?: number;
-  /** How many of each client ask in the same breath. Default: one. */
-  readonly together?: number;
   /** The clients that do it, by number, each in a loop of its own. Default: all. */
   readonly clients?: readonly number[];
 }
@@ -37,7 +35,6 @@ const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
  * - again: slots that their clients keep and take again, nobody else being there
  * - turns: slots that are kept, and wanted by others all the time
  * - relay, baton: ttls long enough for slots to be given to the next in the queue, by waiters that give up and that do not
- * - party, troop: waiters that share a ticket, with short ttls and some that give up, and with ttls long enough to be given slots
  * - rare: a ttl so long that a claim which was forgotten is seen to stay
  */
 export const LOAD: readonly Job[] = [
@@ -114,17 +111,6 @@ export const LOAD: readonly Job[] = [
     timeout: 1_000,
   }),
   job({ name: 'baton', kind: 'mutex', slots: 1, ttl: 7_000, fair: true, hold: [0, 150], pause: [0, 300] }),
-  job({
-    name: 'party',
-    slots: 2,
-    ttl: 1_500,
-    fair: true,
-    together: 3,
-    hold: [10, 80],
-    pause: [100, 500],
-    timeout: 1_500,
-  }),
-  job({ name: 'troop', slots: 3, ttl: 8_000, fair: true, together: 4, hold: [0, 60], pause: [200, 700] }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
 ];
 

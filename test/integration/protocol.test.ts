@@ -464,57 +464,6 @@ describe('queueing', () => {
     await foreign.release(last!);
   });
 
-  it('a foreign ticket with several places is served as often, before ours', async () => {
-    const { semaphore } = await shared('s', 1, { fair: true });
-    const first = await foreign.claim('s', 0);
-    const ticket = await foreign.join('s', { places: 2, holdTtl: undefined });
-    const waiting = semaphore.lock(30_000);
-    let granted = false;
-    void waiting.then(() => (granted = true));
-    await shows(semaphore, { waiters: ['foreign:1', 'foreign:1', 'ours:1'] });
-    await foreign.release(first!);
-    for (let i = 0; i < 2; i++) {
-      const hold = await foreign.claim('s', 0, { ticket: ticket.id });
-      // Who has not heard of the first sees two of three waiting all the time: the foreign client does not say that it is one less.
-      await shows(semaphore, { waiters: ['foreign:1', 'ours:1'] });
-      await pause(200);
-      expect(granted).toBe(false);
-      await foreign.release(hold!);
-    }
-    // That it has gone is not needed for ours to be next.
-    const permit = await waiting;
-    await foreign.leave(ticket);
-    await permit.release();
-  });
-
-  it('ours that ask in the same breath share a ticket, as the page shows, and let a foreign one in after the last of them', async () => {
-    const { semaphore, follower } = await shared('s', 1, { fair: true });
-    const first = await foreign.claim('s', 0);
-    const waiting = [semaphore.lock(30_000), semaphore.lock(30_000), semaphore.lock(30_000)];
-    const our = await queued(follower);
-    const made = await heard(follower, `sem.s.ticket.${our.id}`, () => true);
-    expectFields(made, 'ticket-shared', '3.2');
-    expect(our).toMatchObject({ waiting: 3, record: { places: 3 } });
-    const ticket = await foreign.join('s', { holdTtl: undefined });
-    await foreign.release(first!);
-    for (const left of [2, 1]) {
-      const permit = await waiting.shift()!;
-      await follower.until(() => follower.queue[0]?.waiting === left && follower.queue[0].id === our.id);
-      const amended = await heard(
-        follower,
-        `sem.s.ticket.${our.id}`,
-        ({ value }) => value?.includes(`"places":${left}`) === true,
-      );
-      expect(JSON.parse(amended.value ?? '')).toMatchObject({ places: left, token: made.revision });
-      await permit.release();
-    }
-    const last = await waiting.shift()!;
-    await follower.until(() => follower.queue[0]?.id === ticket.id);
-    await last.release();
-    await follower.until(() => !follower.values.has('sem.s.slot.0'));
-    await foreign.leave(ticket);
-  });
-
   it('the foreign ticket of a client that died is passed over when its ttl ends', async () => {
     const { semaphore } = await shared('s', 1, { fair: true });
     const before = performance.now();

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestServer } from '../../src/testing';
 import { History } from '../support/history';
-import { permitsIn } from '../support/occupancy';
 import { replayQueue } from '../support/replay';
 import { type Totals, totals } from '../support/server-counts';
 import { Wiretap } from '../support/wiretap';
@@ -29,8 +28,6 @@ interface Cost {
   readonly renewals: number;
   /** Writes not needed because slots were passed on, less those of slots that were given to somebody who did not need them. */
   readonly saved: number;
-  /** Writes not needed because several who asked together had one ticket. */
-  readonly shared: number;
 }
 
 let server: TestServer;
@@ -66,9 +63,9 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
   await Promise.all(workers.map((worker) => worker.stop()));
 
   const changes = await history.between(before.stored, after.stored);
-  const { deeds, inversions } = replayQueue(name, changes, permitsIn(workers));
+  const { deeds, inversions } = replayQueue(name, changes);
   expect(inversions).toEqual([]);
-  const { claim: claims = 0, 'passed on': passedOn = 0, 'ticket made': tickets = 0 } = deeds;
+  const { claim: claims = 0, 'passed on': passedOn = 0 } = deeds;
   expect(deeds['slot freed']).toBe(claims);
   // Two may give to the same waiter at once: what he does not need he passes on.
   const surplus = claims + passedOn - TOTAL;
@@ -89,22 +86,21 @@ async function costOf(fair: boolean, waiters: number): Promise<Cost> {
     api: each(api),
     sent: each(sent),
     saved: each(passedOn - 2 * surplus),
-    shared: fair ? each(2 * (TOTAL - tickets)) : 0,
     renewals: each(renewals),
   };
 }
 
 /** How much larger the largest is than the smallest, had nothing been saved: how often neighbours in the queue are of one process is chance. */
 function spread(costs: readonly Cost[]): number {
-  const sent = costs.map((cost) => cost.sent + cost.saved + cost.shared);
+  const sent = costs.map((cost) => cost.sent + cost.saved);
   return Math.max(...sent) / Math.min(...sent) - 1;
 }
 
 function show(what: string, costs: readonly Cost[]): void {
   const rows = costs.map(
-    ({ stored, refused, reads, api, sent, saved, shared, renewals }, i) =>
+    ({ stored, refused, reads, api, sent, saved, renewals }, i) =>
       `${LENGTHS[i]} waiters: ${sent.toFixed(3)} messages = ${stored.toFixed(3)} stored + ${refused.toFixed(3)} refused + ` +
-      `${reads.toFixed(3)} reads + ${api.toFixed(3)} API requests; beside them ${renewals.toFixed(3)} renewals; ${saved.toFixed(3)} were saved by passing on, ${shared.toFixed(3)} by sharing tickets`,
+      `${reads.toFixed(3)} reads + ${api.toFixed(3)} API requests; beside them ${renewals.toFixed(3)} renewals; ${saved.toFixed(3)} were saved by passing on`,
   );
   console.log(`${what}, per acquisition:\n${rows.join('\n')}`);
 }

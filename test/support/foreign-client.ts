@@ -275,34 +275,26 @@ export class Follower {
   /** Keys that hold a value, and what it says. */
   get values(): Map<string, Record<string, unknown>> {
     const present = [...this.entries.values()].filter(({ value }) => value !== undefined);
-    return new Map(present.map(({ key, value }) => [key, parse(value as string)]));
-  }
-
-  /** Tickets that are not served, first come first, and how many wait with each. */
-  get queue(): { id: string; record: Record<string, unknown>; waiting: number }[] {
-    return [...this.values]
-      .filter(([key]) => key.includes('.ticket.'))
-      .map(([key, record]) => {
-        const id = key.split('.')[3] as string;
-        const revision = this.entries.get(key)?.revision ?? 0;
-        const waiting = this.waitingWith(id, record.places as number | undefined, revision);
-        return { id, order: Number(record.token ?? revision), record, waiting };
-      })
-      .filter(({ waiting }) => waiting > 0)
-      .sort((a, b) => a.order - b.order);
-  }
-
-  /** As in sections 6.3 and 6.6. */
-  private waitingWith(id: string, places: number | undefined, revision: number): number {
-    const known = places === undefined ? this.entries.values() : this.heard;
-    const holds = [...known].flatMap(({ key, revision: own, value }) => {
-      const record = key.includes('.slot.') && value !== undefined ? parse(value) : undefined;
-      return record?.ticket === id ? [{ permit: record.permit, granted: Number(record.token ?? own) }] : [];
-    });
-    if (places === undefined) return holds.length > 0 ? 0 : 1;
-    return (
-      places - new Set(holds.filter(({ granted }) => granted > revision).map(({ permit }) => permit)).size
+    return new Map(
+      present.map(({ key, value }) => [key, JSON.parse(value as string) as Record<string, unknown>]),
     );
+  }
+
+  /** Tickets that are not served, first come first. */
+  get queue(): { id: string; record: Record<string, unknown> }[] {
+    const values = [...this.values];
+    const served = new Set(
+      values.map(([key, record]) => (key.includes('.slot.') ? record.ticket : undefined)),
+    );
+    return values
+      .filter(([key]) => key.includes('.ticket.'))
+      .map(([key, record]) => ({
+        id: key.split('.')[3] as string,
+        order: Number(record.token ?? this.entries.get(key)?.revision),
+        record,
+      }))
+      .filter(({ id }) => !served.has(id))
+      .sort((a, b) => a.order - b.order);
   }
 
   /** Resolves as soon as `found` gives something of what is known. */
@@ -382,8 +374,4 @@ function entryOf(
 ): StoredEntry {
   const removed = found.has('KV-Operation') || found.has('Nats-Marker-Reason');
   return { key, revision, time, headers: found, value: removed ? undefined : value };
-}
-
-function parse(value: string): Record<string, unknown> {
-  return JSON.parse(value) as Record<string, unknown>;
 }

@@ -118,8 +118,3 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, 
   }
   return groups;
 }
-
-/** Permits that somebody was told of. */
-export function permitsIn(workers: readonly { readonly steps: readonly Step[] }[]): Set<string> {
-  return new Set(workers.flatMap(({ steps }) => steps.map(({ permit }) => permit)));
-}

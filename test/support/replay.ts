@@ -21,17 +21,7 @@ export interface ReplayedHold {
   readonly token: number;
 }
 
-interface ReplayedTicket {
-  /** Revision that created it. */
-  readonly order: number;
-  /** How many were to be served when it was last written; undefined: one, as long as no hold names it. */
-  readonly places: number | undefined;
-  /** Permits granted to it since. */
-  readonly granted: Set<string>;
-}
-
 interface Fields {
-  places?: number;
   permit?: string;
   ticket?: string;
   after?: string;
@@ -48,12 +38,10 @@ interface Fields {
 export class Replay {
   limit = 0;
   readonly holds = new Map<number, ReplayedHold>();
-  /** Tickets in the bucket. */
-  readonly tickets = new Map<string, ReplayedTicket>();
-  /** The revision that created it, of every ticket there ever was. */
+  /** Tickets in the bucket, with the revision that created each. */
+  readonly tickets = new Map<string, number>();
+  /** Of every ticket there ever was. */
   readonly created = new Map<string, number>();
-  /** How many have joined the queue so far. */
-  joined = 0;
   /** When each ticket says that its waiter came. */
   readonly since = new Map<string, string>();
   private readonly prefix: string;
@@ -82,26 +70,20 @@ export class Replay {
     }
   }
 
-  /** Tickets of those who wait, first come first; that of several as often as it has places. */
+  /** Tickets that wait, first come first: those in the bucket that no hold serves. */
   get queue(): string[] {
+    const served = new Set([...this.holds.values()].map(({ ticket }) => ticket));
     return [...this.tickets]
-      .sort(([, a], [, b]) => a.order - b.order)
-      .flatMap(([id]) => Array.from({ length: this.waitingWith(id) }, () => id));
+      .filter(([id]) => !served.has(id))
+      .sort(([, a], [, b]) => a - b)
+      .map(([id]) => id);
   }
 
   /** Whether anybody waits with a ticket. */
   get queued(): boolean {
-    for (const id of this.tickets.keys()) if (this.waitingWith(id) > 0) return true;
+    const served = new Set([...this.holds.values()].map(({ ticket }) => ticket));
+    for (const id of this.tickets.keys()) if (!served.has(id)) return true;
     return false;
-  }
-
-  /** How many wait with a ticket. */
-  waitingWith(id: string): number {
-    const ticket = this.tickets.get(id);
-    if (ticket === undefined) return 0;
-    if (ticket.places !== undefined) return Math.max(0, ticket.places - ticket.granted.size);
-    for (const hold of this.holds.values()) if (hold.ticket === id) return 0;
-    return 1;
   }
 
   private slot(slot: number, fields: Fields | undefined, revision: number): Deed {
@@ -118,15 +100,12 @@ export class Replay {
         );
       this.holds.set(slot, { permit, ticket, token: token ?? revision });
       if (kept === true) return 'kept';
-      if (token !== undefined) return 'granted again';
-      this.tickets.get(ticket ?? '')?.granted.add(permit);
-      return 'passed on';
+      return token === undefined ? 'passed on' : 'granted again';
     }
     if (token === undefined) {
       if (before !== undefined)
         throw new Error(`revision ${revision} claims slot ${slot}, which ${before.permit} holds`);
       this.holds.set(slot, { permit, ticket, token: revision });
-      this.tickets.get(ticket ?? '')?.granted.add(permit);
       return 'claim';
     }
     if (before?.permit !== permit)
@@ -139,13 +118,16 @@ export class Replay {
       this.tickets.delete(id);
       return 'ticket gone';
     }
-    const { places, since = '', token } = fields;
-    this.since.set(id, since);
-    if (!this.created.has(id)) this.joined += places ?? 1;
-    this.tickets.set(id, { order: token ?? revision, places, granted: new Set() });
-    // Its beginning may have been missed while the server was away.
-    this.created.set(id, token ?? revision);
-    return token === undefined ? 'ticket made' : 'ticket renewed';
+    this.since.set(id, fields.since ?? '');
+    if (fields.token !== undefined) {
+      // Its beginning may have been missed while the server was away.
+      this.tickets.set(id, fields.token);
+      this.created.set(id, fields.token);
+      return 'ticket renewed';
+    }
+    this.tickets.set(id, revision);
+    this.created.set(id, revision);
+    return 'ticket made';
   }
 }
 
@@ -154,7 +136,7 @@ export function isGrant(deed: Deed): boolean {
   return deed === 'claim' || deed === 'passed on';
 }
 
-/** A grant that serves a ticket: the first, or if that has several places as many as it has. */
+/** The first grant that serves a ticket. */
 export interface Served {
   readonly ticket: string;
   /** Revision that created the ticket. */
@@ -178,15 +160,8 @@ export interface QueueReport {
   readonly stalls: readonly { readonly from: number; readonly ms: number }[];
 }
 
-/**
- * What became of those who queue for single slots of one semaphore.
- * @param told ids of the permits of which a user was told: others serve nobody. Default: all
- */
-export function replayQueue(
-  name: string,
-  changes: readonly Change[],
-  told?: ReadonlySet<string>,
-): QueueReport {
+/** What became of those who queue for single slots of one semaphore. */
+export function replayQueue(name: string, changes: readonly Change[]): QueueReport {
   const replay = new Replay(name);
   const served: Served[] = [];
   const inversions: (readonly [Served, Served])[] = [];
@@ -209,9 +184,7 @@ export function replayQueue(
         const order = replay.created.get(ticket) ?? 0;
         const own = { ticket, order, revision: change.revision, permit };
         // Two may give to it at once, or its first grant may run out unheard: it was served when others were served after it.
-        const single = replay.tickets.get(ticket)?.places === undefined;
-        const counts = !single || !served.some((other) => other.ticket === ticket);
-        if (counts && told?.has(permit) !== false) {
+        if (!served.some((other) => other.ticket === ticket)) {
           served.push(own);
           if (latest !== undefined && own.order < latest.order) inversions.push([latest, own]);
           if (latest === undefined || own.order > latest.order) latest = own;
