@@ -93,13 +93,12 @@ export class Board {
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
   head(limit: number): QueuedTicket | undefined {
-    return this.places.find(({ id, ticket }) => ticket.count <= limit && !this.served.has(id));
+    return this.places.find((ticket) => this.isWaiting(ticket, limit));
   }
 
   /** Who is to be served under a limit, first come first. */
   *line(limit: number): Generator<QueuedTicket> {
-    for (const ticket of this.places)
-      if (ticket.ticket.count <= limit && !this.served.has(ticket.id)) yield ticket;
+    for (const ticket of this.places) if (this.isWaiting(ticket, limit)) yield ticket;
   }
 
   /** Keys whose value can not be read, with the reason. */
@@ -126,6 +125,11 @@ export class Board {
 
   apply(entry: Entry, heardAt: number): boolean {
     return this.picture.apply(entry, heardAt);
+  }
+
+  /** Whether it is a place to be served under a limit. */
+  private isWaiting({ id, ticket }: QueuedTicket, limit: number): boolean {
+    return ticket.count <= limit && !this.served.has(id);
   }
 
   private reread(key: string, known: Known | undefined): void {

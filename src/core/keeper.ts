@@ -120,7 +120,6 @@ export class Keeper {
 
   /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
   take(want: Want, limit: number): RestingHold | undefined {
-    if (this.kept.size === 0) return undefined;
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
       const { hold } = kept;

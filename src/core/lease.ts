@@ -58,7 +58,7 @@ export interface LeaseTerms {
   readonly freeSince?: number | undefined;
   readonly autoRenew: boolean;
   /** When to renew it, as a share of its ttl. Default: {@link RENEW_AT}. */
-  readonly renewAt?: number;
+  readonly renewShare?: number;
   /** For how long the slot is kept for this process after a release, in ms. Default: not at all. */
   readonly retain?: number;
   /** Which grant of a kept slot this is, under the revision of that slot. Nothing was written for it. Default: it was claimed. */
@@ -453,7 +453,7 @@ export class Lease {
 
   /** @param from of the usual time from `since` to the next renewal: the earliest, and the latest */
   private planRenewal(from = 1, to = 1 + RENEW_SPREAD, since = this.context.clock.now()): void {
-    const usual = this.ttl * (this.terms.renewAt ?? RENEW_AT);
+    const usual = this.ttl * (this.terms.renewShare ?? RENEW_AT);
     this.renewAt = this.terms.autoRenew
       ? this.context.pulse.quietest(since + usual * from, since + usual * to)
       : undefined;

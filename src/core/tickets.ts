@@ -280,7 +280,7 @@ export class TicketLine {
       slots: [{ slot: 0, key, revision: result.revisions[0] as number }],
       sentAt: result.sentAt,
       autoRenew: true,
-      renewAt: RENEW_AT,
+      renewShare: RENEW_AT,
     });
   }
 
