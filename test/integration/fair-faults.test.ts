@@ -136,7 +136,7 @@ describe(`the server killed and started again while ${WAITERS} fair waiters queu
     const tookMs = monotonicMs() - queuedAt;
 
     // What was announced while nobody could hear it concerns tickets alone: the slot was held.
-    const served = history.changes
+    const served = (await history.heard())
       .filter(({ key, value }) => key.includes('.slot.') && value !== null)
       .map(({ value }) => JSON.parse(value!) as { ticket?: string; token?: number })
       .filter(({ ticket, token }) => token === undefined && orders.has(ticket ?? ''))

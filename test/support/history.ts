@@ -54,14 +54,20 @@ export class History implements AsyncDisposable {
 
   /** Everything that was stored from the opening to now, revision by revision. Throws if anything was not heard. */
   async complete(): Promise<readonly Change[]> {
+    const changes = await this.heard();
+    const first = changes[0]?.revision ?? 0;
+    const gap = changes.findIndex(({ revision }, i) => revision !== first + i);
+    if (gap >= 0) throw new Error(`revision ${first + gap} was not heard, or not in order`);
+    return changes;
+  }
+
+  /** What was heard from the opening to now, what was stored last among it: all but what was announced during an outage. */
+  async heard(): Promise<readonly Change[]> {
     const reply = await this.connection.request(`$JS.API.STREAM.INFO.KV_${this.bucket}`, undefined, {
       timeout: 5_000,
     });
     const last = reply.json<{ state: { last_seq: number } }>().state.last_seq;
-    const first = this.changes[0]?.revision ?? last + 1;
     await this.when(() => ((this.changes.at(-1)?.revision ?? 0) >= last ? true : undefined));
-    const gap = this.changes.findIndex(({ revision }, i) => revision !== first + i);
-    if (gap >= 0) throw new Error(`revision ${first + gap} was not heard, or not in order`);
     return [...this.changes];
   }
 
