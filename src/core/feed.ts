@@ -37,6 +37,7 @@ export class Feed {
   private readAgain = false;
   private upToDate = false;
   private watchful = false;
+  private lookingAgain = false;
   private readAskedAt = -Infinity;
   /** The last announcement: when the store wrote it by its clock, and when it was heard by ours. */
   private announced: { readonly writtenAt: number; readonly heardAt: number } | undefined;
@@ -149,25 +150,29 @@ export class Feed {
 
   private planSafetyRead(): void {
     this.cancelSafetyRead?.();
-    if (!this.watchful || !this.running) return;
+    if (!this.watchful || !this.running || this.lookingAgain) return;
     this.cancelSafetyRead = this.clock.after(jittered(this.safetyReadMs, 0.33), () => void this.safetyRead());
   }
 
+  /** What keeps the store from answering may have kept announcements from us, too: it goes on until it has looked. */
   private async safetyRead(): Promise<void> {
-    if (this.upToDate) {
-      this.counts.safetyReads++;
-      const stopped = this.stopping.signal;
-      try {
-        if (await this.readOnce(stopped)) {
-          this.counts.safetyFinds++;
-          this.owner.changed();
-        } else if (!stopped.aborted) {
-          this.owner.confirmed();
-        }
-      } catch {
-        // Out of reach: the next one, or the reconnect, will see to it.
-      }
+    this.lookingAgain = true;
+    try {
+      if (this.upToDate) await this.lookAgain(this.stopping.signal);
+    } catch {
+      // For a reason that asking again at once would not mend.
+    } finally {
+      this.lookingAgain = false;
     }
     this.planSafetyRead();
+  }
+
+  private async lookAgain(stopped: Aborting): Promise<void> {
+    this.counts.safetyReads++;
+    const news = await insist(this, () => this.readOnce(stopped), stopped);
+    if (stopped.aborted) return;
+    if (news !== true) return this.owner.confirmed();
+    this.counts.safetyFinds++;
+    this.owner.changed();
   }
 }

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Permit } from '../../src/permit';
 import { acquireTogether } from '../../src/acquire-together';
+import { BackendUnavailableError } from '../../src/errors';
 import type { CommitResult } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
+import { withMethods } from '../support/sabotage';
 
 let lab: Lab;
 
@@ -115,6 +117,57 @@ describe('whoever waits', () => {
     await lab.clock.advance(75_000);
     expect(counts.safetyReads - before).toBeLessThan(16);
     expect([left.error === undefined, waiting]).toEqual([false, {}]);
+  });
+});
+
+describe('the safety read', () => {
+  /** A slot is free, of which the one who waits was not told; he begins to look, and the store does not answer. */
+  async function unheard(
+    fair = false,
+    timeout?: number,
+  ): Promise<{ waiting: Outcome<Permit>; b: LabClient; answering: (on: boolean) => void }> {
+    let silent = false;
+    lab = new Lab((store) =>
+      withMethods(store, {
+        read: (patterns, options) =>
+          silent ? Promise.reject(new BackendUnavailableError('no answer')) : store.read(patterns, options),
+      }),
+    );
+    const [a, b] = [lab.client('s', 1, 30_000), lab.client('s', 1, 30_000, fair)];
+    const held = await a.semaphore.lock();
+    const waiting = outcome(b.semaphore.lock({ timeout }));
+    await lab.clock.advance(1_000);
+    b.wire.loseAnnouncements(true);
+    await held.release();
+    b.wire.loseAnnouncements(false);
+    silent = true;
+    while (b.context.counts.safetyReads === 0) await lab.clock.advance(100);
+    return { waiting, b, answering: (on) => void (silent = !on) };
+  }
+
+  it('goes on until the store answers', async () => {
+    const { waiting, b, answering } = await unheard();
+    await lab.clock.advance(20_000);
+    expect([waiting, b.context.counts]).toEqual([{}, { safetyReads: 1, safetyFinds: 0 }]);
+    answering(true);
+    await lab.clock.advance(2_000);
+    expect(waiting.value?.isHeld).toBe(true);
+    expect(b.context.counts).toEqual({ safetyReads: 1, safetyFinds: 1 });
+  });
+
+  it('is one at a time, whoever comes and goes meanwhile', async () => {
+    const timeout = 11_000;
+    const { waiting, b, answering } = await unheard(true, timeout);
+    let current = waiting;
+    for (let i = 0; i < 5; i++) {
+      while (current.error === undefined) await lab.clock.advance(100);
+      current = outcome(b.semaphore.lock({ timeout }));
+    }
+    expect(b.context.counts).toEqual({ safetyReads: 1, safetyFinds: 0 });
+    answering(true);
+    await lab.clock.advance(2_000);
+    expect(current.value?.isHeld).toBe(true);
+    expect(b.context.counts).toEqual({ safetyReads: 1, safetyFinds: 1 });
   });
 });
 
