@@ -61,7 +61,11 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   /** Nothing is read again after a reconnect, nor as a safety net. */
   'read-again': [
     { file: 'core/feed.ts', from: 'interrupted: () => this.refresh(),', to: 'interrupted: () => undefined,' },
-    { file: 'core/feed.ts', from: 'if (!this.watchful || !this.running) return;', to: 'return;' },
+    {
+      file: 'core/feed.ts',
+      from: 'if (!this.watchful || !this.running || this.lookingAgain) return;',
+      to: 'return;',
+    },
   ],
 };
 
