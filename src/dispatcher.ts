@@ -462,17 +462,10 @@ class OwningDispatcher extends NatsDispatcher {
   }
 }
 
-/** A release need not write at once where no other process can wait. */
-const LOCAL_RETAIN_MS = 1_000;
-
-/**
- * Primitives within one process, without a server: the same engine over a store in memory. Slots are kept for 1,000 ms after
- * a release unless `retain` says otherwise.
- */
+/** Primitives within one process, without a server: the same engine over a store in memory. */
 export class LocalDispatcher extends StoreDispatcher {
   constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'retain' | 'safetyMargin'> = {}) {
-    const { retain = LOCAL_RETAIN_MS } = options;
-    super(new MemoryStore(systemClock), systemClock, { ...options, retain });
+    super(new MemoryStore(systemClock), systemClock, options);
   }
 
   protected closeBackend(): Promise<void> {

@@ -32,7 +32,7 @@ export interface DispatcherOptions {
   safetyMargin?: number;
   /** Default for {@link SemaphoreOptions.fair}. */
   fair?: boolean;
-  /** Default for {@link SemaphoreOptions.retain}, also of mutexes; itself 0, or 1,000 with a `LocalDispatcher`. Read-write locks keep nothing. */
+  /** Default for {@link SemaphoreOptions.retain}, also of mutexes. Read-write locks keep nothing. */
   retain?: number;
   /**
    * What becomes of an acquire while the server is out of reach. `"reject"` (default): it waits, and fails with a
@@ -76,8 +76,8 @@ export interface SemaphoreOptions {
   fair?: boolean;
   /**
    * For how long the process keeps a slot after its release, in ms, so that its own next acquire asks nobody: some microseconds
-   * instead of two round trips. Default 0: not at all; 1,000 with a `LocalDispatcher`. Good for one process that takes the same
-   * lock again and again; where several take turns it costs them writes.
+   * instead of two round trips. Default 0: not at all. Good for one process that takes the same lock again and again; where
+   * several take turns it costs them writes.
    *
    * A slot is kept only while nobody else is known to wait, never past its lease, and given back as soon as somebody does: who
    * waits has it one hand-over later. All who wait need a client that knows of this; for others, and when such word is

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { LocalDispatcher } from '../../src';
 import { Lab } from '../support/lab';
 
 const RETAIN_MS = 1_000;
@@ -33,24 +32,5 @@ describe('waiters of one process that take a kept slot from one another', () => 
     over = true;
     expect(served).toBeGreaterThan(50);
     expect(waited).toBeLessThanOrEqual(RETAIN_MS + 50);
-  });
-});
-
-describe('a LocalDispatcher', () => {
-  it.each([
-    { options: {}, kept: 1 },
-    { options: { retain: undefined }, kept: 1 },
-    { options: { retain: 0 }, kept: 0 },
-  ])('with $options keeps released slots: $kept', async ({ options, kept }) => {
-    await using dispatcher = new LocalDispatcher(options);
-    const semaphore = dispatcher.semaphore('s', 2);
-    await (await semaphore.acquire()).release();
-    expect(await semaphore.status()).toMatchObject({ available: 2, kept: { length: kept }, holders: [] });
-    expect(await semaphore.drainPermits()).toMatchObject({ slots: { length: 2 } });
-  });
-
-  it('refuses a `retain` that is none', () => {
-    const retain = null as unknown as number;
-    expect(() => new LocalDispatcher({ retain })).toThrow('retain');
   });
 });
