@@ -165,14 +165,21 @@ describe('an answer that never comes', () => {
     expect((await stored('a.in'))?.revision).toBeLessThan((await stored('a.gate'))?.revision as number);
   });
 
-  it('to a write that depends on another key, which does not change: it is stored again, over itself', async () => {
+  it('to a write that depends on another key, which does not change: it is stored again, over itself, and counts from the first time', async () => {
+    let first: Awaited<ReturnType<typeof stored>>;
+    let storedAt = 0;
     const result = await dependent(() => {
       proxy.swallowAnswers();
       return async () => {
-        await eventually(async () => expect((await stored('a.in'))?.value).toBe('in'));
+        await eventually(async () => expect((first = await stored('a.in'))?.value).toBe('in'));
+        storedAt = systemClock.now();
       };
     });
-    expect(result).toMatchObject({ committed: true, revisions: [(await stored('a.in'))?.revision] });
+    const last = (await stored('a.in'))!.revision;
+    expect(last).toBeGreaterThan(first!.revision);
+    expect(result).toMatchObject({ committed: true, revisions: [last] });
+    // Its first expiry marker may come over it.
+    expect(result.committed && result.sentAt < storedAt).toBe(true);
   });
 
   it('to a write that depends on another key, and was not stored before that changed', async () => {

@@ -16,10 +16,12 @@ import { AGAIN, ATTEMPT_MS, type Session } from './session';
  * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
  *
  * A write that depends on another key ({@link Write.expectedOf}) goes to a key of its own, which nobody else writes to. Sent
- * again, it may be stored over itself: the same value, and the later revision counts. Refused, the other key has changed;
- * what its own key holds tells whether it was stored before that. Withdrawn, its marker expects that nothing is under its own
- * key: refused, the write was stored; stored, it was not. An attempt that arrives later still, out of a connection that has
- * died, is stored if the other key has not changed by then: it belongs to nobody, and stands until its TTL.
+ * again, it may be stored over itself: the same value, and the later revision counts, but the time since it was sent first, as
+ * a server that stood still puts the expiry marker of the first over the second (measured under the fault campaign). Refused,
+ * the other key has changed; what its own key holds tells whether it was stored before that. Withdrawn, its marker expects
+ * that nothing is under its own key: refused, the write was stored; stored, it was not. An attempt that arrives later still,
+ * out of a connection that has died, is stored if the other key has not changed by then: it belongs to nobody, and stands
+ * until its TTL.
  */
 export async function commit(
   session: Session,
@@ -48,7 +50,11 @@ export async function commit(
     switch (attempt.outcome) {
       case 'stored':
         if (withdrawing) return { committed: false, withdrawn: true };
-        return { committed: true, revisions: attempt.revisions, sentAt };
+        return {
+          committed: true,
+          revisions: attempt.revisions,
+          sentAt: countsFrom(writes, sentAt, unsettledSince),
+        };
       case 'conflict':
         if (unsettledSince === undefined) return conflict(attempt.actual);
         return settle(session, writes, { id, withdrawId, sentAt: unsettledSince }, attempt.actual, deadline);
@@ -98,8 +104,18 @@ async function settle(
     if (revision === undefined) continue;
     await commit(session, [{ key, expected: revision, value: null }], { until: deadline.at });
   }
-  if (writes[0]?.expectedOf !== undefined) return conflict(actual);
+  if (isDependent(writes)) return conflict(actual);
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
+}
+
+/** No TTL of what is stored by this attempt began earlier. */
+function countsFrom(writes: readonly Write[], sentAt: number, unsettledSince = sentAt): number {
+  return isDependent(writes) ? unsettledSince : sentAt;
+}
+
+/** Whether it is a write that depends on another key, and so is not refused because it was stored before. */
+function isDependent([write]: readonly Write[]): boolean {
+  return write?.expectedOf !== undefined;
 }
 
 function markersFor(writes: readonly Write[], ttl: number): Write[] {
