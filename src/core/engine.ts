@@ -496,6 +496,10 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     return this.waiting + this.collecting > 0;
   }
 
+  ageOf(entry: Entry): number {
+    return this.feed.ageOf(entry);
+  }
+
   swept(): void {
     this.tellObservers();
     this.pump();

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Permit } from '../../src/permit';
 import { Lab } from '../support/lab';
-import { rewriting } from '../support/sabotage';
+import type { Entry } from '../../src/store/store';
+import { rewriting, withMethods } from '../support/sabotage';
 
 const TTL_MS = 3_000;
 
@@ -101,5 +102,79 @@ describe('what the server forgets to expire', () => {
     expect([read.isHeld, seen.permit]).toEqual([false, undefined]);
     await lab.clock.advance(2_200);
     expect(seen.permit?.isHeld).toBe(true);
+  });
+});
+
+describe('tickets that a server has again after a change of leader', () => {
+  const GHOSTS = 300;
+
+  /** Three clients, of which one holds and two queue; and a store that can come back with tickets of long ago. */
+  async function queue() {
+    const ghosts = new Map<string, Entry>();
+    lab = new Lab((store) =>
+      withMethods(store, {
+        read: async (patterns, options) => [...(await store.read(patterns, options)), ...ghosts.values()],
+        commit: async (writes, options) => {
+          const [write] = writes as [(typeof writes)[0]];
+          const ghost = ghosts.get(write.key);
+          if (ghost === undefined) return store.commit(writes, options);
+          if (ghost.revision !== write.expected) return { committed: false, actual: ghost.revision };
+          ghosts.delete(write.key);
+          return store.commit([{ ...write, expected: 0 }], options);
+        },
+      }),
+    );
+    await lab.store.commit([{ key: 'sem.other.limit', expected: 0, value: '{}' }]);
+    await lab.clock.advance(400_000);
+    const clients = [1, 2, 3].map(() => lab.client('s', 1, 30_000, true));
+    const [holder, ...waiters] = clients as [(typeof clients)[0], ...typeof clients];
+    const held = await holder.semaphore.lock();
+    const first = waiting(waiters[0]!.semaphore.lock());
+    await lab.clock.advance(100);
+    const second = waiting(waiters[1]!.semaphore.lock());
+    await lab.clock.advance(4_000);
+    const comeBack = (age: number): void => {
+      const writtenAt = lab.clock.wallTime() - age;
+      const value = JSON.stringify({
+        v: 1,
+        holder: 'x',
+        since: '2026-01-01T00:00:00.000Z',
+        ttl: 10_000,
+        count: 1,
+      });
+      for (let i = 0; i < GHOSTS; i++) {
+        const key = `sem.s.ticket.ghost-${i}`;
+        ghosts.set(key, { key, revision: 1, value, writtenAt });
+      }
+      for (const { wire } of clients) {
+        wire.cut();
+        wire.mend();
+      }
+    };
+    return { held, first, second, ghosts, comeBack };
+  }
+
+  it('hold up the queue for as long as it takes to look, not for as long as tickets live', async () => {
+    const { held, first, second, ghosts, comeBack } = await queue();
+    comeBack(300_000);
+    await lab.clock.advance(10);
+    await held.release();
+    await lab.clock.advance(1_500);
+    expect([first.permit?.isHeld, ghosts.size]).toEqual([true, 0]);
+    expect(second.permit).toBeUndefined();
+    await first.permit!.release();
+    await lab.clock.advance(100);
+    expect(second.permit?.isHeld).toBe(true);
+  });
+
+  it('are left alone while they could be those of somebody who waits', async () => {
+    const { held, first, ghosts, comeBack } = await queue();
+    comeBack(2_000);
+    await lab.clock.advance(10);
+    await held.release();
+    await lab.clock.advance(9_000);
+    expect([first.permit, ghosts.size]).toEqual([undefined, GHOSTS]);
+    await lab.clock.advance(4_000);
+    expect([first.permit?.isHeld, ghosts.size]).toEqual([true, 0]);
   });
 });
