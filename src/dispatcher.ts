@@ -125,7 +125,7 @@ export interface Dispatcher extends AsyncDisposable {
    * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
    */
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
-  /** What exists in the bucket: every primitive with a stored limit, a holder or somebody who queues. */
+  /** What exists in the bucket: every primitive with a stored limit, a holder, a kept slot or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
   /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
   on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;

@@ -76,7 +76,7 @@ export class Board {
     return this.readHolds;
   }
 
-  /** Whether there is such a primitive: a stored limit, a holder, or somebody who queues. */
+  /** Whether there is such a primitive: a stored limit, a slot that is taken, or somebody who queues. */
   get exists(): boolean {
     return this.limit !== undefined || this.taken.size + this.readers.size + this.queue.length > 0;
   }

@@ -145,7 +145,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   acquire(want: Want, patience: Patience): Promise<Lease> {
     if (this.isClosed) return Promise.reject(dispatcherClosed(this.name));
     const again = this.retention.atOnce(want, patience);
-    if (again !== undefined) return Promise.resolve(again);
+    if (again !== undefined) return this.unlessGivenUp(again, patience);
     const { clock, store } = this.context;
     const timedOut = (waiter: Waiter, ms: number): Error => this.timedOut(waiter, ms);
     const waiter = new Waiter(clock, want, patience, timedOut, (leaver) => this.left(leaver));
@@ -158,6 +158,14 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     else this.line.add(waiter);
     this.pump();
     return waiter.result;
+  }
+
+  /** What was won at once is given back if the caller thinks better of it before he can hear of it. */
+  private async unlessGivenUp(lease: Lease, { signal }: Patience): Promise<Lease> {
+    await settled;
+    if (!this.isClosed && signal?.aborted !== true) return lease;
+    this.context.background.add(lease.release());
+    throw this.isClosed ? dispatcherClosed(this.name) : signal?.reason;
   }
 
   readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
@@ -320,7 +328,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     for (let tries = 0; tries < FORCE_TRIES; tries++) {
       const board = await this.look();
       const held = [...board.taken.values(), ...board.readers.values()].filter(
-        ({ hold }) => hold.ok && hold.record.permit === permitId,
+        ({ hold }) => hold.ok && hold.record.kept !== true && hold.record.permit === permitId,
       );
       if (held.length === 0) return found;
       found = true;

@@ -6,6 +6,7 @@ import type { Want } from './waiter';
 /**
  * A permit on a slot that was kept: over the hold that is in the store, with what is left of its lease and the next token
  * under its revision. Nothing is written; if the permit lasts, its first renewal shows it to others.
+ * @param freeSince reading of the clock when it was let go of
  */
 export function grantAgain(
   context: Context,
@@ -13,6 +14,7 @@ export function grantAgain(
   primitive: string,
   { key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RestingHold,
   want: Want,
+  freeSince: number,
 ): Lease {
   const since = context.clock.wallTime();
   const use = uses + 1;
@@ -23,6 +25,7 @@ export function grantAgain(
     ttl,
     slots: [{ slot, key, revision }],
     sentAt,
+    freeSince,
     turnSince,
     autoRenew: true,
     retain,

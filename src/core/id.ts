@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
 const LENGTH = 16;
-/** Bytes for so many ids are drawn and written out together: one by one that would take several times as long. */
-const POOLED = 512;
+/**
+ * Bytes for so many ids are drawn and written out together: one by one that would take several times as long. An id that lives
+ * long keeps all of its pool in memory.
+ */
+const POOLED = 32;
 
 let pool = '';
 let used = 0;

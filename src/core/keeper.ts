@@ -24,12 +24,12 @@ export interface KeeperHost {
   keeperIdle(): void;
 }
 
-interface Kept {
+export interface Kept {
   readonly hold: RestingHold;
   /** The wall clock when it was let go of. */
   readonly since: number;
-  /** When it is given back although nobody asked for it. */
-  readonly until: number;
+  /** Reading of the clock when it was let go of. */
+  readonly keptAt: number;
   /** When to write down that it is kept; Infinity: it is written. */
   noteAt: number;
 }
@@ -60,9 +60,9 @@ const GRACE_MS = 100;
  *   see to it that it is given back.
  * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the
  *   previous lease ended, as a renewal does.
- * - It is given back as soon as this process hears that somebody else waits. An announcement that is lost, or a wish that ran
- *   out, costs those who wait `retain` ms after the last release, or, while this process goes on using it, a third of its ttl:
- *   then it is written, which shows others that it is kept. It never costs safety.
+ * - It is given back as soon as this process hears that somebody else waits. A wish that is lost costs those who wait `retain` ms
+ *   after the last release, or, while this process goes on using it, until they say so again: when the wish has run out, or
+ *   sooner, when a note shows them that it is kept. It never costs safety.
  * - What is written over, or removed, by somebody else is forgotten.
  */
 export class Keeper {
@@ -109,7 +109,7 @@ export class Keeper {
     const kept: Kept = {
       hold,
       since: clock.wallTime(),
-      until: now + hold.retain,
+      keptAt: now,
       noteAt: isWorn(hold, now) ? now : now + LASTING_MS,
     };
     this.kept.set(hold.key, kept);
@@ -119,7 +119,7 @@ export class Keeper {
   }
 
   /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
-  take(want: Want, limit: number): RestingHold | undefined {
+  take(want: Want, limit: number): Kept | undefined {
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
       const { hold } = kept;
@@ -129,7 +129,7 @@ export class Keeper {
       else {
         this.kept.delete(hold.key);
         this.host.keptChanged();
-        return hold;
+        return kept;
       }
     }
     return undefined;
@@ -273,8 +273,9 @@ export class Keeper {
 }
 
 /** When it can not be granted again any more. */
-function endOf({ hold: { deadline }, until }: Kept): number {
-  return Math.min(deadline, until);
+/** When it is given back although nobody asked for it. */
+function endOf({ hold: { deadline, retain }, keptAt }: Kept): number {
+  return Math.min(deadline, keptAt + retain);
 }
 
 /** Whether it is to be written before it is granted again: a permit is to begin with most of its lease before it. */

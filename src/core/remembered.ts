@@ -26,7 +26,7 @@ export class Remembered<T extends { readonly idle: boolean }> {
   /** The thing for a key: to be asked for again for each use, since one that is idle may be put away. */
   get(key: string, make: () => T): T {
     const known = this.byKey.get(key);
-    if (known !== undefined && key === this.latest) return known;
+    if (known !== undefined && key === this.latest && this.byKey.size <= this.most) return known;
     const thing = known ?? make();
     // Last used comes last: a Map keeps the order in which its keys were put in.
     this.byKey.delete(key);

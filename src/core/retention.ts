@@ -47,6 +47,7 @@ export class Retention {
 
   /** A permit was granted whose slot may be kept. */
   began(): void {
+    if (this.host.isClosed) return;
     this.keeper ??= new Keeper(this.host);
     this.keeper.began();
     this.host.feed.start();
@@ -159,7 +160,7 @@ export class Retention {
     const { context, name } = this.host;
     const kept = this.mayKeep(limit) ? keeper.take(want, limit) : undefined;
     if (kept === undefined) return undefined;
-    const lease = grantAgain(context, this.host, name, kept, want);
+    const lease = grantAgain(context, this.host, name, kept.hold, want, kept.keptAt);
     this.host.grantedAgain(lease);
     if (lease.retain > 0) keeper.began();
     return lease;

@@ -1,13 +1,17 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Keys } from '../../src/core/keys';
+import { settle } from '../support/fake-clock';
 import { Lab } from '../support/lab';
 
 const RETAIN_MS = 1_000;
 
-const lab = new Lab(undefined, undefined, RETAIN_MS);
+let lab: Lab;
 
-afterEach(async () => {
-  await lab.close();
+beforeEach(() => {
+  lab = new Lab(undefined, undefined, RETAIN_MS);
 });
+
+afterEach(() => lab.close());
 
 describe('waiters of one process that take a kept slot from one another', () => {
   it('go on for `retain` ms at most while the wish of another process is not heard', async () => {
@@ -33,4 +37,75 @@ describe('waiters of one process that take a kept slot from one another', () => 
     expect(served).toBeGreaterThan(50);
     expect(waited).toBeLessThanOrEqual(RETAIN_MS + 50);
   });
+});
+
+describe('a kept slot', () => {
+  it('is not granted to who gives up before he can hear of it', async () => {
+    const { semaphore } = lab.client('s', 1, 30_000);
+    await (await semaphore.lock()).release();
+    const abort = new AbortController();
+    const given = semaphore.lock({ signal: abort.signal });
+    abort.abort(new Error('not needed'));
+    await expect(given).rejects.toThrow('not needed');
+    await settle();
+    expect(await semaphore.availablePermits()).toBe(1);
+  });
+
+  it('is not granted to anybody once the engine is closed', async () => {
+    const { engines, semaphore } = lab.client('s', 1, 30_000);
+    await (await semaphore.lock()).release();
+    const given = semaphore.lock();
+    const closing = engines.close();
+    await expect(given).rejects.toMatchObject({ code: 'DISPATCHER_CLOSED' });
+    await closing;
+  });
+
+  it('is nobody to take it from', async () => {
+    const { semaphore } = lab.client('s', 1, 30_000);
+    const permit = await semaphore.lock();
+    await permit.release();
+    expect(await semaphore.forceRelease(permit.id)).toBe(false);
+    expect(await semaphore.status()).toMatchObject({ kept: [{ slot: 0 }] });
+  });
+
+  it('says to the next waiter since when it was free', async () => {
+    const { context, engines } = lab.client('s', 1, 30_000);
+    const engine = engines.get(new Keys('sem', 's'), 's');
+    const want = { count: 1, ttl: 30_000, autoRenew: true, metadata: undefined, fair: false, slots: 1 };
+    const acquire = () => engine.acquire({ ...want, retain: RETAIN_MS, limitPolicy: 'adopt' }, {});
+    const first = await acquire();
+    const next = acquire();
+    await lab.clock.advance(50);
+    const releasedAt = context.clock.now();
+    await first.release();
+    expect((await next).freeSince).toBe(releasedAt);
+    expect((await next).held[0]).toMatchObject({ revision: first.held[0]?.revision });
+  });
+
+  it('is not what a permit leaves that does not renew itself', async () => {
+    const { semaphore } = lab.client('s', 1, 30_000);
+    await (await semaphore.acquire({ autoRenew: false })).release();
+    await settle();
+    expect(await semaphore.status()).toMatchObject({ available: 1, kept: [] });
+  });
+});
+
+it('close during the first claim leaves no timer behind', async () => {
+  const left = new Map<number, number>();
+  for (let steps = 0; steps < 12; steps++) {
+    const own = new Lab(undefined, undefined, RETAIN_MS);
+    const { context, engines, semaphore, wire } = own.client('s', 1, 30_000);
+    const outcome = semaphore.lock().catch(() => undefined);
+    for (let i = 0; i < steps; i++) await Promise.resolve();
+    wire.delayAnswers();
+    await settle();
+    const closing = engines.close();
+    await settle();
+    wire.deliverAnswers();
+    await Promise.all([closing, outcome]);
+    await context.background.settled();
+    await own.close();
+    if (own.clock.pending > 0) left.set(steps, own.clock.pending);
+  }
+  expect(left).toEqual(new Map());
 });
