@@ -85,8 +85,8 @@ export interface SemaphoreOptions {
    * another process taken though nobody holds it. With `fair`, whoever asks in the process that keeps the slot may come before
    * one elsewhere of whom it has not heard yet; a lowered limit holds for kept slots, too, once the process has heard of it.
    *
-   * Permits for several slots, and those without `autoRenew`, are not kept, nor granted from what is. A process that
-   * ends without `close` leaves what it kept taken until its ttl ends.
+   * Of permits for several slots nothing is kept, and neither they nor those without `autoRenew` are granted from what is. A
+   * process that ends without `close` leaves what it kept taken until its ttl ends.
    */
   retain?: number;
   /**

@@ -37,7 +37,7 @@ export async function grab(
   const { clock } = context;
   // Only what can be granted again by itself is kept.
   const single = parts.length === 1 && parts[0]?.slots.length === 1 && want.mode === undefined;
-  const retain = single && want.autoRenew ? want.retain : 0;
+  const retain = single ? want.retain : 0;
   const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
   const reads = want.mode === 'read';
   const content = new Map<string, Hold>();

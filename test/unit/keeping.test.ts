@@ -81,13 +81,6 @@ describe('a kept slot', () => {
     expect((await next).freeSince).toBe(releasedAt);
     expect((await next).held[0]).toMatchObject({ revision: first.held[0]?.revision });
   });
-
-  it('is not what a permit leaves that does not renew itself', async () => {
-    const { semaphore } = lab.client('s', 1, 30_000);
-    await (await semaphore.acquire({ autoRenew: false })).release();
-    await settle();
-    expect(await semaphore.status()).toMatchObject({ available: 1, kept: [] });
-  });
 });
 
 it('close during the first claim leaves no timer behind', async () => {
