@@ -169,9 +169,12 @@ export class Feed {
 
   private async lookAgain(stopped: Aborting): Promise<void> {
     this.counts.safetyReads++;
-    const news = await insist(this, () => this.readOnce(stopped), stopped);
-    if (stopped.aborted) return;
-    if (news !== true) return this.owner.confirmed();
+    // Once announcements may have been missed, everything is being read in any case.
+    const look = async (): Promise<boolean | undefined> =>
+      this.upToDate ? this.readOnce(stopped) : undefined;
+    const news = await insist(this, look, stopped);
+    if (stopped.aborted || news === undefined) return;
+    if (!news) return this.owner.confirmed();
     this.counts.safetyFinds++;
     this.owner.changed();
   }
