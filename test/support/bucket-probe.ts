@@ -92,10 +92,6 @@ export class BucketProbe implements AsyncDisposable {
     return keys.filter((_, i) => entries[i] !== undefined && entries[i]?.marker === '');
   }
 
-  async lastSequence(): Promise<number> {
-    return (await this.manager.streams.info(this.stream)).state.last_seq;
-  }
-
   async deleteBucket(): Promise<void> {
     await this.manager.streams.delete(this.stream);
   }
