@@ -188,11 +188,11 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
       });
 
       it('go on while they are renewed, by themselves or by hand', async () => {
-        const semaphore = a.semaphore('s', 2, { ttl: 1_000 });
+        const semaphore = a.semaphore('s', 2, { ttl: 3_000 });
         const renewed = await semaphore.lock();
         const byHand = await semaphore.lock({ autoRenew: false });
-        for (let i = 0; i < 5; i++) {
-          await new Promise((resolve) => setTimeout(resolve, 400));
+        for (let i = 0; i < 3; i++) {
+          await new Promise((resolve) => setTimeout(resolve, 1_200));
           await byHand.renew();
         }
         expect([renewed.isHeld, byHand.isHeld]).toEqual([true, true]);
