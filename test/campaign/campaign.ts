@@ -51,7 +51,6 @@ export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
   );
   await using arena = await Arena.open(topology, facts, folder, library);
   const weather = new Weather(arena, seed);
-  const end = startedAt + seconds * 1_000;
   let suspected = false;
   const found = async (): Promise<boolean> => {
     if (options.untilViolation !== true) return false;
@@ -63,6 +62,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
   };
   let stopped = false;
   await working(arena, recorder);
+  const end = monotonicMs() + seconds * 1_000;
   while (!stopped && monotonicMs() < end) {
     const left = end - monotonicMs() - CALM_MS;
     const storm = weather.storm(Math.max(5_000, Math.min(STORM_MS, left)));

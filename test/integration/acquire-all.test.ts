@@ -66,21 +66,32 @@ describe('slots of two semaphores at once', () => {
 
   it('who runs out of time because others hold them is told that, not that the server is away', async () => {
     await using server = await TestServer.start();
-    const workers = await WorkerProcess.startAll(3, { url: server.url });
-    for (const name of ['a', 'b']) await workers[0]!.request('setPermits', { name, slots: 3 });
-    const results = await Promise.all(
+    const [gate, ...workers] = await WorkerProcess.startAll(4, { url: server.url });
+    const held: string[] = [];
+    for (const name of ['a', 'b']) {
+      await gate!.request('setPermits', { name, slots: 3 });
+      held.push((await gate!.request('acquire', { name, options: { count: 3 } })).permit);
+    }
+    const churning = workers.map((worker, i) =>
+      worker.request('churn', {
+        seed: i + 1,
+        names: ['a', 'b'],
+        loops: 10,
+        total: 300,
+        most: 3,
+        // Long enough for an answer, on a busy machine, too.
+        patience: [2_000, 2_500],
+      }),
+    );
+    // Out of time after all of the first who were to run out of it.
+    const late = { wants: [{ name: 'a' }, { name: 'b' }], options: { timeout: 2_500 } };
+    await Promise.all(
       workers.map((worker) =>
-        worker.request('churn', {
-          seed: worker.pid,
-          names: ['a', 'b'],
-          loops: 10,
-          total: 300,
-          most: 3,
-          // Long enough for an answer, on a busy machine, too.
-          patience: [500, 1_000],
-        }),
+        expect(worker.request('acquireAll', late)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' }),
       ),
     );
+    for (const permit of held) await gate!.request('release', { permit });
+    const results = await Promise.all(churning);
     console.log(results.map(({ timedOut, unanswered }) => ({ timedOut, unanswered })));
     expect(results.flatMap(({ errors }) => errors)).toEqual([]);
     expect(results.reduce((sum, { timedOut }) => sum + timedOut, 0)).toBeGreaterThan(0);

@@ -5,7 +5,10 @@ import { monotonicMs } from '../support/monotonic';
 import { occupancy } from '../support/occupancy';
 import { WorkerProcess } from '../support/worker-process';
 
-const TTL = 30_000;
+/** The first renewal comes after 12 s at the earliest. */
+const TTL = 120_000;
+/** Who has lost its permit by then was told, and did not find out by a renewal. */
+const TOLD_MS = 3_000;
 const NAMES = Array.from({ length: 10 }, (_, i) => `n${i}`);
 const largest = (tokens: readonly string[]): bigint =>
   tokens.map(BigInt).reduce((a, b) => (a > b ? a : b), 0n);
@@ -21,7 +24,7 @@ describe('a bucket deleted and made again under live holders', () => {
     ];
     const held = await Promise.all(NAMES.map((name) => holder.request('acquire', { name, ttl: TTL })));
     const waiting = NAMES.map((name) => other.request('acquire', { name, ttl: TTL }));
-    const asked = { name: NAMES[0]!, ttl: TTL, options: { timeout: 500 } };
+    const asked = { name: NAMES[0]!, ttl: TTL, options: { timeout: 2_000 } };
     expect(await other.request('tryAcquire', asked)).toBeNull();
 
     const deletedAt = monotonicMs();
@@ -36,7 +39,7 @@ describe('a bucket deleted and made again under live holders', () => {
         `waiters served after ${Math.max(...served).toFixed(0)} ms`,
     );
     expect(lost.every(({ code }) => code === 'PERMIT_LOST')).toBe(true);
-    expect(Math.max(...took)).toBeLessThan(1_000);
+    expect(Math.max(...took)).toBeLessThan(TOLD_MS);
     expect(least(granted.map(({ token }) => token))).toBeGreaterThan(largest(held.map(({ token }) => token)));
     // Nothing that the old holders do about their loss touches what is new.
     expect(await Promise.all(held.map(({ permit }) => holder.request('release', { permit })))).toEqual(
@@ -45,7 +48,7 @@ describe('a bucket deleted and made again under live holders', () => {
     for (const { permit } of granted)
       expect(await other.request('state', { permit })).toMatchObject({ isHeld: true, aborted: false });
     // A deletion takes a lock away without asking: what remains is the time it takes to tell its holder.
-    expect(occupancy(holder.steps, other.steps).overlaps.filter(({ ms }) => ms > 100)).toEqual([]);
+    expect(occupancy(holder.steps, other.steps).overlaps.filter(({ ms }) => ms > TOLD_MS)).toEqual([]);
   });
 
   it('while a holder is stopped: it has lost its permit when it goes on', async () => {
@@ -62,7 +65,7 @@ describe('a bucket deleted and made again under live holders', () => {
     const continuedAt = holder.kill('SIGCONT');
     const lost = await holder.lost(held.permit);
     console.log(`lost ${(lost.at - continuedAt).toFixed(0)} ms after going on`);
-    expect(lost.at - continuedAt).toBeLessThan(1_000);
+    expect(lost.at - continuedAt).toBeLessThan(TOLD_MS);
     expect(BigInt(granted.token)).toBeGreaterThan(BigInt(held.token));
     expect(await probe.entry('sem.n.slot.0')).toMatchObject({ permit: granted.permit });
   });
@@ -77,7 +80,7 @@ describe('a bucket deleted and made again under live holders', () => {
     // Without its store the server comes back with no bucket at all.
     await server.stop();
     await server.restart();
-    const lost = await holder.lost(held.permit, 5_000);
+    const lost = await holder.lost(held.permit, 10_000);
     const granted = await other.request('acquire', { name: 'n', ttl: TTL });
     expect(lost.code).toBe('PERMIT_LOST');
     expect(BigInt(granted.token)).toBeGreaterThan(BigInt(held.token));

@@ -1,23 +1,38 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { isAlive } from '../../src/cli/run/process-group';
 import { TestServer } from '../../src/testing';
 import { type CliProcess, useCli } from '../support/cli';
 import { eventually } from '../support/eventually';
+import { History } from '../support/history';
 
 const cli = useCli();
 let server: TestServer;
+let history: History;
 let env: NodeJS.ProcessEnv;
+/** What the command writes for as long as it runs. */
+let mark: string;
 
 beforeEach(async () => {
   server = await TestServer.start();
-  env = { NATS_URL: server.url };
+  history = await History.open(server.url);
+  mark = `${server.storeDir}.mark`;
+  env = { NATS_URL: server.url, MARK: mark };
 });
-afterEach(() => server.stop());
+afterEach(async () => {
+  await history.connection.close();
+  await server.stop();
+});
 
-const SLOTS = ['--slots', '1', '--ttl', '4s', '--grace', '1s'];
+const SLOTS = ['--slots', '1', '--ttl', '10s', '--grace', '1s'];
 /** Says its number and goes on until it is killed: SIGTERM does not end it. */
-const STUBBORN = ['sh', '-c', 'trap "" TERM; echo runs $$; while :; do sleep 0.05; done'];
+const STUBBORN = [
+  'sh',
+  '-c',
+  'trap "" TERM; echo runs $$; while :; do echo > "$MARK"; sleep 0.05; done',
+] as const;
+/** Goes on until there is the mark. */
+const UNTIL_MARK = 'echo runs $$; while [ ! -e "$MARK" ]; do sleep 0.05; done';
 
 const start = (args: readonly string[]) => cli().start(['run', 'pool', ...args], { env });
 
@@ -25,20 +40,22 @@ async function running(job: CliProcess): Promise<number> {
   return Number(await job.said('runs'));
 }
 
-/** When the server gives the slot to others unless it hears from the holder again. */
-async function slotEnd(): Promise<number> {
-  const { stdout } = await cli().run(['status', 'pool', '--json'], { env });
-  const [status] = JSON.parse(stdout) as { holders: { expiresAt: string }[] }[];
-  return Date.parse(status?.holders[0]?.expiresAt ?? '');
+/** When the server gives the slot to others unless it hears from the holder again, by the last that was heard of it. */
+function slotEnd(): number {
+  const last = history.changes.findLast(({ key, value }) => key === 'sem.pool.slot.0' && value !== null);
+  return last!.storedAt + (JSON.parse(last!.value!) as { ttl: number }).ttl;
 }
 
-async function goneAt(pid: number): Promise<number> {
-  let at = 0;
-  await eventually(() => {
-    expect(isAlive(pid)).toBe(false);
-    at = Date.now();
-  }, 20_000);
-  return at;
+/** The same once nothing can come from the holder any more. */
+async function lastSlotEnd(): Promise<number> {
+  await history.heard();
+  return slotEnd();
+}
+
+/** When one that is to end last ran, by the mark that it made. When we come to look is another thing on a busy machine. */
+async function lastRan(pid: number, made = mark): Promise<number> {
+  await eventually(() => expect(isAlive(pid)).toBe(false), 30_000);
+  return statSync(made).mtimeMs;
 }
 
 async function permitId(): Promise<string> {
@@ -60,9 +77,8 @@ describe('run while the server is killed', () => {
     const look = `if kill -0 ${pid} 2>/dev/null; then ps -o stat= -p ${pid} | grep -v Z && echo both; fi; echo in`;
     const next = start([...SLOTS, '--fair', '--', 'sh', '-c', look]);
     await eventually(queued, 20_000);
-    const end = await slotEnd();
     await server.kill();
-    expect(await goneAt(pid)).toBeLessThan(end);
+    expect(await lastRan(pid)).toBeLessThan(slotEnd());
     expect((await job.ended).code).toBe(70);
     expect(job.stderr).toMatch(/"event":"lost"/);
     await server.restart();
@@ -70,20 +86,17 @@ describe('run while the server is killed', () => {
   });
 
   it('for less: the command goes on and hears nothing of it', async () => {
-    const script = 'trap "echo hit" TERM; echo runs $$; while [ ! -e "$GO" ]; do sleep 0.05; done; exit 6';
-    const go = `${server.storeDir}.go`;
-    const job = cli().start(['run', 'pool', '--slots', '1', '--ttl', '9s', '--', 'sh', '-c', script], {
-      env: { ...env, GO: go },
-    });
+    const script = `trap "echo hit" TERM; ${UNTIL_MARK}; exit 6`;
+    const job = start(['--slots', '1', '--ttl', '20s', '--', 'sh', '-c', script]);
     const pid = await running(job);
-    const end = await slotEnd();
     await server.kill();
+    const end = slotEnd();
     await server.restart();
     // Renewed since, and longer held than it could have been without the server.
-    await eventually(async () => expect(await slotEnd()).toBeGreaterThan(end), 20_000);
-    await eventually(() => expect(Date.now()).toBeGreaterThan(end), 20_000);
+    await eventually(() => expect(slotEnd()).toBeGreaterThan(end), 30_000);
+    await eventually(() => expect(Date.now()).toBeGreaterThan(end), 30_000);
     expect(isAlive(pid)).toBe(true);
-    await cli().script(`touch '${go}'`).ended;
+    writeFileSync(mark, '');
     expect(await job.ended).toMatchObject({ code: 6, stdout: `runs ${pid}\n` });
   });
 });
@@ -128,27 +141,24 @@ describe('run that can do nothing any more', () => {
       '--',
       'sh',
       '-c',
-      `sh -c 'trap "" TERM; echo below $$; while :; do sleep 0.05; done' & ${STUBBORN[2]!}`,
+      `sh -c 'trap "" TERM; echo below $$; while :; do echo > "$MARK.below"; sleep 0.05; done' & ${STUBBORN[2]}`,
     ]);
     const pid = await running(job);
     const below = Number(await job.said('below'));
-    const end = await slotEnd();
     job.kill('SIGKILL');
-    expect(await goneAt(pid)).toBeLessThan(end);
-    expect(await goneAt(below)).toBeLessThan(end);
+    const ran = [await lastRan(pid), await lastRan(below, `${mark}.below`)];
+    expect(Math.max(...ran)).toBeLessThan(await lastSlotEnd());
   });
 
   it('killed with its whole group: the same', async () => {
     const job = start([...SLOTS, '--', ...STUBBORN]);
     const pid = await running(job);
-    const end = await slotEnd();
     job.killGroup('SIGKILL');
-    expect(await goneAt(pid)).toBeLessThan(end);
+    expect(await lastRan(pid)).toBeLessThan(await lastSlotEnd());
   });
 
   it('killed while it waits: the command never starts', async () => {
-    const mark = `${server.storeDir}.mark`;
-    const holder = start([...SLOTS, '--', ...STUBBORN]);
+    const holder = start([...SLOTS, '--', 'sh', '-c', 'echo runs $$; sleep 60']);
     await running(holder);
     const waiter = start([...SLOTS, '--', 'touch', mark]);
     await eventually(() => expect(cli().keepers()).toHaveLength(2));
@@ -162,20 +172,19 @@ describe('run that can do nothing any more', () => {
   it('stopped: the command is ended before another can have the slot, and it says so when it goes on', async () => {
     const job = start([...SLOTS, '--', ...STUBBORN]);
     const pid = await running(job);
-    const end = await slotEnd();
     job.kill('SIGSTOP');
-    expect(await goneAt(pid)).toBeLessThan(end);
+    expect(await lastRan(pid)).toBeLessThan(await lastSlotEnd());
     job.kill('SIGCONT');
     expect((await job.ended).code).toBe(70);
   });
 
   it('stopped while the command ends in time: its status counts', async () => {
-    const script = 'echo runs $$; sleep 1; exit 9';
-    const job = start([...SLOTS, '--', 'sh', '-c', script]);
+    const job = start([...SLOTS, '--', 'sh', '-c', `${UNTIL_MARK}; exit 9`]);
     const pid = await running(job);
-    const end = await slotEnd();
     job.kill('SIGSTOP');
-    expect(await goneAt(pid)).toBeLessThan(end);
+    writeFileSync(mark, '');
+    await eventually(() => expect(isAlive(pid)).toBe(false));
+    const end = await lastSlotEnd();
     await eventually(() => expect(Date.now()).toBeGreaterThan(end), 20_000);
     job.kill('SIGCONT');
     expect((await job.ended).code).toBe(9);
@@ -194,8 +203,8 @@ describe('run that can do nothing any more', () => {
     holder.kill('SIGTERM');
     await eventually(() => expect(waiter.stderr).toContain('"acquired"'));
     await cli().run(['release', 'pool', await permitId()], { env });
-    const end = Date.now() + 4_000;
-    await eventually(() => expect(Date.now()).toBeGreaterThan(end));
+    const end = await lastSlotEnd();
+    await eventually(() => expect(Date.now()).toBeGreaterThan(end), 20_000);
     process.kill(keeper!, 'SIGCONT');
     expect(await waiter.ended).toMatchObject({ code: 70, stdout: '' });
   });

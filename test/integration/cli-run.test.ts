@@ -68,7 +68,7 @@ describe('run', () => {
   it('ends with 75 if nothing becomes free in time, and starts nothing', async () => {
     const holder = start(['busy', '--slots', '1', '--', 'sh', '-c', 'echo in; sleep 60']);
     await holder.said('in');
-    for (const timeout of ['0', '300ms']) {
+    for (const timeout of ['0', '2s']) {
       const ended = await run(['busy', '--slots', '1', '--timeout', timeout, '--', 'echo', 'in']);
       expect([ended.code, ended.stdout]).toEqual([75, '']);
       expect(ended.stderr).toContain('busy');
@@ -199,9 +199,11 @@ describe('signals to run', () => {
     await job.said('below');
     expect((await job.ended).code).toBe(3);
 
-    const stubborn = `sh -c 'trap "" TERM HUP INT; echo stays $$; while :; do sleep 0.05; done'`;
+    const ready = `${server.storeDir}.ready`;
+    const stubborn = `sh -c 'trap "" TERM HUP INT; echo stays $$; : > ${ready}; while :; do sleep 0.05; done'`;
     const args = ['group', '--ttl', '10s', '--grace', '300ms', '--'];
-    const left = start([...args, 'sh', '-c', `${stubborn} & sleep 0.5; exit 4`]);
+    const until = `while [ ! -e ${ready} ]; do sleep 0.05; done`;
+    const left = start([...args, 'sh', '-c', `${stubborn} & ${until}; exit 4`]);
     const pid = Number(await left.said('stays'));
     expect((await left.ended).code).toBe(4);
     expect(isAlive(pid)).toBe(false);

@@ -52,7 +52,9 @@ describe.each(['2.x', '3.x'] as const)('a connection of %s that was closed', (cl
     await worker.request('loop', { ...ask, loops: 1, total: 1, work: 0 });
     const { permit, at } = await worker.request('acquireAndDisconnect', ask);
     const lost = await worker.lost(permit);
-    expect(lost.at - at).toBeLessThan(1_000);
+    // A busy machine's timers are late; that nobody believes in it too long is seen elsewhere.
+    expect(lost.at - at).toBeLessThan(3_000);
+    expect(lost.reason).toContain('ran out before a renewal');
     expect(await worker.request('release', { permit })).toMatchObject({ released: false });
     await worker.request('close');
     await worker.stop();

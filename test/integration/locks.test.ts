@@ -32,7 +32,7 @@ describe('locks by name, on NATS', () => {
       expect(holders[0]?.permitId).toBe(permit.id);
       break;
     }
-    await expect(createLock('nats', { name: 'config' }).lock(50)).rejects.toMatchObject({
+    await expect(createLock('nats', { name: 'config' }).lock(2_000)).rejects.toMatchObject({
       code: 'ACQUIRE_TIMEOUT',
     });
     expect(await lock.forceRelease(permit.id)).toBe(true);

@@ -345,11 +345,11 @@ describe('holding', () => {
     const hold = await foreign.claim('s', 0, { ttl: 1_000 });
     const permit = await semaphore.lock(20_000);
     expect(permit.fencingToken).toBeGreaterThan(fencingToken(hold!.token));
-    const expiry = follower.heard.find(({ headers }) => headers.has('Nats-Marker-Reason'));
+    const expiry = await heard(follower, 'sem.s.slot.0', ({ headers }) => headers.has('Nats-Marker-Reason'));
     const shown = text.message('expiry', {
-      ...{ bucket, name: 's', slot: 0, revision: expiry!.revision, time: expiry!.time, last: hold!.revision },
+      ...{ bucket, name: 's', slot: 0, revision: expiry.revision, time: expiry.time, last: hold!.revision },
     });
-    expect(expiry!.headers).toEqual(shown.headers);
+    expect(expiry.headers).toEqual(shown.headers);
     await expect(foreign.renew(hold!)).rejects.toThrow('10071');
     await expect(foreign.release(hold!)).rejects.toThrow('10071');
     expect(permit.isHeld).toBe(true);
@@ -801,7 +801,7 @@ describe('a latch', () => {
     };
     const first = await begin('first', 0);
     const waiting = ours.latch('l').wait({ timeout: 20_000 });
-    await expect(ours.latch('l').wait({ timeout: 100 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+    await expect(ours.latch('l').wait({ timeout: 2_000 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
     await begin('second', first);
     await waiting;
   });

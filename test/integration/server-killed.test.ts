@@ -21,7 +21,7 @@ async function crowd(url: string, ttl: number) {
     d.request('loop', { ...ask, loops: 7, total: 7, work: 30 }),
   ];
   // All are in the queue, and listen, once one that asks after them is told there is nothing.
-  const asked = { ...ask, options: { timeout: 500 } };
+  const asked = { ...ask, options: { timeout: 2_000 } };
   const refused = await Promise.all([b, c, d].map((worker) => worker.request('tryAcquire', asked)));
   expect(refused).toEqual([null, null, null]);
   return { workers, holds, waiting };
@@ -111,7 +111,7 @@ describe('while the server is down', () => {
       expect(error.message).toMatch(/"down"|"never used"/);
       expect(took).toBeLessThan(2 * timeout);
     }
-    expect(immediate.took).toBeLessThan(timeout / 2);
+    expect(immediate.took).toBeLessThan(timeout);
   });
 });
 

@@ -47,14 +47,22 @@ describe('a caller that hangs up', () => {
 
   it('whenever he does, leaves nothing behind once his session has ended', async () => {
     const { client, beside } = world();
-    const semaphore = beside.semaphore('whenever', 40);
+    const semaphore = beside.semaphore('whenever', 120);
     const { id } = (await client.post<SessionView>('/v1/sessions', {})).body;
     const stream = client.stream(`/v1/sessions/${id}/events`);
     await stream.event('session');
-    const body = { session: id, ttl: 600_000, slots: 40 };
-    for (let round = 0; round < 120; round++) {
-      const caller = client.begin('POST', '/v1/semaphores/whenever/permits', { ...body, timeout: 5 });
+    const body = { session: id, ttl: 600_000, slots: 120 };
+    const begin = (timeout?: number) =>
+      client.begin('POST', '/v1/semaphores/whenever/permits', { ...body, timeout });
+    for (let round = 0; round < 100; round++) {
+      const caller = begin(5);
       await new Promise((resolve) => setTimeout(resolve, round / 20));
+      caller.hangUp();
+    }
+    // Who was granted one hangs up as well.
+    for (let round = 0; round < 20; round++) {
+      const caller = begin();
+      expect(await caller.status()).toBe(201);
       caller.hangUp();
     }
     await eventually(async () => expect((await semaphore.status()).holders.length).toBeGreaterThan(0));

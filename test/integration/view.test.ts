@@ -155,8 +155,11 @@ describe('watch, in another process', () => {
     await viewer!.request('watch', { name });
     const share = { name, fair: true, loops: 8, total: 150, work: 1 };
     await Promise.all([one!, two!].map((worker) => worker.request('loop', share)));
-    const known = states(name, await history.complete());
-    await viewer!.event(() => brief(seenBy(viewer!).at(-1)!.status) === known.at(-1));
+    let known: string[] = [];
+    await eventually(async () => {
+      known = states(name, await history.complete());
+      expect(brief(seenBy(viewer!).at(-1)!.status)).toBe(known.at(-1));
+    });
 
     const seen = seenBy(viewer!);
     let at = -1;
@@ -215,7 +218,7 @@ describe('list, in another process', () => {
 describe('forceRelease, from another process', () => {
   it("aborts the holder's signal at once, and lets a waiter in", async () => {
     const [holder, waiter, operator] = await startAll('holder', 'waiter', 'operator');
-    const ask = { name: 'forced', slots: 2 };
+    const ask = { name: 'forced', slots: 2, ttl: 120_000 };
     const both = await holder!.request('acquire', { ...ask, options: { count: 2 } });
     const waiting = waiter!.request('acquire', ask);
     expect(await waiter!.request('tryAcquire', ask)).toBeNull();
@@ -227,8 +230,8 @@ describe('forceRelease, from another process', () => {
     );
     expect(forced.released).toBe(true);
     expect(lost.code).toBe('PERMIT_LOST');
-    // Far less than its ttl of 30 s, or the third of it after which it would have been renewed.
-    expect(lost.at - forced.startedAt).toBeLessThan(1_000);
+    // Far less than its ttl of 120 s, or the tenth of it after which it might have been renewed.
+    expect(lost.at - forced.startedAt).toBeLessThan(3_000);
     expect(await holder!.request('state', { permit: both.permit })).toMatchObject({ isHeld: false });
     expect((await holder!.request('release', { permit: both.permit })).released).toBe(false);
     // Nothing of the waiter's was touched by any of this.
@@ -249,7 +252,7 @@ describe('forceRelease, from another process', () => {
     await holder!.exited;
     const forced = await operator!.request('forceRelease', { name: 'dead', permit });
     expect(forced.released).toBe(true);
-    expect((await waiting).at - forced.startedAt).toBeLessThan(2_000);
+    expect((await waiting).at - forced.startedAt).toBeLessThan(5_000);
   });
 
   it('takes a permit on two semaphores away as a whole', async () => {

@@ -93,14 +93,14 @@ export class PackedPackage implements Disposable {
   /** Runs a file of the project that is there already. */
   async node(args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
     // SIGKILL: a program may do what it likes with the others.
-    const limit = { timeout: 30_000, killSignal: 'SIGKILL' } as const;
+    const limit = { timeout: 120_000, killSignal: 'SIGKILL' } as const;
     const options = { cwd: this.project, env: { ...process.env, ...env }, ...limit };
     return (await run(process.execPath, args, options)).stdout;
   }
 
   /** Runs a program that the package brings; resolves with its output. */
   async npx(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
-    const options = { cwd: this.project, env: { ...process.env, ...env }, timeout: 30_000 } as const;
+    const options = { cwd: this.project, env: { ...process.env, ...env }, timeout: 120_000 } as const;
     return (await run('npx', ['--no-install', ...args], options)).stdout;
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { CountDownLatch, Dispatcher, LatchStatus } from '../../src';
 import { eventually } from '../support/eventually';
+import { whileWatched } from '../support/while-watched';
 import type { SemaphoreWorld } from './semaphore-suite';
 
 /** What a latch does, whatever keeps it. */
@@ -139,7 +140,7 @@ export function latchSuite(where: string, makeWorld: () => Promise<SemaphoreWorl
       const latch = a.latch('l', 1);
       await latch.trySetCount(1);
       const late = { code: 'ACQUIRE_TIMEOUT', primitive: 'l' };
-      await expect(latch.wait({ timeout: 30 })).rejects.toMatchObject(late);
+      await whileWatched([latch], () => expect(latch.wait({ timeout: 30 })).rejects.toMatchObject(late));
       await expect(latch.wait({ timeout: 0 })).rejects.toMatchObject(late);
       const reason = new Error('changed my mind');
       const controller = new AbortController();
@@ -211,7 +212,9 @@ export function latchSuite(where: string, makeWorld: () => Promise<SemaphoreWorl
     it('tells who waits that the count was removed', async () => {
       await a.latch('l').trySetCount(1);
       const waiting = b.latch('l').wait({ timeout: 20_000 });
-      await expect(b.latch('l').wait({ timeout: 50 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+      await whileWatched([b.latch('l')], () =>
+        expect(b.latch('l').wait({ timeout: 50 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' }),
+      );
       const lost = expect(waiting).rejects.toMatchObject({ code: 'LATCH_LOST', primitive: 'l' });
       await world.put('latch.l.count', null);
       await lost;

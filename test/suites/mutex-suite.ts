@@ -3,6 +3,7 @@ import type { Dispatcher, Lock, LockOptions, Mutex, Permit } from '../../src';
 import type { Watchable } from '../../src/slot-lock';
 import type { SlotStatus } from '../../src/status';
 import { soon } from '../support/soon';
+import { whileWatched } from '../support/while-watched';
 import type { SemaphoreWorld } from './semaphore-suite';
 
 type MutexLike = Lock & Watchable<SlotStatus>;
@@ -169,7 +170,9 @@ function mutexSuite(title: string, way: Way, makeWorld: () => Promise<SemaphoreW
       const again = await here.tryAcquire();
       expect(again?.id).toBe(way.reentrant ? permit.id : undefined);
       await again?.release();
-      await expect(there.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', primitive: 'm' });
+      await whileWatched([there], () =>
+        expect(there.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', primitive: 'm' }),
+      );
       expect(await permit.release()).toBe(true);
       await soon(world, async () => expect(await there.isLocked()).toBe(false));
       const next = await soon(world, async () => {
@@ -387,7 +390,9 @@ function reentrantSuite(where: string, makeWorld: () => Promise<SemaphoreWorld>)
 
     it('acquires again after it did not get it', async () => {
       const held = await b.mutex('m').lock(5_000);
-      await expect(mutex.lock(20)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+      await whileWatched([mutex], () =>
+        expect(mutex.lock(20)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' }),
+      );
       expect(await mutex.tryAcquire()).toBeNull();
       await held.release();
       await (await mutex.lock(5_000)).release();

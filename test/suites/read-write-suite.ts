@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Dispatcher, Lock, LockOptions, Permit, ReadWriteLock } from '../../src';
 import { eventually } from '../support/eventually';
+import { whileWatched } from '../support/while-watched';
 import type { SemaphoreWorld } from './semaphore-suite';
 
 /** What a read-write lock does, on every store. `a` and `b` are dispatchers as two processes have them. */
@@ -49,8 +50,10 @@ export function readWriteSuite(where: string, makeWorld: () => Promise<Semaphore
       for (const lock of [here, there]) {
         expect(await lock.read.tryAcquire()).toBeNull();
         expect(await lock.write.tryAcquire()).toBeNull();
-        await expect(lock.read.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
-        await expect(lock.write.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+        await whileWatched([lock], async () => {
+          await expect(lock.read.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+          await expect(lock.write.lock(50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+        });
       }
       expect(await writer.release()).toBe(true);
       expect(await writer.release()).toBe(false);
@@ -235,12 +238,12 @@ export function readWriteSuite(where: string, makeWorld: () => Promise<Semaphore
     });
 
     it('keeps what is renewed', async () => {
-      const [here, there] = both({ ttl: 1_000 });
+      const [here, there] = both({ ttl: 3_000 });
       const readers = await Promise.all([here.read.lock(5_000), there.read.lock(5_000)]);
-      await expect(there.write.lock(1_600)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+      await expect(there.write.lock(4_000)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
       for (const reader of readers) expect(await reader.release()).toBe(true);
       const writer = await there.write.lock(5_000);
-      await expect(here.read.lock(1_600)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+      await expect(here.read.lock(4_000)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
       expect(await writer.release()).toBe(true);
     });
 
@@ -321,8 +324,8 @@ export function readWriteSuite(where: string, makeWorld: () => Promise<Semaphore
       expect(await a.readLock(name, 5_000, () => lock.write.isLocked())).toBe(true);
       expect(await a.writeLock(name, 5_000, () => lock.read.isLocked())).toBe(true);
       const permit = await a.writeLock(name, 5_000);
-      expect(await b.readLock(name, 50).catch((error: { code: string }) => error.code)).toBe(
-        'ACQUIRE_TIMEOUT',
+      await whileWatched([lock], () =>
+        expect(b.readLock(name, 50)).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' }),
       );
       await permit.downgrade();
       await (await b.readLock(name, 5_000)).release();

@@ -5,6 +5,7 @@ import type { Permit } from '../../src/permit';
 import type { SemaphoreStatus } from '../../src/status';
 import { eventually } from '../support/eventually';
 import { type Late, soon } from '../support/soon';
+import { whileWatched } from '../support/while-watched';
 
 /** Dispatchers that share their semaphores, as processes that use one bucket do. */
 export interface SemaphoreWorld extends Late {
@@ -48,11 +49,13 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
         expect(await a.semaphore('s', 3).availablePermits()).toBe(0);
         expect(await b.semaphore('s', 3).isLocked()).toBe(true);
         expect(await a.semaphore('s', 3).tryAcquire()).toBeNull();
-        await expect(a.semaphore('s', 3).lock(50)).rejects.toMatchObject({
-          name: 'AcquireTimeoutError',
-          code: 'ACQUIRE_TIMEOUT',
-          primitive: 's',
-        });
+        await whileWatched([a.semaphore('s')], () =>
+          expect(a.semaphore('s', 3).lock(50)).rejects.toMatchObject({
+            name: 'AcquireTimeoutError',
+            code: 'ACQUIRE_TIMEOUT',
+            primitive: 's',
+          }),
+        );
       });
 
       it('wakes who waits when a permit is released', async () => {
@@ -185,11 +188,11 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
       });
 
       it('go on while they are renewed, by themselves or by hand', async () => {
-        const semaphore = a.semaphore('s', 2, { ttl: 1_000 });
+        const semaphore = a.semaphore('s', 2, { ttl: 3_000 });
         const renewed = await semaphore.lock();
         const byHand = await semaphore.lock({ autoRenew: false });
-        for (let i = 0; i < 5; i++) {
-          await new Promise((resolve) => setTimeout(resolve, 400));
+        for (let i = 0; i < 3; i++) {
+          await new Promise((resolve) => setTimeout(resolve, 1_200));
           await byHand.renew();
         }
         expect([renewed.isHeld, byHand.isHeld]).toEqual([true, true]);
@@ -256,11 +259,12 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
       it('of several semaphores hold nothing while they wait', async () => {
         const [x, y] = [a.semaphore('x', 1), a.semaphore('y', 1)];
         const held = await b.semaphore('y', 1).lock();
-        await expect(
-          a.acquireAll([{ semaphore: x }, { semaphore: y }], { timeout: 100 }),
-        ).rejects.toMatchObject({
-          code: 'ACQUIRE_TIMEOUT',
-        });
+        await x.trySetPermits(1);
+        await whileWatched([x, y], () =>
+          expect(a.acquireAll([{ semaphore: x }, { semaphore: y }], { timeout: 100 })).rejects.toMatchObject({
+            code: 'ACQUIRE_TIMEOUT',
+          }),
+        );
         expect(
           await a.acquireAll([{ semaphore: x }, { semaphore: y }], { timeout: 0 }).catch(() => null),
         ).toBeNull();
@@ -316,14 +320,16 @@ export function semaphoreSuite(name: string, makeWorld: () => Promise<SemaphoreW
         const fair = { fair: true };
         const held = await a.semaphore('s', 1, fair).lock();
         const controller = new AbortController();
-        const first = b.semaphore('s', 1, fair).lock({ signal: controller.signal });
-        const second = a.semaphore('s', 1, fair).lock(300);
-        const third = b.semaphore('s', 1, fair).lock(20_000);
-        controller.abort(new Error('enough'));
-        await expect(first).rejects.toThrow('enough');
-        await expect(second).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
-        await held.release();
-        await (await third).release();
+        await whileWatched([a.semaphore('s')], async () => {
+          const first = b.semaphore('s', 1, fair).lock({ signal: controller.signal });
+          const second = a.semaphore('s', 1, fair).lock(300);
+          const third = b.semaphore('s', 1, fair).lock(20_000);
+          controller.abort(new Error('enough'));
+          await expect(first).rejects.toThrow('enough');
+          await expect(second).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+          await held.release();
+          await (await third).release();
+        });
         await eventually(async () => expect((await a.semaphore('s').status()).waiters).toEqual([]));
       });
 

@@ -7,7 +7,7 @@ export interface StoredEntry {
   readonly revision: number;
   /** `PURGE`, `MaxAge` and so on if it is a marker. */
   readonly marker: string;
-  /** Id of the permit in it. */
+  /** Id of the permit in it, if it can be read. */
   readonly permit: string | undefined;
   readonly value: string;
 }
@@ -54,7 +54,7 @@ export class BucketProbe implements AsyncDisposable {
     });
   }
 
-  static async open(url: string, bucket = 'SEMAPHORES'): Promise<BucketProbe> {
+  static async open(url: string | string[], bucket = 'SEMAPHORES'): Promise<BucketProbe> {
     const connection = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 200 });
     const manager = await jetstreamManager(connection, { checkAPI: false });
     const probe = new BucketProbe(connection, manager, bucket);
@@ -92,10 +92,6 @@ export class BucketProbe implements AsyncDisposable {
     return keys.filter((_, i) => entries[i] !== undefined && entries[i]?.marker === '');
   }
 
-  async lastSequence(): Promise<number> {
-    return (await this.manager.streams.info(this.stream)).state.last_seq;
-  }
-
   async deleteBucket(): Promise<void> {
     await this.manager.streams.delete(this.stream);
   }
@@ -131,5 +127,9 @@ export class BucketProbe implements AsyncDisposable {
 
 function permitIn(value: string): string | undefined {
   if (value === '') return undefined;
-  return (JSON.parse(value) as { permit?: string }).permit;
+  try {
+    return (JSON.parse(value) as { permit?: string }).permit;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,11 +1,11 @@
 import { Kvm } from '@nats-io/kv';
-import { connect } from '@nats-io/transport-node';
 import { type DispatcherOptions, NatsDispatcher } from '../../src';
 import { openConnection } from '../../src/store/nats/connect';
 import type { NatsConnection } from '../../src/store/nats/connection';
 import { NatsStore } from '../../src/store/nats/nats-store';
 import type { SemaphoreWorld } from '../suites/semaphore-suite';
 import type { StoreWorld } from '../suites/store-suite';
+import { BucketProbe } from './bucket-probe';
 
 let buckets = 0;
 
@@ -32,8 +32,8 @@ export async function natsSemaphoreWorld(
   defaults: DispatcherOptions = {},
 ): Promise<SemaphoreWorld> {
   const bucket = `S${++buckets}`;
-  const connection = await connect({ servers });
-  const kv = await new Kvm(connection).open(bucket);
+  const probe = await BucketProbe.open(servers, bucket);
+  const kv = await new Kvm(probe.connection).open(bucket);
   return {
     late: defaults.retain !== undefined,
     open: async (options) => {
@@ -51,11 +51,7 @@ export async function natsSemaphoreWorld(
       if (value === null) await kv.purge(key);
       else await kv.put(key, value);
     },
-    keys: async () => {
-      const keys: string[] = [];
-      for await (const key of await kv.keys()) keys.push(key);
-      return keys;
-    },
-    close: () => connection.close(),
+    keys: () => probe.liveKeys(),
+    close: () => probe[Symbol.asyncDispose](),
   };
 }

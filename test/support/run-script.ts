@@ -2,14 +2,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { reaper } from '../../src/testing/reaper';
-import { monotonicMs } from './monotonic';
 
 export interface ScriptResult {
   readonly code: number | null;
   readonly signal: string | null;
   readonly stdout: string;
   readonly stderr: string;
-  readonly endedAt: number;
 }
 
 /** Runs a TypeScript program to its end; one that does not come to it in `ms` is killed. */
@@ -25,9 +23,8 @@ export async function runScript(path: string, args: readonly string[], ms = 20_0
   child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
   child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
   const timer = setTimeout(() => child.kill('SIGKILL'), ms);
-  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
-  const endedAt = monotonicMs();
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
   clearTimeout(timer);
   if (pid !== undefined) reaper.forgetChild(pid);
-  return { code, signal, stdout, stderr, endedAt };
+  return { code, signal, stdout, stderr };
 }

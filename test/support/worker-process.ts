@@ -8,7 +8,7 @@ import { monotonicMs } from './monotonic';
 import type { Step } from './occupancy';
 import type { Ops, WorkerEvent, WorkerSetup } from './worker';
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 const STOP_MS = 5_000;
 const EVENT_MS = 20_000;
 

@@ -1,4 +1,4 @@
-/** A program that only connects, locks and closes. It says when it is done, and must then end by itself. */
+/** A program that only connects, locks and closes. It says when it is done, and must then end by itself: it says when, too. */
 import { connect as connect3 } from '@nats-io/transport-node';
 import { connect as connect2 } from 'nats';
 import { NatsDispatcher } from '../../../src';
@@ -16,7 +16,7 @@ async function leaveAllToClose(dispatcher: NatsDispatcher): Promise<void> {
   const first = await semaphore.acquire({ autoRenew: false });
   await new Promise((resolve) => first.signal.addEventListener('abort', resolve));
   await semaphore.acquire();
-  await semaphore.tryAcquire({ timeout: 150 });
+  await semaphore.tryAcquire({ timeout: 2_000 });
   await semaphore.acquire({ signal: AbortSignal.timeout(50) }).catch(() => undefined);
   semaphore.acquire().catch(() => undefined);
 }
@@ -50,4 +50,5 @@ async function main(): Promise<void> {
   }
 }
 
+process.on('exit', () => console.log(monotonicMs()));
 void main().then(() => console.log(monotonicMs()));
