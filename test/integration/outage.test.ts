@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 async function open(who: string, servers = server.url): Promise<NatsDispatcher> {
-  const dispatcher = await NatsDispatcher.connect({ servers, onUnavailable: 'local', ttl: 2_000 });
+  const dispatcher = await NatsDispatcher.connect({ servers, onUnavailable: 'local', ttl: 5_000 });
   dispatcher.on('degraded', ({ cause }) =>
     told.push(`${who} degraded ${(cause as { code?: string }).code ?? ''}`),
   );
@@ -84,7 +84,7 @@ describe('onUnavailable: "local", with a server that is killed and started again
     expect(local.fencingToken).toBeLessThan(blocker.fencingToken);
     expect((await mutex.lock(1_000)).id).toBe(local.id);
     // Longer than the ttl: it renews itself, and nobody else of this process gets in.
-    const other = a.mutex('m').lock({ timeout: 3_000 });
+    const other = a.mutex('m').lock({ timeout: 6_000 });
     await expect(other).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
     expect(local.isHeld).toBe(true);
     await server.restart();

@@ -8,7 +8,7 @@ import { WorkerProcess } from '../support/worker-process';
 
 const PROCESSES = 6;
 const OPERATIONS = 3_000;
-const TTL_MS = 1_500;
+const TTL_MS = 5_000;
 
 interface Member {
   readonly worker: WorkerProcess;
@@ -34,7 +34,7 @@ describe('six processes that read and write at random, of which some are killed'
           ttl: TTL_MS,
           fair,
           writes: 0.15,
-          work: { read: [0, 15], write: [0, 4] } as const,
+          work: { read: [5, 40], write: [0, 4] } as const,
         };
         const done = worker.request('readWriteChurn', { ...plan, seed: members.length + 1 });
         members.push({ worker, done, killedAt: undefined });

@@ -33,7 +33,7 @@ async function start(): Promise<void> {
 
 /** Acquires and releases, within the worker. Resolves with how long the slowest of them took, in ms. */
 async function cycle(work = 0, total = 1): Promise<number> {
-  const ask = { name, loops: 1, total, work, ttl: 10_000 };
+  const ask = { name, loops: 1, total, work, ttl: 30_000 };
   const { longest, ...done } = await worker.request('loop', ask);
   expect(done).toEqual({ done: total, lost: 0 });
   return longest;
