@@ -272,8 +272,7 @@ export class Keeper {
   }
 }
 
-/** When it can not be granted again any more. */
-/** When it is given back although nobody asked for it. */
+/** From when on it is not granted again, and is given back although nobody asked for it. */
 function endOf({ hold: { deadline, retain }, keptAt }: Kept): number {
   return Math.min(deadline, keptAt + retain);
 }
