@@ -14,6 +14,7 @@ import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import { PassingOn, type PassingOnHost } from './passing-on';
 import type { FreeSlot } from './plan';
+import type { Revised } from './removal';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
 import { Retention, type RetentionHost } from './retention';
@@ -409,10 +410,10 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
 
   // ---- of leases
 
-  freed(slots: readonly { key: string; revision: number }[]): void {
-    if (slots.length === 0) return;
+  freed(entries: readonly Revised[]): void {
+    if (entries.length === 0) return;
     const { clock } = this.context;
-    for (const { key, revision } of slots) {
+    for (const { key, revision } of entries) {
       this.board.apply({ key, revision, value: null, writtenAt: clock.wallTime() }, clock.now());
       this.holdings.freed(key, revision);
     }
@@ -502,19 +503,6 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
 
   get isAwaited(): boolean {
     return this.waiting + this.collecting > 0;
-  }
-
-  ageOf(entry: Entry): number {
-    return this.feed.ageOf(entry);
-  }
-
-  swept(): void {
-    this.tellObservers();
-    this.pump();
-  }
-
-  disproved(): void {
-    this.feed.refresh();
   }
 
   // ---- within

@@ -71,9 +71,9 @@ export class Feed {
     return this.clock.now() - Math.max(this.announced?.heardAt ?? -Infinity, this.readAskedAt);
   }
 
-  /** How long ago the store wrote an entry, in ms, by its own clock; Infinity while nothing was announced that could tell. */
-  ageOf({ writtenAt }: Entry): number {
-    if (this.announced === undefined) return Infinity;
+  /** How long ago the store wrote an entry, in ms, by its own clock; undefined while nothing was announced that could tell. */
+  ageOf({ writtenAt }: Entry): number | undefined {
+    if (this.announced === undefined) return undefined;
     return this.announced.writtenAt + this.clock.now() - this.announced.heardAt - writtenAt;
   }
 

@@ -50,7 +50,7 @@ export function giftFor(
   const { count, holdTtl = 0 } = next.ticket;
   if (count !== 1 || holdTtl < GIVEN_MS) return undefined;
   const ttl = Math.min(GIVEN_MS, Math.floor(stands));
-  const age = Math.max(0, feed.ageOf(next.entry));
+  const age = Math.max(0, feed.ageOf(next.entry) ?? Infinity);
   return ttl - age - safetyMargin(holdTtl, configured) >= LEAST_MS ? { to: next, ttl } : undefined;
 }
 

@@ -6,7 +6,7 @@ import type { Context } from './context';
 import { newId } from './id';
 import { LASTING_MS, RENEW_AT, type RestingHold, leaseEnd } from './lease';
 import { type Hold, decodeHold, encodeRecord } from './record';
-import { type Own, removeOwn } from './removal';
+import { type Revised, removeEach } from './removal';
 import { LAST_USE } from './token';
 import type { Want } from './waiter';
 
@@ -15,7 +15,7 @@ export interface KeeperHost {
   readonly context: Context;
   readonly board: Board;
   /** Entries of ours hold nothing any more. */
-  freed(entries: readonly Own[]): void;
+  freed(entries: readonly Revised[]): void;
   /** Something else is kept than before. */
   keptChanged(): void;
   /** A write to what was kept is settled. */
@@ -192,7 +192,7 @@ export class Keeper {
   private remove({ key, revision, ttl }: RestingHold): void {
     const { background, clock, store } = this.host.context;
     this.givingBack++;
-    const removing = removeOwn(store, [{ key, revision }], clock.now() + ttl + GRACE_MS);
+    const removing = removeEach(store, [{ key, revision }], clock.now() + ttl + GRACE_MS);
     const done = removing.then(({ freed }) => {
       this.givingBack--;
       this.host.freed(freed);

@@ -3,7 +3,7 @@ import type { Entry } from '../store/store';
 import { Abort } from './abort';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
-import { type Own, removeOwn } from './removal';
+import { type Revised, removeEach } from './removal';
 import { fencingToken } from './token';
 
 /** One slot that a lease holds. */
@@ -100,7 +100,7 @@ export interface LeaseWatcher {
 /** Who keeps the books of a lease. */
 export interface LeaseOwner {
   /** The slots hold nothing any more, by our own write of the given revisions. */
-  freed(slots: readonly Own[]): void;
+  freed(slots: readonly Revised[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
   /** The lease is about to be released. @returns what to wait for before it is decided who has its slot next, if anything */
@@ -568,7 +568,7 @@ export class Lease {
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
     const ours = slots.filter((slot) => slot.withdrawn !== true);
-    const { freed, all, failure } = await removeOwn(this.context.store, ours, until);
+    const { freed, all, failure } = await removeEach(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;
     return all;

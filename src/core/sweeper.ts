@@ -1,6 +1,6 @@
 import { type Entry, storedTtl } from '../store/store';
-import type { Board } from './board';
-import type { Context } from './context';
+import type { Primitive } from './primitive';
+import { type Revised, removeEach } from './removal';
 
 /** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
 const SLACK_MS = 2_000;
@@ -12,28 +12,20 @@ const REMOVAL_MS = 2_000;
 const REMOVALS_AT_ONCE = 50;
 
 /** What it needs of the engine whose waiters it works for. */
-export interface SweeperHost {
-  readonly context: Context;
-  readonly board: Board;
+export interface SweeperHost extends Primitive {
   /** Whether somebody of ours waits. */
   readonly isAwaited: boolean;
-  /** Whether the board shows everything. */
-  readonly live: boolean;
   /** Whether it is held by a permit of ours. */
   holds(key: string): boolean;
-  /** How long ago the store wrote it, in ms, by its own clock; Infinity if that can not be told. */
-  ageOf(entry: Entry): number;
-  /** An entry is gone by our own write. */
-  swept(): void;
-  /** The board shows something that is not there. */
-  disproved(): void;
+  /** Entries are gone, by our own write of the given revisions. */
+  freed(entries: readonly Revised[]): void;
 }
 
 interface Shown {
   readonly entry: Entry;
   readonly ttl: number;
-  /** By the clocks of the servers, which may differ. */
-  readonly age?: number;
+  /** By the clocks of the servers, which may differ; undefined: that does not count, or can not be told. */
+  readonly age?: number | undefined;
 }
 
 interface Seen {
@@ -79,19 +71,16 @@ export class Sweeper {
   }
 
   private look(): void {
-    const { context, isAwaited, live } = this.host;
+    const { context, feed, isAwaited } = this.host;
     if (!isAwaited) return;
-    const overdue = live ? this.overdue() : [];
+    const overdue = feed.live ? this.overdue() : [];
     if (overdue.length === 0) return this.start();
     this.sweeping = true;
     context.background.add(
-      this.remove(overdue)
-        // Out of reach, or not allowed to: others may do it.
-        .catch(() => undefined)
-        .finally(() => {
-          this.sweeping = false;
-          this.start();
-        }),
+      this.remove(overdue).finally(() => {
+        this.sweeping = false;
+        this.start();
+      }),
     );
   }
 
@@ -108,37 +97,29 @@ export class Sweeper {
       const known = before.get(entry.key);
       const seen = known?.entry.revision === entry.revision ? known : { entry, since: now };
       this.seen.set(entry.key, seen);
-      const stands = Math.max(now - seen.since, age === Infinity ? 0 : age);
+      const stands = Math.max(now - seen.since, age);
       if (stands > storedTtl(ttl) + SLACK_MS && !this.host.holds(entry.key)) found.push(entry);
     }
     return found;
   }
 
   private *shown(): Generator<Shown> {
-    const { board } = this.host;
+    const { board, feed } = this.host;
     for (const holds of [board.taken, board.readers])
       for (const { entry, hold } of holds.values()) if (hold.ok) yield { entry, ttl: hold.record.ttl };
-    for (const { entry, ticket } of board.tickets)
-      yield { entry, ttl: ticket.ttl, age: this.host.ageOf(entry) };
+    for (const { entry, ticket } of board.tickets) yield { entry, ttl: ticket.ttl, age: feed.ageOf(entry) };
   }
 
   private async remove(overdue: readonly Entry[]): Promise<void> {
+    const { board, context, feed } = this.host;
     for (let i = 0; i < overdue.length; i += REMOVALS_AT_ONCE) {
       const some = overdue.slice(i, i + REMOVALS_AT_ONCE);
-      await Promise.all(some.map((entry) => this.removeOne(entry)));
+      const { freed, failure } = await removeEach(context.store, some, context.clock.now() + REMOVAL_MS);
+      this.host.freed(freed);
+      // Out of reach, or not allowed to: others may do it.
+      if (failure !== undefined) return;
     }
-    // Others remove the same, and then it was heard of.
-    if (overdue.some(({ key, revision }) => this.host.board.picture.get(key)?.revision === revision))
-      this.host.disproved();
-  }
-
-  private async removeOne({ key, revision }: Entry): Promise<void> {
-    const { board, context } = this.host;
-    const { clock, store } = context;
-    const write = { key, expected: revision, value: null };
-    const result = await store.commit([write], { until: clock.now() + REMOVAL_MS });
-    if (!result.committed) return;
-    const gone = { key, revision: result.revisions[0] as number, value: null, writtenAt: clock.wallTime() };
-    if (board.apply(gone, clock.now())) this.host.swept();
+    // Others remove the same, and then it was heard of. Otherwise the board shows something that is not there.
+    if (overdue.some(({ key, revision }) => board.picture.get(key)?.revision === revision)) feed.refresh();
   }
 }

@@ -5,7 +5,7 @@ import type { Context } from './context';
 import { newId } from './id';
 import type { Keys } from './keys';
 import { encodeRecord } from './record';
-import { removeOwn } from './removal';
+import { removeEach } from './removal';
 import { MARKER_TTL_MS } from '../store/store';
 
 /**
@@ -115,7 +115,7 @@ export class Wish {
     this.stands = undefined;
     const { background, clock, store } = this.host.context;
     background.add(
-      removeOwn(store, [{ key, revision }], clock.now() + REMOVAL_MS).then(({ freed }) => {
+      removeEach(store, [{ key, revision }], clock.now() + REMOVAL_MS).then(({ freed }) => {
         for (const marker of freed) {
           this.gone = { revision: marker.revision, at: clock.now() };
           this.show(marker.revision, null);

@@ -72,7 +72,7 @@ export class Replay {
 
   /** Tickets that wait, first come first: those in the bucket that no hold serves. */
   get queue(): string[] {
-    const served = new Set([...this.holds.values()].map(({ ticket }) => ticket));
+    const { served } = this;
     return [...this.tickets]
       .filter(([id]) => !served.has(id))
       .sort(([, a], [, b]) => a - b)
@@ -81,9 +81,14 @@ export class Replay {
 
   /** Whether anybody waits with a ticket. */
   get queued(): boolean {
-    const served = new Set([...this.holds.values()].map(({ ticket }) => ticket));
+    const { served } = this;
     for (const id of this.tickets.keys()) if (!served.has(id)) return true;
     return false;
+  }
+
+  /** Tickets that a hold serves. */
+  private get served(): Set<string | undefined> {
+    return new Set([...this.holds.values()].map(({ ticket }) => ticket));
   }
 
   private slot(slot: number, fields: Fields | undefined, revision: number): Deed {

@@ -53,7 +53,7 @@ export async function commit(
         return {
           committed: true,
           revisions: attempt.revisions,
-          sentAt: countsFrom(writes, sentAt, unsettledSince),
+          sentAt: isDependent(writes) ? (unsettledSince ?? sentAt) : sentAt,
         };
       case 'conflict':
         if (unsettledSince === undefined) return conflict(attempt.actual);
@@ -106,11 +106,6 @@ async function settle(
   }
   if (isDependent(writes)) return conflict(actual);
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
-}
-
-/** No TTL of what is stored by this attempt began earlier. */
-function countsFrom(writes: readonly Write[], sentAt: number, unsettledSince = sentAt): number {
-  return isDependent(writes) ? unsettledSince : sentAt;
 }
 
 /** Whether it is a write that depends on another key, and so is not refused because it was stored before. */
