@@ -14,7 +14,7 @@ import { type SlotLimit, StoredLimit } from './limit';
 import { type Host, Line } from './line';
 import { PassingOn, type PassingOnHost } from './passing-on';
 import type { FreeSlot } from './plan';
-import type { Revised } from './removal';
+import { type Removed, markerEntry, removeEach } from './removal';
 import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
 import type { Memo } from './memo';
 import { Retention, type RetentionHost } from './retention';
@@ -108,8 +108,8 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.retention = new Retention(this);
     this.sweeper = new Sweeper(this);
     if (memo?.free === undefined) return;
-    const { slot, revision, heardAt } = memo.free;
-    this.board.apply({ key: keys.slot(slot), revision, value: null, writtenAt: 0 }, heardAt);
+    const { slot, revision, ttl, heardAt } = memo.free;
+    this.board.apply({ key: keys.slot(slot), revision, ttl, value: null, writtenAt: 0 }, heardAt);
   }
 
   /** What to remember of it while nobody uses it. */
@@ -118,7 +118,8 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     const known = free && this.board.picture.get(this.keys.slot(free.slot));
     return {
       limit: this.limit.remember(),
-      free: free && known && { slot: free.slot, revision: known.revision, heardAt: known.heardAt },
+      free: free &&
+        known && { slot: free.slot, revision: known.revision, ttl: known.ttl, heardAt: known.heardAt },
     };
   }
 
@@ -333,11 +334,14 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
       );
       if (held.length === 0) return found;
       found = true;
-      const until = this.context.clock.now() + FORCE_WAIT_MS;
-      // Refused where the holder renewed meanwhile: look again.
-      const remove = ({ key, revision }: Entry): Promise<unknown> =>
-        this.context.store.commit([{ key, expected: revision, value: null }], { until });
-      await Promise.all(held.map(({ entry }) => remove(entry)));
+      // One that its holder renewed meanwhile stays: look again.
+      const entries = held.map(({ entry }) => entry);
+      const { failure } = await removeEach(
+        this.context.store,
+        entries,
+        this.context.clock.now() + FORCE_WAIT_MS,
+      );
+      if (failure !== undefined) throw failure;
     }
     return found;
   }
@@ -410,12 +414,12 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
 
   // ---- of leases
 
-  freed(entries: readonly Revised[]): void {
+  freed(entries: readonly Removed[]): void {
     if (entries.length === 0) return;
     const { clock } = this.context;
-    for (const { key, revision } of entries) {
-      this.board.apply({ key, revision, value: null, writtenAt: clock.wallTime() }, clock.now());
-      this.holdings.freed(key, revision);
+    for (const removed of entries) {
+      this.board.apply(markerEntry(removed, clock.wallTime()), clock.now());
+      this.holdings.freed(removed.key, removed.revision);
     }
     this.tellObservers();
     this.pump();

@@ -80,8 +80,8 @@ export async function grab(
   const entries: Entry[] = [];
   for (const [i, { slot, key, value }] of writes.entries()) {
     const revision = revisions[i] as number;
-    held.push({ slot, key, revision });
-    entries.push({ key, revision, value, writtenAt });
+    held.push({ slot, key, revision, ttl: want.ttl });
+    entries.push({ key, revision, value, ttl: want.ttl, writtenAt });
   }
   const engines = parts.map(({ engine }) => engine);
   const lease = new Lease(context, ownersOf(engines), {

@@ -23,7 +23,7 @@ export function grantAgain(
     primitive,
     record: recordOf(undefined, (_, permit) => newHold(permit, context.holder, since, want, retain), use),
     ttl,
-    slots: [{ slot, key, revision }],
+    slots: [{ slot, key, revision, ttl }],
     sentAt,
     freeSince,
     turnSince,

@@ -86,7 +86,7 @@ export async function give(
       until: deadline,
     });
     if (result.committed)
-      gave({ key, value, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
+      gave({ key, value, ttl, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
     return result.committed;
   } finally {
     unserve();
@@ -116,7 +116,7 @@ export function leaseOfGiven(
     })),
     ttl: want.ttl,
     lasts,
-    slots: [{ slot, key: entry.key, revision: entry.revision }],
+    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts }],
     sentAt: ticket.sentAtOf(given) ?? now - lasts,
     freeSince: now,
     autoRenew: want.autoRenew,

@@ -6,7 +6,7 @@ import type { Context } from './context';
 import { newId } from './id';
 import { LASTING_MS, RENEW_AT, type RestingHold, leaseEnd } from './lease';
 import { type Hold, decodeHold, encodeRecord } from './record';
-import { type Revised, removeEach } from './removal';
+import { type Removed, removeEach } from './removal';
 import { LAST_USE } from './token';
 import type { Want } from './waiter';
 
@@ -15,7 +15,7 @@ export interface KeeperHost {
   readonly context: Context;
   readonly board: Board;
   /** Entries of ours hold nothing any more. */
-  freed(entries: readonly Revised[]): void;
+  freed(entries: readonly Removed[]): void;
   /** Something else is kept than before. */
   keptChanged(): void;
   /** A write to what was kept is settled. */
@@ -192,7 +192,7 @@ export class Keeper {
   private remove({ key, revision, ttl }: RestingHold): void {
     const { background, clock, store } = this.host.context;
     this.givingBack++;
-    const removing = removeEach(store, [{ key, revision }], clock.now() + ttl + GRACE_MS);
+    const removing = removeEach(store, [{ key, revision, ttl, value: null }], clock.now() + ttl + GRACE_MS);
     const done = removing.then(({ freed }) => {
       this.givingBack--;
       this.host.freed(freed);
@@ -229,7 +229,7 @@ export class Keeper {
     if (written !== undefined) {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
       const next: RestingHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
-      const entry = { key, value, revision: written.revision, writtenAt: clock.wallTime() };
+      const entry = { key, value, ttl, revision: written.revision, writtenAt: clock.wallTime() };
       if (note.gone || leaving || clock.now() >= hold.deadline) this.remove(next);
       else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry))
         this.kept.set(key, { ...kept, hold: next, noteAt: Infinity });

@@ -11,6 +11,7 @@ import { LatchBoard, type LatchKeys, type Round } from './latch-board';
 import { LatchWaiter } from './latch-waiter';
 import { encodeRecord } from './record';
 import { corrupt, dispatcherClosed, limitConflict } from './refusals';
+import { removeEach } from './removal';
 import type { Patience } from './waiter';
 
 /** Somebody whose counting has not been written yet. */
@@ -302,11 +303,9 @@ export class LatchEngine {
 
   /** Removes shares that count for nothing any more, unless they have changed since. */
   private async remove(board: LatchBoard, only?: string): Promise<void> {
-    const { store } = this.context;
     const gone = board.standing.filter(({ key }) => only === undefined || key === only);
-    await Promise.all(
-      gone.map(({ key, revision }) => store.commit([{ key, expected: revision, value: null }])),
-    );
+    const { failure } = await removeEach(this.context.store, gone);
+    if (failure !== undefined) throw failure;
   }
 
   /** Compares the total in the code with the stored one, and stores it if there is none. */

@@ -3,7 +3,7 @@ import type { Entry } from '../store/store';
 import { Abort } from './abort';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
-import { type Revised, removeEach } from './removal';
+import { type Removed, removeEach } from './removal';
 import { fencingToken } from './token';
 
 /** One slot that a lease holds. */
@@ -12,6 +12,8 @@ export interface HeldSlot {
   readonly key: string;
   /** Revision of our last write to it. */
   revision: number;
+  /** The ttl that it was written with, in ms: how long the store keeps it from then on. */
+  ttl: number;
   /** A renewal of it was withdrawn, which removed it. */
   withdrawn?: boolean;
 }
@@ -100,7 +102,7 @@ export interface LeaseWatcher {
 /** Who keeps the books of a lease. */
 export interface LeaseOwner {
   /** The slots hold nothing any more, by our own write of the given revisions. */
-  freed(slots: readonly Revised[]): void;
+  freed(slots: readonly Removed[]): void;
   /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
   lasts?(lease: Lease): void;
   /** The lease is about to be released. @returns what to wait for before it is decided who has its slot next, if anything */
@@ -256,10 +258,11 @@ export class Lease {
   /** Its slots as entries, as of our last write. */
   get entries(): Entry[] {
     const writtenAt = this.context.clock.wallTime();
-    return this.slots.map(({ key, revision }) => ({
+    return this.slots.map(({ key, revision, ttl }) => ({
       key,
       revision,
       value: this.valueOf(key, this.ttl),
+      ttl,
       writtenAt,
     }));
   }
@@ -352,7 +355,7 @@ export class Lease {
     const [{ slot, key: expectedOf, revision: expected }] = this.slots as [HeldSlot];
     const write = { key, expected, expectedOf, value: this.valueOf(key, ttl), ttl };
     const result = await store.commit([write], { abandon: this.over.signal });
-    const now = result.committed ? { slot, key, revision: result.revisions[0] as number } : undefined;
+    const now = result.committed ? { slot, key, revision: result.revisions[0] as number, ttl } : undefined;
     if (!this.isHeld) {
       if (now !== undefined) background.add(this.free([now]));
       return;
@@ -478,10 +481,11 @@ export class Lease {
       this.schedule();
     }
     const results = await Promise.allSettled(
-      slots.map(({ key, revision }) =>
-        this.context.store.commit([{ key, expected: revision, value: this.valueOf(key, ttl, after), ttl }], {
-          abandon,
-        }),
+      slots.map(({ key, revision, ttl: replaces }) =>
+        this.context.store.commit(
+          [{ key, expected: revision, value: this.valueOf(key, ttl, after), ttl, replaces }],
+          { abandon },
+        ),
       ),
     );
     const before = { revision: this.slots[0]?.revision ?? 0, sentAt: this.sentAt };
@@ -492,8 +496,10 @@ export class Lease {
       const slot = slots[i] as HeldSlot;
       if (settled.status === 'rejected') {
         this.refusal ??= settled.reason as Error;
+        slot.ttl = Math.max(slot.ttl, ttl);
       } else if (settled.value.committed) {
         slot.revision = settled.value.revisions[0] as number;
+        slot.ttl = ttl;
         this.writtenAs = this.id;
         sentAt = Math.min(sentAt, settled.value.sentAt);
       } else {
@@ -567,7 +573,9 @@ export class Lease {
     if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
-    const ours = slots.filter((slot) => slot.withdrawn !== true);
+    const ours = slots
+      .filter(({ withdrawn }) => withdrawn !== true)
+      .map(({ key, revision, ttl }) => ({ key, revision, ttl, value: null }));
     const { freed, all, failure } = await removeEach(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;

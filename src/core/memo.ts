@@ -4,8 +4,15 @@
  */
 export interface Memo {
   limit: RememberedLimit | undefined;
-  /** A slot that was free when we last knew, with its revision and when that was heard. */
-  free: { readonly slot: number; readonly revision: number; readonly heardAt: number } | undefined;
+  /** A slot that was free when we last knew: the marker under its key, and when that was heard of. */
+  free:
+    | {
+        readonly slot: number;
+        readonly revision: number;
+        readonly ttl: number | undefined;
+        readonly heardAt: number;
+      }
+    | undefined;
 }
 
 export interface RememberedLimit {

@@ -1,4 +1,4 @@
-import { MARKER_TTL_MS, type Entry } from '../store/store';
+import type { Entry } from '../store/store';
 
 /** An entry, and when we heard of it by our own clock. */
 export interface Known extends Entry {
@@ -31,13 +31,13 @@ export class Picture {
   apply(entry: Entry, heardAt: number): boolean {
     const before = this.known.get(entry.key);
     if (before !== undefined && before.revision >= entry.revision) {
-      // A marker that is still there is one that stays longer than ours do: to be expected from now on.
-      if (before.revision === entry.revision && entry.value === null && before.heardAt < heardAt)
+      // A marker that is still there although it should be gone by our reckoning: expect it from now on.
+      if (before.revision === entry.revision && isGone(before, heardAt))
         this.known.set(entry.key, { ...before, heardAt });
       return false;
     }
-    const { key, revision, value, writtenAt } = entry;
-    this.put({ key, revision, value, writtenAt, heardAt });
+    const { key, revision, value, ttl, writtenAt } = entry;
+    this.put({ key, revision, value, ttl, writtenAt, heardAt });
     return true;
   }
 
@@ -70,12 +70,12 @@ export class Picture {
   }
 
   /**
-   * The revision to expect of a key that holds no value. A removal marker goes away by itself and silently, a known time
-   * after it was written; a wrong guess around that time costs a refused write, which says what is right.
+   * The revision to expect of a key that holds no value. A removal marker goes away by itself and silently, its ttl after it was
+   * written; a wrong guess around that time costs a refused write, which says what is right.
    */
   expectedIfFree(key: string, now: number): number {
     const known = this.known.get(key);
-    return known !== undefined && now - known.heardAt < MARKER_TTL_MS ? known.revision : 0;
+    return known === undefined || isGone(known, now) ? 0 : known.revision;
   }
 
   /** Forgets all keys but those that `keep` chooses. */
@@ -101,4 +101,9 @@ export class Picture {
     this.known.delete(key);
     this.onChange(key, undefined);
   }
+}
+
+/** Whether it is a marker that has run out since it was heard of. */
+function isGone({ value, ttl, heardAt }: Known, now: number): boolean {
+  return value === null && ttl !== undefined && now - heardAt >= ttl;
 }

@@ -1,6 +1,6 @@
 import { type Entry, storedTtl } from '../store/store';
 import type { Primitive } from './primitive';
-import { type Revised, removeEach } from './removal';
+import { type Removed, removeEach } from './removal';
 
 /** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
 const SLACK_MS = 2_000;
@@ -18,7 +18,7 @@ export interface SweeperHost extends Primitive {
   /** Whether it is held by a permit of ours. */
   holds(key: string): boolean;
   /** Entries are gone, by our own write of the given revisions. */
-  freed(entries: readonly Revised[]): void;
+  freed(entries: readonly Removed[]): void;
 }
 
 interface Shown {

@@ -9,6 +9,7 @@ import { type Host, unreadablePlaces } from './line';
 import { type FreeSlot, MOST_READS_UNDERWAY } from './plan';
 import { type Ticket, encodeRecord } from './record';
 import { corrupt } from './refusals';
+import { type Removed, markerEntry } from './removal';
 import type { Waiter } from './waiter';
 
 /**
@@ -270,14 +271,14 @@ export class TicketLine {
     const result = await context.store.commit([write], { abandon });
     if (!result.committed) return undefined;
     const owner = {
-      freed: (entries: readonly { key: string; revision: number }[]) => this.gone(entries),
+      freed: (entries: readonly Removed[]) => this.gone(entries),
       ended: (lease: Lease) => this.left(lease),
     };
     return new Lease(context, owner, {
       primitive: name,
       record: { id, encode: (_, ttl, token) => encodeRecord({ ...ticket, ttl, token }), owns: () => true },
       ttl: TICKET_TTL_MS,
-      slots: [{ slot: 0, key, revision: result.revisions[0] as number }],
+      slots: [{ slot: 0, key, revision: result.revisions[0] as number, ttl: TICKET_TTL_MS }],
       sentAt: result.sentAt,
       autoRenew: true,
       renewShare: RENEW_AT,
@@ -397,12 +398,10 @@ export class TicketLine {
     for (const taken of [...this.host.board.taken.values()]) this.receive(taken);
   }
 
-  private gone(entries: readonly { key: string; revision: number }[]): void {
+  private gone(entries: readonly Removed[]): void {
     const { board, context, pump } = this.host;
     const { clock } = context;
-    for (const { key, revision } of entries) {
-      board.apply({ key, revision, value: null, writtenAt: clock.wallTime() }, clock.now());
-    }
+    for (const removed of entries) board.apply(markerEntry(removed, clock.wallTime()), clock.now());
     pump();
   }
 

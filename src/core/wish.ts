@@ -1,3 +1,4 @@
+import type { Entry } from '../store/store';
 import { Abort } from './abort';
 import type { Board } from './board';
 import { isoTime } from './clock';
@@ -5,8 +6,7 @@ import type { Context } from './context';
 import { newId } from './id';
 import type { Keys } from './keys';
 import { encodeRecord } from './record';
-import { removeEach } from './removal';
-import { MARKER_TTL_MS } from '../store/store';
+import { type Removed, markerEntry, removeEach } from './removal';
 
 /**
  * How long a wish stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
@@ -44,7 +44,7 @@ export class Wish {
   /** Revision of the wish that stands. */
   private stands: number | undefined;
   /** Marker of the last one that was taken back, and when that was. */
-  private gone = { revision: 0, at: -Infinity };
+  private gone = { revision: 0, ttl: 0, at: -Infinity };
   private writing: Abort | undefined;
   /** It could not be written: not tried again before somebody else waits. */
   private refused = false;
@@ -86,7 +86,7 @@ export class Wish {
     const value = encodeRecord({ holder, since: isoTime(clock.wallTime()), ttl: WISH_TTL_MS });
     const abandon = new Abort();
     this.writing = abandon;
-    const marker = clock.now() - this.gone.at < MARKER_TTL_MS ? this.gone.revision : 0;
+    const marker = clock.now() - this.gone.at < this.gone.ttl ? this.gone.revision : 0;
     let expected: number | undefined = this.stands ?? marker;
     try {
       for (let tries = 0; tries < TRIES && expected !== undefined; tries++) {
@@ -95,7 +95,13 @@ export class Wish {
         if (!result.committed) expected = result.actual;
         else {
           this.stands = result.revisions[0];
-          this.show(this.stands, value);
+          this.show({
+            key,
+            value,
+            ttl: WISH_TTL_MS,
+            revision: this.stands as number,
+            writtenAt: clock.wallTime(),
+          });
           break;
         }
       }
@@ -111,24 +117,26 @@ export class Wish {
     this.refused = false;
     if (this.writing !== undefined) return this.writing.abort();
     const { key, stands: revision } = this;
+    const ttl = WISH_TTL_MS;
     if (revision === undefined) return;
     this.stands = undefined;
     const { background, clock, store } = this.host.context;
     background.add(
-      removeEach(store, [{ key, revision }], clock.now() + REMOVAL_MS).then(({ freed }) => {
-        for (const marker of freed) {
-          this.gone = { revision: marker.revision, at: clock.now() };
-          this.show(marker.revision, null);
-        }
-      }),
+      removeEach(store, [{ key, revision, ttl, value: null }], clock.now() + REMOVAL_MS).then(({ freed }) =>
+        freed.forEach((marker) => this.wentAway(marker)),
+      ),
     );
   }
 
+  private wentAway(marker: Removed): void {
+    const { clock } = this.host.context;
+    this.gone = { ...marker, at: clock.now() };
+    this.show(markerEntry(marker, clock.wallTime()));
+  }
+
   /** Others hear of it by the store; our own board may not listen any more. */
-  private show(revision: number | undefined, value: string | null): void {
-    if (revision === undefined) return;
+  private show(entry: Entry): void {
     const { board, context } = this.host;
-    const { clock } = context;
-    board.apply({ key: this.key, revision, value, writtenAt: clock.wallTime() }, clock.now());
+    board.apply(entry, context.clock.now());
   }
 }

@@ -23,10 +23,14 @@ export class MemoryStore implements Store {
   private readonly listeners = new Set<{ concerns: (key: string) => boolean; listener: Listener }>();
   private revision: number;
 
-  /** @param before the first revision. By default like that of a bucket: tokens of a later store outrank those of an earlier one */
+  /**
+   * @param before the first revision. By default like that of a bucket: tokens of a later store outrank those of an earlier one
+   * @param markerTtl see {@link Store.markerTtl}. By default as short as can be: nothing survives this store, so nothing comes back
+   */
   constructor(
     private readonly clock: Clock = systemClock,
     before = Math.floor(clock.wallTime()) * 1000,
+    readonly markerTtl: Store['markerTtl'] = () => MARKER_TTL_MS,
   ) {
     this.revision = before;
   }
@@ -52,7 +56,7 @@ export class MemoryStore implements Store {
     const asked = matcher(patterns);
     const found = [...this.entries.values()].filter(({ key }) => asked(key));
     return Promise.resolve(
-      found.map(({ key, revision, value, writtenAt }) => ({ key, revision, value, writtenAt })),
+      found.map(({ key, revision, value, ttl, writtenAt }) => ({ key, revision, value, ttl, writtenAt })),
     );
   }
 
@@ -87,10 +91,10 @@ export class MemoryStore implements Store {
 
   private put(key: string, value: string | null, ttl: number | undefined): number {
     this.entries.get(key)?.cancelExpiry?.();
-    const entry: Slot = { key, value, revision: ++this.revision, writtenAt: this.clock.wallTime() };
+    const entry: Slot = { key, value, ttl, revision: ++this.revision, writtenAt: this.clock.wallTime() };
     this.entries.set(key, entry);
     if (value === null) {
-      entry.cancelExpiry = this.clock.after(ttl ?? MARKER_TTL_MS, () => this.entries.delete(key));
+      if (ttl !== undefined) entry.cancelExpiry = this.clock.after(ttl, () => this.entries.delete(key));
     } else if (ttl !== undefined) {
       entry.cancelExpiry = this.clock.after(ttl, () => void this.put(key, null, MARKER_TTL_MS));
     }

@@ -11,8 +11,10 @@ export interface Entry {
   readonly key: string;
   /** Revision under which it was written. */
   readonly revision: number;
-  /** The value, or null if this is the marker that a removal leaves behind for {@link MARKER_TTL_MS}. */
+  /** The value, or null if this is the marker that a removal or an expiry leaves behind. */
   readonly value: string | null;
+  /** How long the store keeps it, counted from when it was written, in ms; undefined: until it is written over. */
+  readonly ttl?: number | undefined;
   /** When the store wrote it, by the store's wall clock, in ms since 1970. For people to read. */
   readonly writtenAt: number;
 }
@@ -29,8 +31,13 @@ export interface Write {
   readonly expectedOf?: string;
   /** The new value; null removes the key and leaves a marker. */
   readonly value: string | null;
-  /** How long the value stays if nobody writes again, in ms. A store may round it up. Absent: for ever. */
+  /**
+   * How long the value or the marker stays if nothing is written over it, in ms. A store may round it up. Absent: for ever.
+   * A marker needs one: see {@link Store.markerTtl}.
+   */
   readonly ttl?: number;
+  /** The ttl of the entry that this write replaces, in ms. If the write is withdrawn, its marker outlives that entry. */
+  readonly replaces?: number;
 }
 
 export type CommitResult =
@@ -95,6 +102,11 @@ export interface Store {
   listen(patterns: readonly string[], listener: Listener): () => void;
   /** Calls back when all entries are gone at once: the bucket was deleted, or replaced. Returns how to stop that. */
   onReset(callback: () => void): () => void;
+  /**
+   * How long the marker has to stay that is written over an entry with that ttl, in ms. Until it goes, the entry under it can not
+   * come back, whatever happens to the store.
+   */
+  markerTtl(ttl: number): number;
   /** Why nothing can be asked of the store at this moment; undefined while it can, as far as is known. */
   down(): Error | undefined;
   /** Why the store seems out of reach: it is down, or did not answer when it was last asked. */
@@ -108,7 +120,10 @@ export interface Store {
 /** Most writes in one commit: what the server takes in one atomic batch. */
 export const MOST_AT_ONCE = 1_000;
 
-/** How long a removal marker stays, in ms: the shortest TTL of the server. When it goes, the key's revision is 0. */
+/**
+ * How long the marker of an expiry stays, in ms: the shortest TTL of the server. Nothing comes back from under it, since what it
+ * replaces has run out. When a marker goes, the key's revision is 0.
+ */
 export const MARKER_TTL_MS = 1_000;
 
 /** How long the server keeps what is stored with a ttl, in ms: it counts whole seconds, and we round up. */

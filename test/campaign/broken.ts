@@ -14,9 +14,17 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   'conditional-release': [
     {
       file: 'core/removal.ts',
-      from: 'store.commit([{ key, expected: revision, value: null }], { until });',
+      from: 'store.commit([{ key, expected: revision, value: null, ttl }], { until });',
       to: `store.read([key]).then(([there]) => store.commit(
-        [{ key, expected: there?.revision ?? revision, value: null }], { until }));`,
+        [{ key, expected: there?.revision ?? revision, value: null, ttl }], { until }));`,
+    },
+  ],
+  /** A removal marker stays for a second, whatever it stands over. */
+  'short-markers': [
+    {
+      file: 'store/nats/nats-store.ts',
+      from: 'return storedTtl(ttl);',
+      to: 'return storedTtl(Math.min(ttl, 1));',
     },
   ],
   /** A holder believes on after its lease has run out. */

@@ -184,7 +184,7 @@ describe('what the library writes', () => {
 
     await permit.release();
     const release = await heard(follower, key, ({ value }) => value === undefined);
-    expectAsOnPage(release, 'release', at(renewal));
+    expectAsOnPage(release, 'release', { ...at(renewal), seconds: 30 });
   });
 
   it('is what the page shows: a slot passed on to the next of the same process', async () => {
@@ -257,7 +257,7 @@ describe('what the library writes', () => {
     await foreign.release(foreignHold!);
     const permit = await waiting;
     const gone = await heard(follower, ticket.key, ({ value }) => value === undefined);
-    expectAsOnPage(gone, 'ticket-delete', { ...at(renewed), id });
+    expectAsOnPage(gone, 'ticket-delete', { ...at(renewed), id, seconds: 10 });
     await permit.renew();
     const token = revisionOf(permit.fencingToken);
     const hold = await heard(follower, 'sem.s.slot.0', ({ revision }) => revision > token);
@@ -395,7 +395,7 @@ describe('holding', () => {
     const lost = new Promise((resolve) => permit.signal.addEventListener('abort', resolve));
     await foreign.release({
       key: { name: 's', slot: 0 },
-      record: {},
+      record: { ttl: 30_000 },
       revision: held!.revision,
       token: held!.revision,
     });
@@ -609,7 +609,7 @@ describe('looking', () => {
         });
       });
       expect(await semaphore.tryAcquire().catch(() => null)).toBeNull();
-      stored(await foreign.write('release', { name: 's', slot: 0, expected: revision! }));
+      stored(await foreign.write('release', { name: 's', slot: 0, expected: revision!, seconds: 30 }));
     }
     const permit = await semaphore.lock(5_000);
     await permit.release();
@@ -673,7 +673,9 @@ describe('a kept slot', () => {
     await follower.until(() => !follower.values.has(KEY));
     const hold = await foreign.claim('s', 0);
     await foreign.release(hold!);
-    stored(await foreign.write('wish-delete', { name: 's', id: wish.id, expected: stored(answer) }));
+    stored(
+      await foreign.write('wish-delete', { name: 's', id: wish.id, expected: stored(answer), seconds: 10 }),
+    );
   });
 
   it('is given back when another client queues', async () => {
@@ -723,7 +725,7 @@ describe('a write that was not answered', () => {
     expect(found?.headers.get('Semaphore-Write')).toBe(write);
     expect(found?.revision).toBe(lastSequence(again));
     expect(await semaphore.tryAcquire()).toBeNull();
-    stored(await foreign.write('release', { name: 's', slot: 0, expected: found!.revision }));
+    stored(await foreign.write('release', { name: 's', slot: 0, expected: found!.revision, seconds: 30 }));
   });
 
   it('is withdrawn: a marker in its place keeps it out when it arrives late', async () => {
@@ -733,7 +735,7 @@ describe('a write that was not answered', () => {
       ...{ bucket, name: 's', slot: 0, expected: before!.revision, write: newId(), seconds: 30 },
       'hold-renewed': JSON.stringify(text.json('hold-renewed')),
     });
-    stored(await foreign.write('withdraw', { key: 'sem.s.slot.0', expected: before!.revision }));
+    stored(await foreign.write('withdraw', { key: 'sem.s.slot.0', expected: before!.revision, seconds: 30 }));
     expect((await foreign.send(renewal)).error?.err_code).toBe(10071);
     const permit = await semaphore.lock(5_000);
     expect((await foreign.send(renewal)).error?.err_code).toBe(10071);

@@ -72,7 +72,8 @@ export const readWriteScenarios: Record<string, (lab: Lab) => Promise<void>> = {
       await lab.clock.advance(100);
       expect((late ? reading : writing).permit?.isHeld).toBe(true);
       await (late ? reading : writing).permit?.release();
-      await lab.clock.advance(2_000);
+      // Until the markers are gone.
+      await lab.clock.advance(31_000);
     }
   },
 

@@ -62,7 +62,9 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       // They do not disturb each other.
       for (const id of ['1', '2']) committed(await enter(id, gate));
       expect(await enter('3', 0)).toEqual({ committed: false, actual: gate });
-      const marker = committed(await store.commit([{ key: 'a.gate', expected: gate, value: null }]));
+      const marker = committed(
+        await store.commit([{ key: 'a.gate', expected: gate, value: null, ttl: 1_000 }]),
+      );
       // Both at once: the marker goes away after a second.
       const [refused, entered] = await Promise.all([enter('3', gate), enter('3', marker)]);
       expect(refused).toEqual({ committed: false, actual: marker });
@@ -153,9 +155,9 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
     it('keeps what was written over a removal marker when the marker would have gone', async () => {
       const store = await start();
       const put = committed(await store.commit([{ key: 'a.x', expected: 0, value: '1', ttl: 5_000 }]));
-      const marker = committed(await store.commit([{ key: 'a.x', expected: put, value: null }]));
+      const marker = committed(await store.commit([{ key: 'a.x', expected: put, value: null, ttl: 1_000 }]));
       committed(await store.commit([{ key: 'a.x', expected: marker, value: '2', ttl: 30_000 }]));
-      const untouched = await store.commit([{ key: 'a.y', expected: 0, value: null }]);
+      const untouched = await store.commit([{ key: 'a.y', expected: 0, value: null, ttl: 1_000 }]);
       // The marker of a.y is as old as that of a.x: when it is gone, so would the other be.
       expect(untouched.committed).toBe(true);
       await eventually(async () => expect(await store.read(['a.y'])).toEqual([]));

@@ -148,8 +148,8 @@ export class ForeignClient {
     return { ...own, record, revision: stored(await this.write('renew', values)) };
   }
 
-  async release({ key, revision }: Own): Promise<void> {
-    stored(await this.write('release', { ...key, expected: revision }));
+  async release({ key, record, revision }: Own): Promise<void> {
+    stored(await this.write('release', { ...key, expected: revision, ...lived(record) }));
   }
 
   /** Gives a slot to a ticket. */
@@ -176,8 +176,8 @@ export class ForeignClient {
     return { ...own, record, revision: stored(await this.write('ticket-renew', values)) };
   }
 
-  async leave({ key, revision }: Own): Promise<void> {
-    stored(await this.write('ticket-delete', { ...key, expected: revision }));
+  async leave({ key, record, revision }: Own): Promise<void> {
+    stored(await this.write('ticket-delete', { ...key, expected: revision, ...lived(record) }));
   }
 
   // ---- reading and hearing
@@ -357,7 +357,12 @@ function toHeaders(message: WireText): MsgHdrs {
 
 /** A value, under the name of its placeholder, and the TTL that goes with it. */
 function body(placeholder: string, record: Readonly<Record<string, unknown>>): Values {
-  return { [placeholder]: JSON.stringify(record), seconds: wholeSeconds(Number(record.ttl)) };
+  return { [placeholder]: JSON.stringify(record), ...lived(record) };
+}
+
+/** The TTL of an entry with that value, and of the marker that removes it. */
+export function lived({ ttl }: Readonly<Record<string, unknown>>): Values {
+  return { seconds: wholeSeconds(Number(ttl)) };
 }
 
 function splitHeader(line: string): [string, string] {

@@ -6,7 +6,16 @@ import { Background, type Context } from '../../src/core/context';
 import { Engines } from '../../src/core/engines';
 import { Keys } from '../../src/core/keys';
 import { MemoryStore } from '../../src/store/memory';
-import type { CommitOptions, CommitResult, Entry, Listener, Store, Write } from '../../src/store/store';
+import {
+  MARKER_TTL_MS,
+  type CommitOptions,
+  type CommitResult,
+  type Entry,
+  type Listener,
+  type Store,
+  type Write,
+  storedTtl,
+} from '../../src/store/store';
 import type { LimitPolicy } from '../../src/options';
 import { type ReadWriteLock, createReadWriteLock } from '../../src/read-write-lock';
 import { type Semaphore, createSemaphore } from '../../src/semaphore';
@@ -30,7 +39,8 @@ export interface LabClient {
 /** Several clients of one store, in one process, on a clock that only moves when told to. */
 export class Lab {
   readonly clock = new FakeClock();
-  readonly store = new MemoryStore(this.clock);
+  /** With removal markers as NATS has them. */
+  readonly store = new MemoryStore(this.clock, undefined, storedTtl);
   private clients = 0;
 
   constructor(
@@ -84,7 +94,7 @@ export class Lab {
   /** Removes a key as the server's expiry does it: without looking what is there. */
   async wipe(key: string): Promise<void> {
     const [entry] = await this.store.read([key]);
-    await this.store.commit([{ key, expected: entry?.revision ?? 0, value: null }]);
+    await this.store.commit([{ key, expected: entry?.revision ?? 0, value: null, ttl: MARKER_TTL_MS }]);
   }
 
   async close(): Promise<void> {
@@ -160,6 +170,10 @@ export class Wire implements Store {
       this.listeners.delete(listener);
       stop();
     };
+  }
+
+  markerTtl(ttl: number): number {
+    return this.inner.markerTtl(ttl);
   }
 
   onReset(): () => void {

@@ -225,7 +225,7 @@ class Play {
     const all = await (this.clients[1] as LabClient).semaphore.drainPermits();
     expect(all?.count).toBe(free);
     await all?.release();
-    await this.lab.clock.advance(2_000);
+    await this.lab.clock.advance(12_000);
     expect(this.lab.clock.pending).toBe(0);
     await this.lab.close();
   }

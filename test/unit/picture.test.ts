@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { Picture } from '../../src/core/picture';
 
-const entry = (revision: number, value: string | null) => ({ key: 'k', revision, value, writtenAt: 0 });
+const entry = (revision: number, value: string | null, ttl = 30_000) => ({
+  key: 'k',
+  revision,
+  value,
+  ttl,
+  writtenAt: 0,
+});
 
 describe('a picture', () => {
   it('only moves forward, in whatever order it hears', () => {
@@ -24,11 +30,26 @@ describe('a picture', () => {
 
   it('expects a removal marker for as long as it stays, and then nothing', () => {
     const picture = new Picture();
-    picture.apply(entry(5, null), 100);
+    picture.apply(entry(5, null, 1_000), 100);
     expect([1_099, 1_100].map((now) => picture.expectedIfFree('k', now))).toEqual([5, 0]);
     expect(picture.learnRevision('k', 5, 1_150)).toBe(true);
     expect(picture.expectedIfFree('k', 1_200)).toBe(5);
     expect(picture.learnRevision('k', 7, 1_150)).toBe(false);
+  });
+
+  it('expects a marker no longer because it was read again, unless it should have been gone by then', () => {
+    const picture = new Picture();
+    picture.apply(entry(5, null, 30_000), 0);
+    picture.apply(entry(5, null, 30_000), 20_000);
+    expect([29_999, 30_000].map((now) => picture.expectedIfFree('k', now))).toEqual([5, 0]);
+    picture.apply(entry(5, null, 30_000), 31_000);
+    expect(picture.expectedIfFree('k', 32_000)).toBe(5);
+  });
+
+  it('expects a marker without a ttl for ever', () => {
+    const picture = new Picture();
+    picture.apply({ ...entry(5, null), ttl: undefined }, 0);
+    expect(picture.expectedIfFree('k', 1e9)).toBe(5);
   });
 
   it('forgets what a read does not find, unless it was heard of since', () => {

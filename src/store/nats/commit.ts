@@ -12,7 +12,8 @@ import { AGAIN, ATTEMPT_MS, type Session } from './session';
  * When no answer comes, the same writes are sent again: stored means that the first time they were not; refused means that
  * the stream's leader is asked whose write the keys hold, by the id in their headers. Writes that are no longer wanted are
  * superseded by removal markers under the same expectation, after which they can not be stored any more. The markers stay
- * as long as the writes would have: should one arrive later still, it lasts no longer than any entry nobody renews.
+ * as long as the writes would have, and as what they were to replace: should one arrive later still, it lasts no longer than any
+ * entry nobody renews, and nothing comes back from under a marker.
  * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
  *
  * A write that depends on another key ({@link Write.expectedOf}) goes to a key of its own, which nobody else writes to. Sent
@@ -102,7 +103,8 @@ async function settle(
   for (const [i, revision] of ours.entries()) {
     const key = writes[i]?.key ?? '';
     if (revision === undefined) continue;
-    await commit(session, [{ key, expected: revision, value: null }], { until: deadline.at });
+    const ttl = longestTtl(writes);
+    await commit(session, [{ key, expected: revision, value: null, ttl }], { until: deadline.at });
   }
   if (isDependent(writes)) return conflict(actual);
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
@@ -136,6 +138,6 @@ function noBatches(bucket: string): UnsupportedServerError {
 /** After so long nothing of the writes is left, whatever became of them. */
 function longestTtl(writes: readonly Write[]): number {
   let longest = MARKER_TTL_MS;
-  for (const { ttl = ATTEMPT_MS } of writes) longest = Math.max(longest, ttl);
+  for (const { ttl = ATTEMPT_MS, replaces = 0 } of writes) longest = Math.max(longest, ttl, replaces);
   return longest;
 }

@@ -1,5 +1,14 @@
 import { type Clock, systemClock } from '../../core/clock';
-import type { CommitOptions, CommitResult, Entry, Listener, Store, Write, WriteCounts } from '../store';
+import {
+  type CommitOptions,
+  type CommitResult,
+  type Entry,
+  type Listener,
+  type Store,
+  type Write,
+  type WriteCounts,
+  storedTtl,
+} from '../store';
 import { BucketOpener, type BucketOptions } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
@@ -107,6 +116,10 @@ export class NatsStore implements Store {
       if (this.connection.isClosed()) return;
       for (const subscription of subscriptions) subscription.unsubscribe();
     };
+  }
+
+  markerTtl(ttl: number): number {
+    return storedTtl(ttl);
   }
 
   onReset(callback: () => void): () => void {

@@ -60,16 +60,22 @@ export function writeHeaders(names: BucketNames, write: Write, id: string): MsgH
     // Of all markers only this one goes away without a trace: by exact sequence and with no second marker that would
     // destroy a claim written over it (measured: 0 of 16,000 claims; a DEL marker destroyed up to a third).
     h.set('KV-Operation', 'PURGE');
-    h.set('Nats-TTL', ttlHeader(write.ttl ?? MARKER_TTL_MS));
-  } else if (write.ttl !== undefined) {
-    h.set('Nats-TTL', ttlHeader(write.ttl));
   }
+  if (write.ttl !== undefined) h.set(TTL_HEADER, ttlHeader(write.ttl));
   return h;
 }
+
+const TTL_HEADER = 'Nats-TTL';
 
 /** The server's TTLs are whole seconds and it truncates: round up, so that a hold never ends before its holder thinks. */
 function ttlHeader(ms: number): string {
   return `${Math.max(MARKER_TTL_MS, storedTtl(ms)) / 1_000}s`;
+}
+
+/** The ttl that a header states, in ms; undefined if it states none that this protocol writes. */
+function ttlOf(header: string): number | undefined {
+  const seconds = /^(\d{1,12})s$/.exec(header)?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 
 const encoder = new TextEncoder();
@@ -88,7 +94,8 @@ export function toEntry(
   stamp: string,
 ): Entry {
   const removed = header('KV-Operation') !== '' || header('Nats-Marker-Reason') !== '';
-  return { key, revision, value: removed ? null : decode(body), writtenAt: parseTime(stamp) };
+  const ttl = ttlOf(header(TTL_HEADER));
+  return { key, revision, value: removed ? null : decode(body), ttl, writtenAt: parseTime(stamp) };
 }
 
 /** An entry out of a republished message or of a direct get's answer: both name the original in their headers. */
