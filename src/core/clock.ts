@@ -35,6 +35,63 @@ export const systemClock: Clock = {
   },
 };
 
+/** A timer that fires so much too late, in ms, did so because the event loop was busy. */
+const LATE_MS = 20;
+/** A turn of the event loop in which something came in takes longer than that, in ms. */
+const IDLE_TURN_MS = 1;
+/** How many turns to wait for one that is idle. */
+const MAX_TURNS = 200;
+
+/**
+ * Runs `callback` when `ms` have passed. If the event loop was busy at that time, it first dispatches what has come in meanwhile: an
+ * answer that is there counts, however late it is read. Everything that gives up after some time uses this; the end of a lease
+ * does not, since there only the clock decides. The returned function cancels it.
+ */
+export function atDeadline(
+  clock: Clock,
+  ms: number,
+  callback: () => void,
+  options?: TimerOptions,
+): () => void {
+  const due = clock.now() + ms;
+  let cancelled = false;
+  const fire = (): void => {
+    if (!cancelled) callback();
+  };
+  const cancel = clock.after(
+    ms,
+    () => {
+      if (clock.now() - due < LATE_MS) fire();
+      else void drained().then(fire);
+    },
+    options,
+  );
+  return () => {
+    cancelled = true;
+    cancel();
+  };
+}
+
+let draining: Promise<void> | undefined;
+
+/**
+ * Resolves when nothing more comes in at once: after a turn of the event loop that was idle, or a bounded number of others. One
+ * loop serves all that ask meanwhile.
+ */
+function drained(): Promise<void> {
+  draining ??= drain().finally(() => (draining = undefined));
+  return draining;
+}
+
+async function drain(): Promise<void> {
+  await caughtUp();
+  for (let turns = 0; turns < MAX_TURNS; turns++) {
+    const before = performance.now();
+    await nextTurn();
+    if (performance.now() - before < IDLE_TURN_MS) return;
+  }
+}
+
 /** Resolves after `ms`, or as soon as `signal` aborts; never rejects. */
 export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: TimerOptions): Promise<void> {
   return new Promise((resolve) => {
@@ -44,7 +101,7 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const cancel = clock.after(ms, done, options);
+    const cancel = atDeadline(clock, ms, done, options);
     signal?.addEventListener('abort', done, { once: true });
   });
 }

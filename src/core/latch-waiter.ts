@@ -1,6 +1,6 @@
 import { AcquireTimeoutError, SemaphoreError } from '../errors';
 import type { Store } from '../store/store';
-import type { Clock } from './clock';
+import { type Clock, atDeadline } from './clock';
 import type { Round } from './latch-board';
 import { unavailable } from './refusals';
 import type { Patience } from './waiter';
@@ -76,8 +76,8 @@ export class LatchWaiter {
 
   private waitAtMost(ms: number): void {
     const left = this.joinedAt + ms - this.clock.now();
-    if (left > 0) this.cancelTimer = this.clock.after(left, () => this.waitAtMost(ms), { keepAlive: true });
-    else this.timeIsUp();
+    if (left <= 0) return this.timeIsUp();
+    this.cancelTimer = atDeadline(this.clock, left, () => this.waitAtMost(ms), { keepAlive: true });
   }
 }
 

@@ -1,6 +1,7 @@
 import { BackendUnavailableError, PermitLostError } from '../errors';
 import type { Entry } from '../store/store';
 import { Abort } from './abort';
+import { atDeadline } from './clock';
 import type { Context } from './context';
 import { PULSE_MS } from './pulse';
 import { type Removed, removeEach } from './removal';
@@ -484,7 +485,7 @@ export class Lease {
       slots.map(({ key, revision, ttl: replaces }) =>
         this.context.store.commit(
           [{ key, expected: revision, value: this.valueOf(key, ttl, after), ttl, replaces }],
-          { abandon },
+          { abandon, urgent: true },
         ),
       ),
     );
@@ -583,10 +584,16 @@ export class Lease {
   }
 
   private inTime(freeing: Promise<boolean>): Promise<boolean> {
+    const { clock, store } = this.context;
     return new Promise((resolve, reject) => {
-      const late = (): void => reject(this.unacknowledged());
-      const cancel = this.context.clock.after(RELEASE_WAIT_MS, late, { keepAlive: true });
-      void freeing.then(resolve, reject).then(cancel);
+      let cancel: () => void;
+      const wait = (): void => {
+        cancel = atDeadline(clock, RELEASE_WAIT_MS, late, { keepAlive: true });
+      };
+      // It may not even have been sent yet. It is not waited for longer than the hold lasts in any case.
+      const late = (): void => (store.isCongested() ? wait() : reject(this.unacknowledged()));
+      wait();
+      void freeing.then(resolve, reject).then(() => cancel());
     });
   }
 

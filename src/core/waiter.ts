@@ -1,4 +1,4 @@
-import type { Clock } from './clock';
+import { type Clock, atDeadline } from './clock';
 import { Lease } from './lease';
 
 /** How a differing number of slots in the code and in the bucket is dealt with. */
@@ -96,7 +96,7 @@ export class Waiter {
   private waitAtMost(ms: number): void {
     // A timer counts at most so far ahead, and may be early by a fraction of a millisecond.
     const left = this.joinedAt + ms - this.clock.now();
-    if (left > 0) this.cancelTimer = this.clock.after(left, () => this.waitAtMost(ms), { keepAlive: true });
-    else this.settle(this.timedOut(this, ms));
+    if (left <= 0) return this.settle(this.timedOut(this, ms));
+    this.cancelTimer = atDeadline(this.clock, left, () => this.waitAtMost(ms), { keepAlive: true });
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, isoTime } from '../core/clock';
+import { type Clock, atDeadline, isoTime } from '../core/clock';
 import { newId } from '../core/id';
 import type { Permits, Terms } from './permits';
 import { Problem, notFound } from './problem';
@@ -141,7 +141,8 @@ export class Session {
   private watch(): void {
     this.cancelExpiry();
     if (this.listeners.size > 0 || this.ending.signal.aborted) return;
-    this.cancelExpiry = this.clock.after(
+    this.cancelExpiry = atDeadline(
+      this.clock,
       this.ttl,
       () => void this.expired(`no sign of life for ${this.ttl} ms`),
     );

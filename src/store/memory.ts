@@ -78,6 +78,10 @@ export class MemoryStore implements Store {
     return undefined;
   }
 
+  isCongested(): boolean {
+    return false;
+  }
+
   isClosed(): boolean {
     return false;
   }

@@ -64,6 +64,8 @@ export interface CommitOptions {
    * truly whether the writes happened.
    */
   readonly abandon?: Aborting;
+  /** Whether it goes before others that wait for their turn. Default false. For what has a deadline of its own, as a renewal has. */
+  readonly urgent?: boolean;
 }
 
 export interface Listener {
@@ -109,6 +111,8 @@ export interface Store {
   markerTtl(ttl: number): number;
   /** Why nothing can be asked of the store at this moment; undefined while it can, as far as is known. */
   down(): Error | undefined;
+  /** Whether requests wait for others to be answered: that one takes long says nothing about the store then. */
+  isCongested(): boolean;
   /** Why the store seems out of reach: it is down, or did not answer when it was last asked. */
   trouble(): Error | undefined;
   /** Whether the store can never be reached again. */

@@ -188,6 +188,10 @@ export class Wire implements Store {
     return this.held === undefined ? undefined : new Error('the link is cut');
   }
 
+  isCongested(): boolean {
+    return false;
+  }
+
   isClosed(): boolean {
     return false;
   }

@@ -27,7 +27,7 @@ import { AGAIN, ATTEMPT_MS, type Session } from './session';
 export async function commit(
   session: Session,
   writes: readonly Write[],
-  { until, abandon }: CommitOptions,
+  { until, abandon, urgent = false }: CommitOptions,
 ): Promise<CommitResult> {
   const { clock, link, names } = session;
   const longest = longestTtl(writes);
@@ -43,11 +43,17 @@ export async function commit(
     if (withdrawing && unsettledSince === undefined) return { committed: false, withdrawn: true };
     if (bucket === undefined) return AGAIN;
 
-    const sentAt = clock.now();
-    const timeout = deadline.clip(ATTEMPT_MS);
-    const attempt = withdrawing
-      ? await publishOnce(link, names, markersFor(writes, longest), withdrawId, timeout)
-      : await publishOnce(link, names, writes, id, timeout);
+    const sent = await session.inTurn(deadline, urgent ? 'urgent' : 'usual', () => {
+      // From here on it is under way: before that no time counts.
+      const sentAt = clock.now();
+      const timeout = deadline.clip(ATTEMPT_MS);
+      const attempt = withdrawing
+        ? publishOnce(link, names, markersFor(writes, longest), withdrawId, timeout)
+        : publishOnce(link, names, writes, id, timeout);
+      return attempt.then((outcome) => ({ sentAt, attempt: outcome }));
+    });
+    if (sent === AGAIN) return AGAIN;
+    const { attempt, sentAt } = sent;
     switch (attempt.outcome) {
       case 'stored':
         if (withdrawing) return { committed: false, withdrawn: true };
@@ -89,8 +95,8 @@ async function settle(
   const { link, names } = session;
   const stored: (StoredWrite | undefined)[] = [];
   for (const { key } of writes) {
-    const read = (): Promise<StoredWrite | undefined> =>
-      readStored(link, names, key, deadline.clip(ATTEMPT_MS));
+    const read = (): Promise<StoredWrite | undefined | typeof AGAIN> =>
+      session.inTurn(deadline, 'urgent', () => readStored(link, names, key, deadline.clip(ATTEMPT_MS)));
     stored.push(await session.persist('finding out about a write', deadline, read));
   }
   const ours = stored.map((found) => (found?.writeId === own.id ? found.revision : undefined));

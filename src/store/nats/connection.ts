@@ -29,7 +29,6 @@ export interface NatsConnection {
   closed(): Promise<void | Error>;
   flush(): Promise<void>;
   publish(subject: string, payload?: Uint8Array, options?: object): void;
-  requestMany(subject: string, payload?: Uint8Array, options?: object): Promise<AsyncIterable<Message>>;
   subscribe(subject: string, options?: object): Subscription;
   status(): AsyncIterable<{ readonly type: string }>;
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock';
+import { type Clock, atDeadline } from '../../core/clock';
 import type { Aborting } from '../../core/abort';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { RequestFailure, failureKind } from './failure';
@@ -62,14 +62,28 @@ export class Link {
   }
 
   /** @throws RequestFailure; other errors as the client throws them */
-  async request(
+  request(
+    subject: string,
+    payload: Uint8Array,
+    options: { timeout: number; headers?: unknown },
+  ): Promise<Message> {
+    return this.collect(subject, payload, options, (message) => message);
+  }
+
+  /**
+   * A request with an answer of many messages.
+   * @param take is given each message; the first one for which it returns something ends the answer, with that
+   * @throws RequestFailure; what `take` throws; other errors as the client throws them
+   */
+  async collect<T>(
     subject: string,
     payload: Uint8Array,
     { timeout, headers }: { timeout: number; headers?: unknown },
-  ): Promise<Message> {
+    take: (message: Message) => T | undefined,
+  ): Promise<T> {
     this.checkOpen();
     try {
-      const answer = await this.replies.request(subject, payload, headers, timeout);
+      const answer = await this.replies.collect(subject, payload, headers, timeout, take);
       this.failure = undefined;
       return answer;
     } catch (error) {
@@ -129,7 +143,7 @@ export class Link {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const cancel = this.clock.after(ms, done, { keepAlive: true });
+      const cancel = atDeadline(this.clock, ms, done, { keepAlive: true });
       this.waiting.add(done);
       signal?.addEventListener('abort', done, { once: true });
     });

@@ -91,16 +91,25 @@ export class NatsStore implements Store {
       Math.min(options.until ?? Infinity, this.clock.now() + READ_MS),
     );
     return this.session.persist<readonly Entry[]>('reading', deadline, async (bucket) => {
-      const timeout = deadline.clip(ATTEMPT_MS);
       const replicated = (bucket?.replicas ?? 1) > 1;
-      const leader = replicated ? await this.opener.leaderView(patterns) : undefined;
-      const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
-      this.link.checkSubscriptions();
-      if (leader === undefined) return entries;
-      if ((upTo ?? 0) >= leader.lastSequence) return withoutGhosts(entries, leader);
-      if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;
-      return AGAIN;
+      return this.session.inTurn(deadline, 'idle', () =>
+        this.readOnce(patterns, replicated, deadline.clip(ATTEMPT_MS)),
+      );
     });
+  }
+
+  private async readOnce(
+    patterns: readonly string[],
+    replicated: boolean,
+    timeout: number,
+  ): Promise<readonly Entry[] | typeof AGAIN> {
+    const leader = replicated ? await this.opener.leaderView(patterns) : undefined;
+    const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
+    this.link.checkSubscriptions();
+    if (leader === undefined) return entries;
+    if ((upTo ?? 0) >= leader.lastSequence) return withoutGhosts(entries, leader);
+    if (upTo === undefined && (await this.nothingThere(patterns, timeout))) return entries;
+    return AGAIN;
   }
 
   listen(patterns: readonly string[], listener: Listener): () => void {
@@ -116,6 +125,10 @@ export class NatsStore implements Store {
       if (this.connection.isClosed()) return;
       for (const subscription of subscriptions) subscription.unsubscribe();
     };
+  }
+
+  isCongested(): boolean {
+    return this.session.isCongested;
   }
 
   markerTtl(ttl: number): number {

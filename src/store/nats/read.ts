@@ -17,9 +17,6 @@ export interface StoredWrite {
   readonly writeId: string;
 }
 
-/** More than a request ever yields: the answer ends with a message of its own. */
-const ANY_NUMBER = 1_000_000;
-
 /** The server refuses to give more than 1,024 entries in one answer. */
 const KEYS_PER_ANSWER = 1_000;
 
@@ -132,21 +129,14 @@ async function directGet(
   timeout: number,
 ): Promise<Answer | 'too many'> {
   const query = encodeJson({ multi_last: patterns.map((pattern) => names.subject(pattern)) });
-  return link.exchange(async () => {
-    const messages = await link.connection.requestMany(names.apiDirectGet, query, {
-      strategy: 'count',
-      maxMessages: ANY_NUMBER,
-      maxWait: timeout,
-    });
-    const entries: Entry[] = [];
-    for await (const message of messages) {
-      const end = endOf(message);
-      if (end === 'too many') return end;
-      if (end !== undefined) return { entries, upTo: end.upTo };
-      const entry = messageToEntry(names, message);
-      if (entry !== undefined) entries.push(entry);
-    }
-    throw new RequestFailure('silent', `the answer to a read did not end within ${timeout} ms`);
+  const entries: Entry[] = [];
+  return link.collect(names.apiDirectGet, query, { timeout }, (message) => {
+    const end = endOf(message);
+    if (end === 'too many') return end;
+    if (end !== undefined) return { entries, upTo: end.upTo };
+    const entry = messageToEntry(names, message);
+    if (entry !== undefined) entries.push(entry);
+    return undefined;
   });
 }
 

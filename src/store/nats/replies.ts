@@ -1,13 +1,16 @@
 import { createInbox } from '@nats-io/nats-core';
-import type { Clock } from '../../core/clock';
+import { type Clock, atDeadline } from '../../core/clock';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { RequestFailure } from './failure';
 
 interface Pending {
   readonly subject: string;
-  readonly resolve: (answer: Message) => void;
-  readonly reject: (failure: RequestFailure) => void;
-  readonly cancelTimer: () => void;
+  /** Takes in a message of the answer. Returns whether it is complete. */
+  readonly take: (message: Message) => boolean;
+  readonly reject: (failure: Error) => void;
+  cancelTimer: () => void;
+  /** Reading of the clock when it was sent, or when the last message of its answer came. */
+  heardAt: number;
 }
 
 /** A server's refusal to let this user publish or subscribe, as either client reports it. */
@@ -33,24 +36,50 @@ export class Replies {
     private readonly clock: Clock,
   ) {}
 
-  /** @throws RequestFailure; what the client throws when it can not send at all */
-  request(subject: string, payload: Uint8Array, headers: unknown, timeout: number): Promise<Message> {
+  /**
+   * Sends a request, and takes in the messages of its answer until `take` returns something for one of them.
+   * @param timeout how long to wait for the next message, in ms
+   * @throws RequestFailure; what `take` throws; what the client throws when it can not send at all
+   */
+  collect<T>(
+    subject: string,
+    payload: Uint8Array,
+    headers: unknown,
+    timeout: number,
+    take: (message: Message) => T | undefined,
+  ): Promise<T> {
     const id = (this.count++).toString(36);
     return new Promise((resolve, reject) => {
       this.subscribe();
-      const cancelTimer = this.clock.after(
-        timeout,
-        () => this.fail(id, 'silent', `no answer within ${timeout} ms`),
-        { keepAlive: true },
-      );
-      this.pending.set(id, { subject, resolve, reject, cancelTimer });
+      const request: Pending = {
+        subject,
+        take: (message) => {
+          const answer = take(message);
+          if (answer !== undefined) resolve(answer);
+          return answer !== undefined;
+        },
+        reject,
+        cancelTimer: () => undefined,
+        heardAt: this.clock.now(),
+      };
+      this.pending.set(id, request);
+      this.waitFor(id, request, timeout, timeout);
       try {
         this.connection.publish(subject, payload, { reply: this.inbox + id, headers });
       } catch (error) {
-        this.take(id);
+        this.end(id);
         reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
+  }
+
+  private waitFor(id: string, request: Pending, timeout: number, ms: number): void {
+    const look = (): void => {
+      const left = request.heardAt + timeout - this.clock.now();
+      if (left > 0) this.waitFor(id, request, timeout, left);
+      else this.fail(id, 'silent', `no answer within ${timeout} ms`);
+    };
+    request.cancelTimer = atDeadline(this.clock, ms, look, { keepAlive: true });
   }
 
   /** The connection was lost: what became of the requests under way is unknown. */
@@ -79,16 +108,27 @@ export class Replies {
     const start = this.inbox.length;
     this.subscription = this.connection.subscribe(`${this.inbox}*`, {
       callback: (error: Error | null, message: Message) => {
-        if (error === null || error === undefined) this.take(message.subject.slice(start))?.resolve(message);
+        if (error === null || error === undefined) this.heard(message.subject.slice(start), message);
       },
     });
   }
 
-  private fail(id: string, kind: 'silent' | 'denied', message: string): void {
-    this.take(id)?.reject(new RequestFailure(kind, message));
+  private heard(id: string, message: Message): void {
+    const request = this.pending.get(id);
+    if (request === undefined) return;
+    request.heardAt = this.clock.now();
+    try {
+      if (request.take(message)) this.end(id);
+    } catch (error) {
+      this.end(id)?.reject(error as Error);
+    }
   }
 
-  private take(id: string): Pending | undefined {
+  private fail(id: string, kind: 'silent' | 'denied', message: string): void {
+    this.end(id)?.reject(new RequestFailure(kind, message));
+  }
+
+  private end(id: string): Pending | undefined {
     const request = this.pending.get(id);
     if (request === undefined) return undefined;
     this.pending.delete(id);

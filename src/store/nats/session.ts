@@ -8,6 +8,7 @@ import type { Deadline } from './deadline';
 import { failureKind, toPublicError } from './failure';
 import type { Link } from './link';
 import type { WriteCounts } from '../store';
+import { type Urgency, Window } from './window';
 import type { BucketNames } from './wire';
 
 /** Longest a single request may take before it is sent again: long for a network, short for a lease. */
@@ -20,6 +21,7 @@ export const AGAIN = Symbol('again');
 export class Session {
   readonly counts: WriteCounts = { unanswered: 0, resolved: 0 };
   private readonly closing = new Abort();
+  private readonly window: Window;
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;
   private advisory: Subscription | undefined;
@@ -32,7 +34,9 @@ export class Session {
     readonly opener: BucketOpener,
     readonly clock: Clock,
     private readonly onReset: () => void,
-  ) {}
+  ) {
+    this.window = new Window(clock);
+  }
 
   get closed(): boolean {
     return this.closing.aborted || this.link.connection.isClosed();
@@ -45,6 +49,11 @@ export class Session {
       this.opening = undefined;
     });
     return this.opening;
+  }
+
+  /** Whether requests wait for others to be answered. */
+  get isCongested(): boolean {
+    return this.window.isFull;
   }
 
   close(): void {
@@ -75,6 +84,26 @@ export class Session {
       }
       pauses ??= backoff(5, 1_000);
       await sleep(this.clock, deadline.clip(pauses.next().value), interrupt);
+    }
+  }
+
+  /**
+   * Makes one request when it is its turn. {@link AGAIN} if nothing was sent, since the link was lost, or the deadline passed, while
+   * the request waited for it.
+   */
+  async inTurn<T>(
+    deadline: Deadline,
+    urgency: Urgency,
+    request: () => Promise<T>,
+  ): Promise<T | typeof AGAIN> {
+    const turn = this.window.enter(deadline, urgency);
+    const leave = turn instanceof Promise ? await turn : turn;
+    if (leave === undefined) return AGAIN;
+    try {
+      // One that had to wait may find things changed.
+      return turn instanceof Promise && this.readyFor(deadline) === undefined ? AGAIN : await request();
+    } finally {
+      leave();
     }
   }
 

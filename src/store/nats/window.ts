@@ -1,0 +1,110 @@
+import { atDeadline, type Clock } from '../../core/clock';
+import type { Deadline } from './deadline';
+
+/**
+ * How many requests one process has under way at once. Enough to use a network with a round trip of some milliseconds: a Node
+ * process writes some 25,000 entries a second at most. Few enough for all answers to be read long before a request counts as lost.
+ */
+export const MAX_UNDERWAY = 256;
+
+/**
+ * - `urgent`: it has a deadline, as a renewal has
+ * - `usual`: a claim, a release
+ * - `idle`: a read, which may as well come later
+ */
+export type Urgency = 'urgent' | 'usual' | 'idle';
+
+interface Turn {
+  /** @param leave how to end the turn; undefined: it gives up */
+  begin(leave: (() => void) | undefined): void;
+  over: boolean;
+}
+
+/** First come, first served. Those that gave up stay where they are until it would be their turn. */
+class TurnQueue {
+  private turns: Turn[] = [];
+  private first = 0;
+
+  add(turn: Turn): void {
+    this.turns.push(turn);
+  }
+
+  next(): Turn | undefined {
+    while (this.first < this.turns.length) {
+      const turn = this.turns[this.first++] as Turn;
+      if (!turn.over) return turn;
+    }
+    this.turns = [];
+    this.first = 0;
+    return undefined;
+  }
+}
+
+/**
+ * Bounds the requests under way; the others wait their turn, first come first served, urgent ones first. A request that waits was
+ * not sent: its time has not begun, and it can be given up without a trace.
+ */
+export class Window {
+  private underway = 0;
+  private waiting = 0;
+  private readonly queues: Readonly<Record<Urgency, TurnQueue>> = {
+    urgent: new TurnQueue(),
+    usual: new TurnQueue(),
+    idle: new TurnQueue(),
+  };
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly max = MAX_UNDERWAY,
+  ) {}
+
+  /** Whether requests wait for their turn. */
+  get isFull(): boolean {
+    return this.waiting > 0;
+  }
+
+  /**
+   * Waits for a turn.
+   * @returns how to end it; undefined if the deadline passed, or the outcome was no longer wanted, while it waited
+   */
+  enter(deadline: Deadline, urgency: Urgency): (() => void) | Promise<(() => void) | undefined> {
+    if (this.underway < this.max) {
+      this.underway++;
+      return this.leave;
+    }
+    return this.wait(deadline, this.queues[urgency]);
+  }
+
+  private wait({ at, abandon }: Deadline, queue: TurnQueue): Promise<(() => void) | undefined> {
+    this.waiting++;
+    return new Promise((resolve) => {
+      // Once the outcome is no longer wanted, what is left to do may take its time.
+      const interrupt = abandon?.aborted === true ? undefined : abandon;
+      const giveUp = (): void => turn.begin(undefined);
+      const cancel =
+        at === Infinity
+          ? undefined
+          : atDeadline(this.clock, at - this.clock.now(), giveUp, { keepAlive: true });
+      const turn: Turn = {
+        over: false,
+        begin: (leave) => {
+          turn.over = true;
+          this.waiting--;
+          cancel?.();
+          interrupt?.removeEventListener('abort', giveUp);
+          resolve(leave);
+        },
+      };
+      interrupt?.addEventListener('abort', giveUp, { once: true });
+      queue.add(turn);
+    });
+  }
+
+  /** Passes the turn on to the next. */
+  private readonly leave = (): void => {
+    const { urgent, usual, idle } = this.queues;
+    const next = urgent.next() ?? usual.next() ?? idle.next();
+    if (next === undefined) this.underway--;
+    else next.begin(this.leave);
+  };
+}
