@@ -73,6 +73,16 @@ export class BackendUnavailableError extends SemaphoreError {
   }
 }
 
+/**
+ * `STORE_FULL`: the bucket, or the account or the disk that it is on, has no room for a write. The write is tried again for as long as
+ * it matters; this is the `cause` of what fails meanwhile.
+ */
+export class StoreFullError extends SemaphoreError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('STORE_FULL', message, details);
+  }
+}
+
 /** `CORRUPT_ENTRY`: the bucket holds something this version can not read; what it stands for counts as taken. */
 export class CorruptEntryError extends SemaphoreError {
   constructor(message: string, details?: ErrorDetails) {

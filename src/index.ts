@@ -12,6 +12,7 @@ export {
   PermissionDeniedError,
   PermitLostError,
   SemaphoreError,
+  StoreFullError,
   UnsupportedServerError,
 } from './errors';
 export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';

@@ -79,9 +79,9 @@ export interface SemaphoreOptions {
    * instead of two round trips. Default 0: not at all. Good for one process that takes the same lock again and again; where
    * several take turns it costs them writes.
    *
-   * A slot is kept only while nobody else is known to wait, never past its lease, and given back as soon as somebody does: who
-   * waits has it one hand-over later. All who wait need a client that knows of this; for others, and when such word is
-   * lost, it takes up to `retain` ms more. What does not wait, a `tryAcquire` without a timeout, may find a slot of
+   * A slot is kept only while nobody else is known to wait, never past its lease, and given back as soon as another process does:
+   * that process has it one hand-over later. Whoever waits, a process gives the slot back when it has had it for `retain` ms:
+   * so long a waiter waits whose client writes no demand notice, or whose notice was lost. What does not wait, a `tryAcquire` without a timeout, may find a slot of
    * another process taken though nobody holds it. With `fair`, whoever asks in the process that keeps the slot may come before
    * one elsewhere of whom it has not heard yet; a lowered limit holds for kept slots, too, once the process has heard of it.
    *

@@ -42,7 +42,7 @@ export async function acquireAll(
     (_, ms) => {
       const trouble = context.store.trouble();
       if (trouble !== undefined || !answered) return unavailable(name, ms, trouble);
-      return outOfTime(name, ms);
+      return outOfTime(name, ms, undefined, context.store.refusal());
     },
     () => {
       abandon.abort();

@@ -624,6 +624,6 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     const trouble = this.context.store.trouble();
     const heardNothing = !this.feed.live && this.lastAnswerAt < waiter.joinedAt;
     if (trouble !== undefined || heardNothing) return unavailable(this.name, ms, trouble);
-    return outOfTime(this.name, ms, this.board);
+    return outOfTime(this.name, ms, this.board, this.context.store.refusal());
   }
 }

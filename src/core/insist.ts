@@ -1,12 +1,12 @@
 import type { Aborting } from './abort';
-import { BackendUnavailableError } from '../errors';
+import { BackendUnavailableError, StoreFullError } from '../errors';
 import type { Store } from '../store/store';
 import { backoff } from './backoff';
 import { type Clock, sleep } from './clock';
 
 /**
- * Tries until it works, pausing while the store is out of reach; any other failure, and a store that can never be reached
- * again, ends it. Resolves with undefined once `signal` has aborted.
+ * Tries until it works, pausing while the store is out of reach or full; any other failure, and a store that can never be
+ * reached again, ends it. Resolves with undefined once `signal` has aborted.
  */
 export async function insist<T>(
   { clock, store }: { readonly clock: Clock; readonly store: Store },
@@ -18,7 +18,8 @@ export async function insist<T>(
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof BackendUnavailableError) || store.isClosed()) throw error;
+      const passes = error instanceof BackendUnavailableError || error instanceof StoreFullError;
+      if (!passes || store.isClosed()) throw error;
     }
     await sleep(clock, pause, signal);
   }

@@ -15,7 +15,7 @@ export interface HeldSlot {
   revision: number;
   /** The ttl that it was written with, in ms: how long the store keeps it from then on. */
   ttl: number;
-  /** A renewal of it was withdrawn, which removed it. */
+  /** A renewal of it was withdrawn by a marker, which removed it. */
   withdrawn?: boolean;
 }
 
@@ -313,10 +313,11 @@ export class Lease {
   }
 
   /** Declares the hold lost and gives back what is left of it. */
-  lose(reason: string): void {
+  lose(reason: string, cause?: Error): void {
     if (this.state !== 'held') return;
     const { primitive } = this.terms;
-    this.loss = new PermitLostError(`permit ${this.id} of "${primitive}" was lost: ${reason}`, { primitive });
+    const message = `permit ${this.id} of "${primitive}" was lost: ${reason}`;
+    this.loss = new PermitLostError(message, { primitive, cause });
     const { loss } = this;
     void this.finish('lost');
     this.lossSignal?.abort(loss);
@@ -393,7 +394,7 @@ export class Lease {
   /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
   private lookAtClock(): void {
     if (this.state !== 'held' || this.context.clock.now() < this.deadline) return;
-    this.lose(`its lease of ${this.ttl} ms ran out before a renewal was acknowledged`);
+    this.lose(`its lease of ${this.ttl} ms ran out before a renewal was acknowledged`, this.trouble);
   }
 
   private lossError(): PermitLostError {
@@ -505,7 +506,7 @@ export class Lease {
         sentAt = Math.min(sentAt, settled.value.sentAt);
       } else {
         failure ??= `slot ${slot.slot} was taken from it`;
-        slot.withdrawn = settled.value.withdrawn === true;
+        slot.withdrawn = settled.value.withdrawn === 'superseded';
       }
     }
     if (!this.isHeld) return;
@@ -597,11 +598,17 @@ export class Lease {
     });
   }
 
+  /** What keeps the store from answering, or from taking writes. */
+  private get trouble(): Error | undefined {
+    const { store } = this.context;
+    return store.refusal() ?? store.trouble();
+  }
+
   private unacknowledged(): BackendUnavailableError {
     return new BackendUnavailableError(
       `the release of permit ${this.id} was not acknowledged within ${RELEASE_WAIT_MS} ms; ` +
         `it goes on, and the server frees the slot by itself when the ttl of ${this.ttl} ms ends`,
-      { primitive: this.terms.primitive, cause: this.context.store.trouble() },
+      { primitive: this.terms.primitive, cause: this.trouble },
     );
   }
 }

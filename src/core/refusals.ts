@@ -20,9 +20,16 @@ export function nothingFree(primitive: string, board?: Board): AcquireTimeoutErr
   return new AcquireTimeoutError(`no permit of "${primitive}" is free`, { primitive, cause });
 }
 
-export function outOfTime(primitive: string, ms: number, board?: Board): AcquireTimeoutError {
-  const cause = board && firstCorruption(primitive, board);
-  return new AcquireTimeoutError(`no permit of "${primitive}" became free within ${ms} ms`, {
+/** @param refusal why no claim could be stored */
+export function outOfTime(
+  primitive: string,
+  ms: number,
+  board?: Board,
+  refusal?: Error,
+): AcquireTimeoutError {
+  const reason = refusal === undefined ? '' : `: ${refusal.message}`;
+  const cause = refusal ?? (board && firstCorruption(primitive, board));
+  return new AcquireTimeoutError(`no permit of "${primitive}" became free within ${ms} ms${reason}`, {
     primitive,
     cause,
   });

@@ -61,8 +61,8 @@ export class Retention {
   /** Keeps a slot that was just let go of, if nobody else waits for it, as far as we have heard: for whoever of ours is next. */
   keep(hold: RestingHold): boolean {
     const { collectors, isAwaited, isClosed, limit, next } = this.host;
-    if (this.keeper === undefined || isClosed || collectors > 0) return false;
-    if (isAwaited && (next === undefined || !suits(next.want, hold) || this.isOverlong(hold))) return false;
+    if (this.keeper === undefined || isClosed || collectors > 0 || this.isOverlong(hold)) return false;
+    if (isAwaited && (next === undefined || !suits(next.want, hold))) return false;
     if (limit.known === undefined || hold.slot >= limit.known || !this.mayKeep(limit.known)) return false;
     this.keeper.keep(hold);
     return true;
@@ -149,8 +149,8 @@ export class Retention {
   }
 
   /**
-   * Whether it has gone from one of ours to the next for so long that others are to have their chance. If they wait we have
-   * heard of it, but for faults.
+   * Whether this process has had the slot for so long that others get their chance. Those that this process knows of were served
+   * before; others may wait without a demand notice, as a client that only watches the slot does, or their notice was lost.
    */
   private isOverlong({ retain, turnSince }: RestingHold): boolean {
     return this.host.context.clock.now() - turnSince > retain;

@@ -40,7 +40,7 @@ export class MemoryStore implements Store {
   }
 
   commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
-    if (options?.abandon?.aborted === true) return Promise.resolve({ committed: false, withdrawn: true });
+    if (options?.abandon?.aborted === true) return Promise.resolve({ committed: false, withdrawn: 'unsent' });
     const sentAt = this.clock.now();
     for (const write of writes) {
       const actual = this.entries.get(write.expectedOf ?? write.key)?.revision ?? 0;
@@ -75,6 +75,10 @@ export class MemoryStore implements Store {
   }
 
   trouble(): undefined {
+    return undefined;
+  }
+
+  refusal(): undefined {
     return undefined;
   }
 

@@ -5,6 +5,7 @@
  */
 
 import type { Aborting } from '../core/abort';
+import type { StoreFullError } from '../errors';
 
 /** The latest thing known of a key. */
 export interface Entry {
@@ -52,8 +53,11 @@ export type CommitResult =
       readonly committed: false;
       /** Of a single write: the last revision of the key it depends on, where the store said it. 0: there is nothing there. */
       readonly actual?: number;
-      /** It was given up, and is known not to have been written nor to be going to be. */
-      readonly withdrawn?: boolean;
+      /**
+       * It was given up, and is known not to have been written nor to be going to be. `unsent`: its key is as it was. `superseded`: the
+       * marker of a removal stands in its place.
+       */
+      readonly withdrawn?: 'unsent' | 'superseded';
     };
 
 export interface CommitOptions {
@@ -111,6 +115,8 @@ export interface Store {
   markerTtl(ttl: number): number;
   /** Why nothing can be asked of the store at this moment; undefined while it can, as far as is known. */
   down(): Error | undefined;
+  /** Why the store takes no writes for now: it is full. Undefined as soon as it has taken one again. */
+  refusal(): StoreFullError | undefined;
   /** Whether requests wait for others to be answered: that one takes long says nothing about the store then. */
   isCongested(): boolean;
   /** Why the store seems out of reach: it is down, or did not answer when it was last asked. */

@@ -146,7 +146,7 @@ describe('an answer that never comes', () => {
     await expectNothing('a.x');
     abandon.abort();
     proxy.cut();
-    expect(await outcome).toEqual({ committed: false, withdrawn: true });
+    expect(await outcome).toEqual({ committed: false, withdrawn: 'superseded' });
     expect((await stored('a.x'))?.value ?? null).toBeNull();
     // However late it arrives, as long as it would have lasted.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
@@ -224,7 +224,7 @@ describe('an answer that never comes', () => {
           abandon.abort();
         };
       }, abandon.signal);
-      expect(result).toEqual({ committed: false, withdrawn: true });
+      expect(result).toEqual({ committed: false, withdrawn: 'superseded' });
       expect((await stored('a.in'))?.value ?? null).toBeNull();
     },
   );

@@ -678,6 +678,41 @@ describe('a kept slot', () => {
     );
   });
 
+  it('is given back when its time is over, also to a client that writes nothing while it waits', async () => {
+    const { follower } = await shared('s', 1);
+    const semaphore = ours.semaphore('s', undefined, { retain: 200 });
+    let grants = 0;
+    let done = false;
+    const using = (async () => {
+      while (!done) {
+        await semaphore.lock(20_000, () => void grants++);
+        // So that announcements are heard.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    // Until it keeps the slot.
+    await eventually(() => expect(grants).toBeGreaterThan(100));
+    const hold = text.json('hold');
+    let revision: number | undefined;
+    while (revision === undefined) {
+      const heard = follower.heard.length;
+      const marker = await follower.until(() =>
+        follower.heard.slice(heard).find(({ key, value }) => key === KEY && value === undefined),
+      );
+      const claim = {
+        name: 's',
+        slot: 0,
+        expected: marker.revision,
+        seconds: 30,
+        hold: JSON.stringify(hold),
+      };
+      revision = (await foreign.write('claim', claim)).seq || undefined;
+    }
+    done = true;
+    stored(await foreign.write('release', { name: 's', slot: 0, expected: revision, seconds: 30 }));
+    await using;
+  });
+
   it('is given back when another client queues', async () => {
     const { follower } = await kept();
     const ticket = await foreign.join('s');

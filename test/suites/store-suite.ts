@@ -201,7 +201,7 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       const result = await store.commit([{ key: 'a.x', expected: 0, value: '1' }], {
         abandon: AbortSignal.abort(),
       });
-      expect(result).toEqual({ committed: false, withdrawn: true });
+      expect(result).toEqual({ committed: false, withdrawn: 'unsent' });
       expect(await store.read(['a.>'])).toEqual([]);
     });
 

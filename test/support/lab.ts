@@ -188,6 +188,10 @@ export class Wire implements Store {
     return this.held === undefined ? undefined : new Error('the link is cut');
   }
 
+  refusal(): undefined {
+    return undefined;
+  }
+
   isCongested(): boolean {
     return false;
   }

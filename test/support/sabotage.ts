@@ -49,7 +49,7 @@ export function regardless(which: (write: Write) => boolean): Sabotage {
       commit: async (writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> => {
         for (;;) {
           const result = await store.commit(writes, options);
-          if (result.committed || result.withdrawn === true || !writes.every(which)) return result;
+          if (result.committed || result.withdrawn !== undefined || !writes.every(which)) return result;
           writes = await Promise.all(
             writes.map(async (write) => ({ ...write, expected: await revisionNow(store, write.key) })),
           );

@@ -1,10 +1,10 @@
 import { newId } from '../../core/id';
-import { SemaphoreError, UnsupportedServerError } from '../../errors';
+import { SemaphoreError, StoreFullError, UnsupportedServerError } from '../../errors';
 import { MARKER_TTL_MS, type CommitOptions, type CommitResult, type Write } from '../store';
 import { Deadline } from './deadline';
 import { publishOnce } from './publish';
 import { type StoredWrite, readStored } from './read';
-import { AGAIN, ATTEMPT_MS, type Session } from './session';
+import { AGAIN, ATTEMPT_MS, Again, type Session } from './session';
 
 /**
  * Does all of the writes or none, each only if its key's last revision is the expected one.
@@ -40,7 +40,7 @@ export async function commit(
   const result = await session.persist<CommitResult>('writing', deadline, async (bucket) => {
     if (writes.length > 1 && bucket?.atomic === false) throw noBatches(names.bucket);
     const withdrawing = abandon?.aborted === true;
-    if (withdrawing && unsettledSince === undefined) return { committed: false, withdrawn: true };
+    if (withdrawing && unsettledSince === undefined) return { committed: false, withdrawn: 'unsent' };
     if (bucket === undefined) return AGAIN;
 
     const sent = await session.inTurn(deadline, urgent ? 'urgent' : 'usual', () => {
@@ -52,11 +52,12 @@ export async function commit(
         : publishOnce(link, names, writes, id, timeout);
       return attempt.then((outcome) => ({ sentAt, attempt: outcome }));
     });
-    if (sent === AGAIN) return AGAIN;
+    if (sent instanceof Again) return sent;
     const { attempt, sentAt } = sent;
     switch (attempt.outcome) {
       case 'stored':
-        if (withdrawing) return { committed: false, withdrawn: true };
+        session.refusal = undefined;
+        if (withdrawing) return { committed: false, withdrawn: 'superseded' };
         return {
           committed: true,
           revisions: attempt.revisions,
@@ -67,6 +68,13 @@ export async function commit(
         return settle(session, writes, { id, withdrawId, sentAt: unsettledSince }, attempt.actual, deadline);
       case 'busy':
         return AGAIN;
+      case 'full': {
+        const full = storeFull(writes, attempt.reason);
+        session.refusal = full;
+        // Nobody waits for it with a limit of time: the caller is to decide.
+        if (until === undefined && abandon === undefined) throw full;
+        return new Again(full);
+      }
       case 'refused':
         throw new SemaphoreError(
           'WRITE_REFUSED',
@@ -95,7 +103,7 @@ async function settle(
   const { link, names } = session;
   const stored: (StoredWrite | undefined)[] = [];
   for (const { key } of writes) {
-    const read = (): Promise<StoredWrite | undefined | typeof AGAIN> =>
+    const read = (): Promise<StoredWrite | undefined | Again> =>
       session.inTurn(deadline, 'urgent', () => readStored(link, names, key, deadline.clip(ATTEMPT_MS)));
     stored.push(await session.persist('finding out about a write', deadline, read));
   }
@@ -104,7 +112,7 @@ async function settle(
     return { committed: true, revisions: ours, sentAt: own.sentAt };
   }
   if (stored.every((found) => found?.writeId === own.withdrawId))
-    return { committed: false, withdrawn: true };
+    return { committed: false, withdrawn: 'superseded' };
   // Part of a batch has already been superseded: it is of no use as a whole, so the rest is taken back.
   for (const [i, revision] of ours.entries()) {
     const key = writes[i]?.key ?? '';
@@ -138,6 +146,13 @@ function noBatches(bucket: string): UnsupportedServerError {
   return new UnsupportedServerError(
     `the bucket "${bucket}" takes no atomic batches, which a permit of several slots needs: nats-server 2.12 or newer, ` +
       'and, for a bucket made by an older one, allowBucketUpdate: true',
+  );
+}
+
+function storeFull([write]: readonly Write[], reason: string): StoreFullError {
+  return new StoreFullError(
+    `the server has no room for a write to ${write?.key}: ${reason}. Raise max_bytes of the bucket or the limits of its ` +
+      'account, or free space on the disk.',
   );
 }
 

@@ -9,13 +9,14 @@ import {
   type WriteCounts,
   storedTtl,
 } from '../store';
+import type { StoreFullError } from '../../errors';
 import { BucketOpener, type BucketOptions } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
 import { Deadline } from './deadline';
 import { Link } from './link';
 import { leaderFindsNone, readLast, withoutGhosts } from './read';
-import { AGAIN, ATTEMPT_MS, Session } from './session';
+import { AGAIN, ATTEMPT_MS, type Again, Session } from './session';
 import { BucketNames, messageToEntry } from './wire';
 
 export interface NatsStoreOptions extends BucketOptions {
@@ -102,7 +103,7 @@ export class NatsStore implements Store {
     patterns: readonly string[],
     replicated: boolean,
     timeout: number,
-  ): Promise<readonly Entry[] | typeof AGAIN> {
+  ): Promise<readonly Entry[] | Again> {
     const leader = replicated ? await this.opener.leaderView(patterns) : undefined;
     const { entries, upTo } = await readLast(this.link, this.names, this.opener, patterns, timeout);
     this.link.checkSubscriptions();
@@ -125,6 +126,10 @@ export class NatsStore implements Store {
       if (this.connection.isClosed()) return;
       for (const subscription of subscriptions) subscription.unsubscribe();
     };
+  }
+
+  refusal(): StoreFullError | undefined {
+    return this.session.refusal;
   }
 
   isCongested(): boolean {

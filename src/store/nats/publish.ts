@@ -12,6 +12,8 @@ export type Attempt =
   | { readonly outcome: 'conflict'; readonly actual?: number }
   /** Not stored, for a reason that passes within milliseconds. */
   | { readonly outcome: 'busy' }
+  /** Not stored, since there is no room for it. There may be later. */
+  | { readonly outcome: 'full'; readonly reason: string }
   /** Not stored, and never will be. */
   | { readonly outcome: 'refused'; readonly reason: string; readonly code: number }
   | { readonly outcome: 'unanswered'; readonly kind: FailureKind; readonly error: unknown };
@@ -21,6 +23,12 @@ export type Attempt =
  * batch arrived incomplete or twice; 10210: too many batches open. None of them stored anything.
  */
 const BUSY = new Set([10158, 10164, 10176, 10201, 10210]);
+
+/**
+ * 10002 and 10023: the account, or the server, is at its limits; 10028 and 10047: no memory, or no room on the disk; 10077: the
+ * stream is at its own limit, or its disk is full.
+ */
+const FULL = new Set([10002, 10023, 10028, 10047, 10077]);
 
 const NO_DATA = new Uint8Array(0);
 
@@ -117,5 +125,6 @@ function readAck(message: Message, count: number): Attempt {
     const actual = count === 1 ? /: (\d+)$/.exec(reason)?.[1] : undefined;
     return { outcome: 'conflict', ...(actual === undefined ? {} : { actual: Number(actual) }) };
   }
+  if (FULL.has(code)) return { outcome: 'full', reason };
   return BUSY.has(code) ? { outcome: 'busy' } : { outcome: 'refused', reason, code };
 }

@@ -1,7 +1,7 @@
 import { Abort, type Aborting } from '../../core/abort';
 import { backoff } from '../../core/backoff';
 import { type Clock, sleep } from '../../core/clock';
-import { BackendUnavailableError, SemaphoreError } from '../../errors';
+import { BackendUnavailableError, SemaphoreError, type StoreFullError } from '../../errors';
 import type { BucketOpener, OpenBucket } from './bucket';
 import type { Subscription } from './connection';
 import type { Deadline } from './deadline';
@@ -15,10 +15,20 @@ import type { BucketNames } from './wire';
 export const ATTEMPT_MS = 2_000;
 
 /** What an attempt answers that does not count, and may if it is made again. */
-export const AGAIN = Symbol('again');
+export class Again {
+  /** @param reason why it did not count, where that matters to whoever runs out of time */
+  constructor(readonly reason?: Error) {}
+}
+
+export const AGAIN = new Again();
+
+/** Longest pause between two attempts, in ms. What has to wait for room gets it within a second of there being some. */
+const MAX_PAUSE_MS = 500;
 
 /** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
 export class Session {
+  /** Why the last write was refused that may be taken later. */
+  refusal: StoreFullError | undefined;
   readonly counts: WriteCounts = { unanswered: 0, resolved: 0 };
   private readonly closing = new Abort();
   private readonly window: Window;
@@ -70,19 +80,21 @@ export class Session {
   async persist<T>(
     doing: string,
     deadline: Deadline,
-    attempt: (bucket: OpenBucket | undefined) => Promise<T | typeof AGAIN>,
+    attempt: (bucket: OpenBucket | undefined) => Promise<T | Again>,
   ): Promise<T> {
     let pauses: Iterator<number, never> | undefined;
+    let reason: Error | undefined;
     for (;;) {
       const interrupt = this.interruptOf(deadline);
-      const bucket = this.readyFor(deadline) ?? (await this.available(deadline, interrupt));
+      const bucket = this.readyFor(deadline) ?? (await this.available(deadline, interrupt, reason));
       try {
         const answer = await attempt(bucket);
-        if (answer !== AGAIN) return answer;
+        if (!(answer instanceof Again)) return answer;
+        reason = answer.reason ?? reason;
       } catch (error) {
         this.considerFailure(error, doing, deadline);
       }
-      pauses ??= backoff(5, 1_000);
+      pauses ??= backoff(5, MAX_PAUSE_MS);
       await sleep(this.clock, deadline.clip(pauses.next().value), interrupt);
     }
   }
@@ -91,11 +103,7 @@ export class Session {
    * Makes one request when it is its turn. {@link AGAIN} if nothing was sent, since the link was lost, or the deadline passed, while
    * the request waited for it.
    */
-  async inTurn<T>(
-    deadline: Deadline,
-    urgency: Urgency,
-    request: () => Promise<T>,
-  ): Promise<T | typeof AGAIN> {
+  async inTurn<T>(deadline: Deadline, urgency: Urgency, request: () => Promise<T>): Promise<T | Again> {
     const turn = this.window.enter(deadline, urgency);
     const leave = turn instanceof Promise ? await turn : turn;
     if (leave === undefined) return AGAIN;
@@ -127,10 +135,11 @@ export class Session {
   private async available(
     deadline: Deadline,
     interrupt: Aborting | undefined,
+    reason: Error | undefined,
   ): Promise<OpenBucket | undefined> {
     let unopened: Error | undefined;
     for (const pause of backoff(50, 1_000)) {
-      const trouble = this.link.down() ?? unopened ?? this.link.trouble();
+      const trouble = this.link.down() ?? unopened ?? reason ?? this.link.trouble();
       if (this.closing.aborted) throw new BackendUnavailableError('the store was closed before it was done');
       if (this.closed) throw toPublicError(trouble, 'waiting for the server');
       deadline.check(trouble);
