@@ -57,6 +57,7 @@ import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
 import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
+import { warn } from './warning';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** How long `close` waits for the server to acknowledge releases. */
@@ -347,8 +348,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     return new Outage(this.#context, {
       degraded: (cause) => {
         if (this.#events.tell('degraded', { cause })) return;
-        const message = `permits are granted within this process only: ${cause.message}`;
-        process.emitWarning(message, 'NatsSemaphoreWarning');
+        warn('NATS_SEMAPHORE_DEGRADED', `permits are granted within this process only: ${cause.message}`);
       },
       restored: (afterMs) => this.#events.tell('restored', { afterMs }),
     });

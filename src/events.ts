@@ -1,5 +1,6 @@
 import type { PermitLostError } from './errors';
 import type { PermitKind } from './status';
+import { warn } from './warning';
 
 /** Which primitive something is about. */
 export interface PrimitiveRef {
@@ -73,10 +74,7 @@ export class Events<All extends object> {
       try {
         listener(detail);
       } catch (error) {
-        process.emitWarning(
-          `a listener for "${String(event)}" failed: ${String(error)}`,
-          'NatsSemaphoreWarning',
-        );
+        warn('NATS_SEMAPHORE_LISTENER_FAILED', `a listener for "${String(event)}" failed: ${String(error)}`);
       }
     }
     return all.length > 0;

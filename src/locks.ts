@@ -2,6 +2,7 @@ import { Abort } from './core/abort';
 import { sleep, systemClock } from './core/clock';
 import { newId } from './core/id';
 import { encodeName } from './core/name';
+import { onAbort, throwIfAborted } from './core/on-abort';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
 import { Events, type OutageEvents } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
@@ -145,20 +146,19 @@ class Backends {
     if (this.#closed) throw new DispatcherClosedError('the lock manager was closed');
     const connecting = (this.#nats ??= this.#connect());
     const done = new Abort();
-    const onAbort = (): void => done.abort();
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const stop = onAbort(signal, () => done.abort());
     try {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       const late = timeout === undefined ? [] : [sleep(systemClock, timeout, done, { keepAlive: true })];
       const aborted = new Promise<void>((resolve) => done.addEventListener('abort', resolve));
       const dispatcher = await Promise.race([connecting, aborted, ...late]);
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       if (dispatcher === undefined)
         throw new BackendUnavailableError(`not connected to NATS within ${timeout} ms`);
       return dispatcher;
     } finally {
       done.abort();
-      signal?.removeEventListener('abort', onAbort);
+      stop();
     }
   }
 

@@ -1,3 +1,4 @@
+import { throwIfAborted } from './core/on-abort';
 import type { Lock } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount } from './options';
 import type { Permit } from './permit';
@@ -51,7 +52,7 @@ class ReentrantMutex extends SlotMutex {
   private check(options: LockOptions): void {
     checkOne(options);
     wantOf(this.settings, options);
-    patienceOf(options).signal?.throwIfAborted();
+    throwIfAborted(patienceOf(options).signal);
   }
 }
 

@@ -1,4 +1,5 @@
 import { systemClock } from './core/clock';
+import { throwIfAborted } from './core/on-abort';
 import type { NatsDispatcher } from './dispatcher';
 import { LockHandle } from './lock';
 import type { Mutex } from './mutex';
@@ -43,7 +44,7 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
   }
 
   protected override async take(options: LockOptions): Promise<Permit> {
-    options.signal?.throwIfAborted();
+    throwIfAborted(checkSignal(options.signal));
     const acquire = (): Promise<Permit> => this.#acquire(options);
     return this.#reentrancy === undefined ? acquire() : this.#reentrancy.take(acquire);
   }
@@ -53,7 +54,7 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
     work: (permit: Permit) => T | Promise<T>,
   ): Promise<T> {
     if (this.#reentrancy === undefined) return super.takeFor(options, work);
-    options.signal?.throwIfAborted();
+    throwIfAborted(checkSignal(options.signal));
     return this.#reentrancy.takeFor(() => this.#acquire(options), work);
   }
 

@@ -239,8 +239,9 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (
     typeof signal !== 'object' ||
     signal === null ||
-    !('aborted' in signal) ||
-    !('addEventListener' in signal)
+    typeof (signal as AbortSignal).aborted !== 'boolean' ||
+    typeof (signal as AbortSignal).addEventListener !== 'function' ||
+    typeof (signal as AbortSignal).removeEventListener !== 'function'
   ) {
     throw new TypeError(`signal must be an AbortSignal, got ${show(signal)}`);
   }
