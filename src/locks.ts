@@ -6,7 +6,9 @@ import { onAbort, throwIfAborted } from './core/on-abort';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
 import { Events, type OutageEvents } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
+import { LOCK_MANAGER, MUTEX, NAMED_LOCK } from './known-options';
 import type { Lock } from './lock';
+import { checkKeys } from './option-keys';
 import {
   type ConnectOptions,
   DEFAULT_TTL_MS,
@@ -52,6 +54,7 @@ export class LockManager {
    * @throws LockConflictError if there is one of another backend or with other options; RangeError, TypeError
    */
   getOrCreateLock(name: string, backend: LockBackend = 'local', options: MutexOptions = {}): Mutex {
+    checkKeys(options, MUTEX);
     const known = this.#known.get(name);
     if (known === undefined) {
       const lock = this.#backends.make(name, backend, options);
@@ -72,7 +75,7 @@ export class LockManager {
    * @throws RangeError, TypeError
    */
   createLock(backend: LockBackend = 'local', options: MutexOptions & { name?: string } = {}): Mutex {
-    const { name = `lock-${newId()}`, ...rest } = options;
+    const { name = `lock-${newId()}`, ...rest } = checkKeys(options, NAMED_LOCK);
     return this.#backends.make(name, backend, rest);
   }
 
@@ -123,7 +126,7 @@ class Backends {
   configure(options: LockManagerOptions): void {
     if (this.#nats !== undefined)
       throw new LockConflictError('NATS is in use already: configure before the first use, or close first');
-    this.options = { ...options };
+    this.options = { ...checkKeys(options, LOCK_MANAGER) };
   }
 
   make(name: string, backend: LockBackend, options: MutexOptions): Mutex {

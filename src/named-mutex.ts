@@ -3,7 +3,7 @@ import { throwIfAborted } from './core/on-abort';
 import type { NatsDispatcher } from './dispatcher';
 import { LockHandle } from './lock';
 import type { Mutex } from './mutex';
-import { type LockOptions, type MutexOptions, checkSignal, checkTimeout } from './options';
+import { type LockOptions, type MutexOptions, checkSignal, checkTimeout, signalOfWatch } from './options';
 import type { Permit } from './permit';
 import { Reentrancy } from './reentrancy';
 import type { MutexStatus } from './status';
@@ -36,7 +36,8 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
   }
 
   async *watch(options?: { signal?: AbortSignal }): AsyncGenerator<MutexStatus> {
-    yield* (await this.#mutex(options)).watch(options);
+    const signal = options && signalOfWatch(options);
+    yield* (await this.#mutex({ signal })).watch(options);
   }
 
   async forceRelease(permitId: string): Promise<boolean> {

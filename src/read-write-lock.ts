@@ -1,7 +1,7 @@
 import type { Engine } from './core/engine';
 import type { Lease } from './core/lease';
 import { type Lock, LockHandle } from './lock';
-import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, checkSignal } from './options';
+import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, signalOfWatch } from './options';
 import { type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
 import { type Settings, type Watchable, acquireBy, patienceOf, permitChecks, wantOf } from './slot-lock';
 import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
@@ -67,7 +67,7 @@ class ReadWriteLockHandle implements ReadWriteLock {
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<ReadWriteLockStatus> {
-    const signal = checkSignal(options.signal);
+    const signal = signalOfWatch(options);
     this.settings.engine().checkOpen();
     const read = ({ board }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, board);
     // One that nobody uses may have been put away since.

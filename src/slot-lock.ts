@@ -15,6 +15,7 @@ import {
   checkSignal,
   checkTimeout,
   checkTtl,
+  signalOfWatch,
 } from './options';
 import { type Permit, type PermitChecks, toPermit } from './permit';
 import type { Telemetry } from './telemetry/telemetry';
@@ -89,7 +90,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<Status> {
-    const signal = checkSignal(options.signal);
+    const signal = signalOfWatch(options);
     const { kind, name } = this.settings;
     this.settings.engine().checkOpen();
     return {

@@ -27,7 +27,8 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
     http: { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
     routerOptions: { maxParamLength: MOST_PARAM },
     // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.
-    ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false } },
+    // `verbose` adds the schema to what is wrong, and so the names that there are.
+    ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false, verbose: true } },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as never, toProblem(error)),
   });
   onlyJson(app);
