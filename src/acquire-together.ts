@@ -7,10 +7,10 @@ import { WANT } from './known-options';
 import type { Mutex } from './mutex';
 import { checkKeys } from './option-keys';
 import { type AcquireOptions, checkCount, toAcquireOptions } from './options';
-import type { Permit } from './permit';
+import { type Permit, toPermit } from './permit';
 import type { Semaphore } from './semaphore';
 import type { Telemetry } from './telemetry/telemetry';
-import { patienceOf, permitOf, settingsOf, wantOf } from './slot-lock';
+import { patienceOf, permitHome, settingsOf, wantOf } from './slot-lock';
 
 /** One of several things to be acquired together. */
 export interface AcquireAllWant {
@@ -53,8 +53,9 @@ export async function acquireTogether(
   const first = all[0] as { want: Want };
   const patience = patienceOf(given);
   const name = all.map(({ engine }) => engine.name).join(', ');
-  const lease = await telemetry.follow({ kind: 'semaphore', name, signal: patience.signal }, () =>
+  const kind = 'semaphore';
+  const lease = await telemetry.follow({ kind, name, signal: patience.signal }, () =>
     acquireAll(context, all, first.want, patience),
   );
-  return permitOf(lease, safetyMargin);
+  return toPermit(lease, permitHome({ kind, name, safetyMargin, telemetry }));
 }

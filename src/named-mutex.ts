@@ -4,7 +4,7 @@ import type { NatsDispatcher } from './dispatcher';
 import { LockHandle } from './lock';
 import type { Mutex } from './mutex';
 import { type LockOptions, type MutexOptions, checkSignal, checkTimeout, signalOfWatch } from './options';
-import type { Permit } from './permit';
+import type { OwnPermit, Permit } from './permit';
 import { Reentrancy } from './reentrancy';
 import type { MutexStatus } from './status';
 
@@ -44,9 +44,9 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
     return (await this.#mutex()).forceRelease(permitId);
   }
 
-  protected override async take(options: LockOptions): Promise<Permit> {
+  protected override async take(options: LockOptions): Promise<OwnPermit> {
     throwIfAborted(checkSignal(options.signal));
-    const acquire = (): Promise<Permit> => this.#acquire(options);
+    const acquire = (): Promise<OwnPermit> => this.#acquire(options);
     return this.#reentrancy === undefined ? acquire() : this.#reentrancy.take(acquire);
   }
 
@@ -59,14 +59,16 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
     return this.#reentrancy.takeFor(() => this.#acquire(options), work);
   }
 
-  async #acquire(options: LockOptions): Promise<Permit> {
+  async #acquire(options: LockOptions): Promise<OwnPermit> {
     const timeout = checkTimeout(options.timeout);
     checkSignal(options.signal);
     const askedAt = systemClock.now();
     // One attempt, also where it has to connect first: that gets as long as any connection.
     const mutex = await this.#mutex({ ...options, timeout: timeout === 0 ? undefined : timeout });
-    if (timeout === undefined || timeout === 0) return mutex.acquire(options);
-    return mutex.acquire({ ...options, timeout: Math.max(1, timeout - (systemClock.now() - askedAt)) });
+    const left =
+      timeout === undefined || timeout === 0 ? timeout : Math.max(1, timeout - (systemClock.now() - askedAt));
+    // That of a dispatcher hands out permits of this library.
+    return (await mutex.acquire({ ...options, timeout: left })) as OwnPermit;
   }
 
   async #mutex(patience: LockOptions = {}): Promise<Mutex> {

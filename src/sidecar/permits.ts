@@ -94,7 +94,7 @@ export class Permits {
       this.forget(id, 'released');
       return held === undefined ? [] : [held.permit];
     });
-    await Promise.allSettled(permits.map((permit) => permit.release()));
+    await Promise.all(permits.map((permit) => permit[Symbol.asyncDispose]()));
   }
 
   /** Resolves when nothing is held. */
