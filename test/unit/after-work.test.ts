@@ -227,7 +227,7 @@ describe.each(WAYS)('a permit lost during work under %s', (_, way) => {
       }
     });
     expect(warnings).toHaveLength(1);
-    const [{ code, message }] = warnings as [{ code: string; message: string }];
+    const { code, message } = warnings[0]!;
     expect(code).toBe('NATS_SEMAPHORE_LOSS_UNNOTICED');
     for (const part of [`"${name}"`, 'permit.signal', 'throwIfAborted', 'fencingToken', '"lost"'])
       expect(message).toContain(part);
