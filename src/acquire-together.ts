@@ -3,12 +3,14 @@ import type { Context } from './core/context';
 import type { Engine } from './core/engine';
 import type { Engines } from './core/engines';
 import type { Want } from './core/waiter';
+import { WANT } from './known-options';
 import type { Mutex } from './mutex';
+import { checkKeys } from './option-keys';
 import { type AcquireOptions, checkCount, toAcquireOptions } from './options';
-import type { Permit } from './permit';
+import { type Permit, toPermit } from './permit';
 import type { Semaphore } from './semaphore';
 import type { Telemetry } from './telemetry/telemetry';
-import { patienceOf, permitOf, settingsOf, wantOf } from './slot-lock';
+import { patienceOf, permitHome, settingsOf, wantOf } from './slot-lock';
 
 /** One of several things to be acquired together. */
 export interface AcquireAllWant {
@@ -36,7 +38,8 @@ export async function acquireTogether(
   if (none !== undefined) throw new TypeError('count belongs to each of the wants, not to the options');
   const { safetyMargin } = context;
   const wanted = new Map<Engine, { engine: Engine; count: number; want: Want }>();
-  for (const { semaphore, count = 1 } of wants as readonly AcquireAllWant[]) {
+  for (const one of wants as readonly AcquireAllWant[]) {
+    const { semaphore, count = 1 } = checkKeys(one, WANT);
     const settings = settingsOf(semaphore);
     if (settings === undefined)
       throw new TypeError('wants: each must name a semaphore or mutex of this dispatcher');
@@ -50,8 +53,9 @@ export async function acquireTogether(
   const first = all[0] as { want: Want };
   const patience = patienceOf(given);
   const name = all.map(({ engine }) => engine.name).join(', ');
-  const lease = await telemetry.follow({ kind: 'semaphore', name, signal: patience.signal }, () =>
+  const kind = 'semaphore';
+  const lease = await telemetry.follow({ kind, name, signal: patience.signal }, () =>
     acquireAll(context, all, first.want, patience),
   );
-  return permitOf(lease, safetyMargin);
+  return toPermit(lease, permitHome({ kind, name, safetyMargin, telemetry }));
 }

@@ -16,7 +16,17 @@ import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
 import { type Mutex, createMutex } from './mutex';
 import { DispatcherClosedError } from './errors';
+import {
+  CONNECT,
+  DISPATCHER,
+  LOCAL_DISPATCHER,
+  MUTEX,
+  PLACEMENT,
+  READ_WRITE_LOCK,
+  SEMAPHORE,
+} from './known-options';
 import type { Lock } from './lock';
+import { checkKeys } from './option-keys';
 import {
   type AcquireOptions,
   type ConnectOptions,
@@ -57,6 +67,7 @@ import { openConnection } from './store/nats/connect';
 import type { NatsConnection } from './store/nats/connection';
 import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
+import { warn } from './warning';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** How long `close` waits for the server to acknowledge releases. */
@@ -215,12 +226,12 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   semaphore(name: string, slots?: number, options: SemaphoreOptions = {}): Semaphore {
     if (slots !== undefined) checkSlots(slots);
-    const limitPolicy = checkLimitPolicy(options.limitPolicy);
+    const limitPolicy = checkLimitPolicy(checkKeys(options, SEMAPHORE).limitPolicy);
     return createSemaphore({ ...this.#settings('semaphore', name, options), slots, limitPolicy });
   }
 
   mutex(name: string, options: MutexOptions = {}): Mutex {
-    const reentrant = checkBoolean('reentrant', options.reentrant, false);
+    const reentrant = checkBoolean('reentrant', checkKeys(options, MUTEX).reentrant, false);
     return createMutex(
       this.#settings('mutex', name, options),
       reentrant ? new Reentrancy(this.#context, name) : undefined,
@@ -241,6 +252,7 @@ export abstract class StoreDispatcher implements Dispatcher {
   }
 
   readWriteLock(name: string, options: ReadWriteLockOptions = {}): ReadWriteLock {
+    checkKeys(options, READ_WRITE_LOCK);
     return createReadWriteLock(this.#settings('read-write-lock', name, { ...options, retain: 0 }));
   }
 
@@ -347,8 +359,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     return new Outage(this.#context, {
       degraded: (cause) => {
         if (this.#events.tell('degraded', { cause })) return;
-        const message = `permits are granted within this process only: ${cause.message}`;
-        process.emitWarning(message, 'NatsSemaphoreWarning');
+        warn('NATS_SEMAPHORE_DEGRADED', `permits are granted within this process only: ${cause.message}`);
       },
       restored: (afterMs) => this.#events.tell('restored', { afterMs }),
     });
@@ -393,7 +404,7 @@ export class NatsDispatcher extends StoreDispatcher {
    *   reconnect for ever (`maxReconnectAttempts: -1`): the client's default is to close for good after some 20 s.
    */
   constructor(connection: NatsConnection, options: DispatcherOptions = {}) {
-    super(storeFor(connection, options), systemClock, options);
+    super(storeFor(connection, checkKeys(options, DISPATCHER)), systemClock, options);
   }
 
   /**
@@ -401,7 +412,7 @@ export class NatsDispatcher extends StoreDispatcher {
    * @throws BackendUnavailableError if no server can be reached now; RangeError, TypeError for bad options
    */
   static async connect(options: ConnectOptions = {}): Promise<NatsDispatcher> {
-    return OwningDispatcher.open(options);
+    return OwningDispatcher.open(checkKeys(options, CONNECT));
   }
 
   protected closeBackend(): Promise<void> {
@@ -465,7 +476,7 @@ class OwningDispatcher extends NatsDispatcher {
 /** Primitives within one process, without a server: the same engine over a store in memory. */
 export class LocalDispatcher extends StoreDispatcher {
   constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'retain' | 'safetyMargin'> = {}) {
-    super(new MemoryStore(systemClock), systemClock, options);
+    super(new MemoryStore(systemClock), systemClock, checkKeys(options, LOCAL_DISPATCHER));
   }
 
   protected closeBackend(): Promise<void> {
@@ -484,6 +495,7 @@ function withOrWithout<T, P extends Permit>(
 
 function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {
   const { storage, replicas, placement, allowBucketUpdate } = options;
+  checkKeys(placement, PLACEMENT);
   const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);
   return new NatsStore(connection, { bucket, storage, replicas, placement, allowBucketUpdate });
 }

@@ -1,5 +1,6 @@
 import type { PermitLostError } from './errors';
 import type { PermitKind } from './status';
+import { warn } from './warning';
 
 /** Which primitive something is about. */
 export interface PrimitiveRef {
@@ -32,6 +33,11 @@ export interface DispatcherEvents {
   refused: PrimitiveRef & { readonly waitedMs: number; readonly error: unknown };
   /** A permit was given back by its holder. */
   released: PermitRef & { readonly heldMs: number };
+  /**
+   * A permit could not be released, or the server did not acknowledge it, where no call is left to reject: after `lock(timeout, work)` and
+   * at the end of an `await using`. The server frees the slots when their ttl ends, if not before.
+   */
+  releaseFailed: PrimitiveRef & { readonly permitId: string; readonly error: unknown };
   /** A hold was lost before it was released. */
   lost: PermitRef & { readonly heldMs: number; readonly error: PermitLostError };
 }
@@ -73,10 +79,7 @@ export class Events<All extends object> {
       try {
         listener(detail);
       } catch (error) {
-        process.emitWarning(
-          `a listener for "${String(event)}" failed: ${String(error)}`,
-          'NatsSemaphoreWarning',
-        );
+        warn('NATS_SEMAPHORE_LISTENER_FAILED', `a listener for "${String(event)}" failed: ${String(error)}`);
       }
     }
     return all.length > 0;

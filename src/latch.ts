@@ -1,5 +1,7 @@
 import type { LatchEngine } from './core/latch-engine';
-import { type LatchWaitOptions, checkTimeout, checkSignal, checkTotal } from './options';
+import { LATCH_WAIT } from './known-options';
+import { checkKeys } from './option-keys';
+import { type LatchWaitOptions, checkTimeout, checkSignal, checkTotal, signalOfWatch } from './options';
 import { type LatchStatus, latchStatusOf } from './status';
 import { changes } from './watching';
 
@@ -85,7 +87,8 @@ class LatchHandle implements CountDownLatch {
   }
 
   async wait(options: LatchWaitOptions = {}): Promise<void> {
-    const patience = { timeout: checkTimeout(options.timeout), signal: checkSignal(options.signal) };
+    const { timeout, signal } = checkKeys(options, LATCH_WAIT);
+    const patience = { timeout: checkTimeout(timeout), signal: checkSignal(signal) };
     return this.#settings.engine().wait(patience, this.#settings.total);
   }
 
@@ -95,7 +98,7 @@ class LatchHandle implements CountDownLatch {
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<LatchStatus> {
-    const signal = checkSignal(options.signal);
+    const signal = signalOfWatch(options);
     const { name, total } = this.#settings;
     this.#settings.engine().checkOpen();
     return {

@@ -1,6 +1,6 @@
 import { AcquireTimeoutError } from './errors';
 import { type LockOptions, toAcquireOptions } from './options';
-import type { Permit } from './permit';
+import { type OwnPermit, type Permit, releaseFailed, workEnded } from './permit';
 
 /** Whatever can be locked: a semaphore, a mutex, either side of a read-write lock. */
 export interface Lock<Options extends LockOptions = LockOptions, P extends Permit = Permit> {
@@ -17,8 +17,14 @@ export interface Lock<Options extends LockOptions = LockOptions, P extends Permi
    */
   lock(timeout?: number | Options): Promise<P>;
   /**
-   * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does. If
-   * the release fails too, its error is attached to that of `work` as `releaseError`.
+   * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does, also if
+   * the release fails: the dispatcher's event `releaseFailed` tells of that, and if nothing listens a process warning. An
+   * error of `work` carries that of the release as `releaseError`.
+   *
+   * The library can not stop `work` when the permit is lost. To be strict, pass `permit.signal` on to what `work` calls, or
+   * call `permit.signal.throwIfAborted()` before each step that matters, and let the resource refuse an old
+   * {@link Permit.fencingToken}. Where `work` resolves after a loss at which it did not look, and nothing listens to `lost`, the
+   * process is warned, once for each primitive.
    * @example
    * await lock.lock(5_000, async (permit) => {
    *   await makeReport({ signal: permit.signal });
@@ -64,7 +70,7 @@ export abstract class LockHandle<Options extends LockOptions, P extends Permit =
 
   abstract isLocked(): Promise<boolean>;
 
-  protected abstract take(options: Options): Promise<P>;
+  protected abstract take(options: Options): Promise<P & OwnPermit>;
 
   protected async takeFor<T>(options: Options, work: (permit: P) => T | Promise<T>): Promise<T> {
     return runAndRelease(await this.take(options), work);
@@ -80,8 +86,8 @@ export async function orNull<P extends Permit>(acquiring: Promise<P>): Promise<P
   }
 }
 
-/** Runs work under a permit: the work's outcome wins, and its error carries that of a failed release. */
-export async function runAndRelease<T, P extends Permit>(
+/** Runs work under a permit: the work's outcome wins, whatever becomes of the release. Its error carries that of the release. */
+export async function runAndRelease<T, P extends OwnPermit>(
   permit: P,
   work: (permit: P) => T | Promise<T>,
 ): Promise<T> {
@@ -92,11 +98,17 @@ export async function runAndRelease<T, P extends Permit>(
     try {
       await permit.release();
     } catch (releaseError) {
-      if (error instanceof Error)
-        Object.defineProperty(error, 'releaseError', { value: releaseError, configurable: true });
+      permit[releaseFailed](releaseError, attach(error, releaseError));
     }
     throw error;
   }
+  permit[workEnded]();
   await permit[Symbol.asyncDispose]();
   return result;
+}
+
+/** Returns whether it could: what is thrown may be no object, or frozen, or carry that of a lock within this one. */
+function attach(error: unknown, releaseError: unknown): boolean {
+  if (typeof error !== 'object' || error === null || Object.hasOwn(error, 'releaseError')) return false;
+  return Reflect.defineProperty(error, 'releaseError', { value: releaseError, configurable: true });
 }

@@ -2,10 +2,13 @@ import { Abort } from './core/abort';
 import { sleep, systemClock } from './core/clock';
 import { newId } from './core/id';
 import { encodeName } from './core/name';
+import { onAbort, throwIfAborted } from './core/on-abort';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
 import { Events, type OutageEvents } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
+import { LOCK_MANAGER, MUTEX, NAMED_LOCK } from './known-options';
 import type { Lock } from './lock';
+import { checkKeys } from './option-keys';
 import {
   type ConnectOptions,
   DEFAULT_TTL_MS,
@@ -51,6 +54,7 @@ export class LockManager {
    * @throws LockConflictError if there is one of another backend or with other options; RangeError, TypeError
    */
   getOrCreateLock(name: string, backend: LockBackend = 'local', options: MutexOptions = {}): Mutex {
+    checkKeys(options, MUTEX);
     const known = this.#known.get(name);
     if (known === undefined) {
       const lock = this.#backends.make(name, backend, options);
@@ -71,7 +75,7 @@ export class LockManager {
    * @throws RangeError, TypeError
    */
   createLock(backend: LockBackend = 'local', options: MutexOptions & { name?: string } = {}): Mutex {
-    const { name = `lock-${newId()}`, ...rest } = options;
+    const { name = `lock-${newId()}`, ...rest } = checkKeys(options, NAMED_LOCK);
     return this.#backends.make(name, backend, rest);
   }
 
@@ -122,7 +126,7 @@ class Backends {
   configure(options: LockManagerOptions): void {
     if (this.#nats !== undefined)
       throw new LockConflictError('NATS is in use already: configure before the first use, or close first');
-    this.options = { ...options };
+    this.options = { ...checkKeys(options, LOCK_MANAGER) };
   }
 
   make(name: string, backend: LockBackend, options: MutexOptions): Mutex {
@@ -145,20 +149,19 @@ class Backends {
     if (this.#closed) throw new DispatcherClosedError('the lock manager was closed');
     const connecting = (this.#nats ??= this.#connect());
     const done = new Abort();
-    const onAbort = (): void => done.abort();
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const stop = onAbort(signal, () => done.abort());
     try {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       const late = timeout === undefined ? [] : [sleep(systemClock, timeout, done, { keepAlive: true })];
       const aborted = new Promise<void>((resolve) => done.addEventListener('abort', resolve));
       const dispatcher = await Promise.race([connecting, aborted, ...late]);
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       if (dispatcher === undefined)
         throw new BackendUnavailableError(`not connected to NATS within ${timeout} ms`);
       return dispatcher;
     } finally {
       done.abort();
-      signal?.removeEventListener('abort', onAbort);
+      stop();
     }
   }
 

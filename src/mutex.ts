@@ -1,6 +1,7 @@
+import { throwIfAborted } from './core/on-abort';
 import type { Lock } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount } from './options';
-import type { Permit } from './permit';
+import type { OwnPermit, Permit } from './permit';
 import type { Reentrancy } from './reentrancy';
 import { SlotLock, type SlotSettings, type Watchable, patienceOf, wantOf } from './slot-lock';
 import type { MutexStatus } from './status';
@@ -20,7 +21,7 @@ class SlotMutex extends SlotLock<LockOptions, MutexStatus> implements Mutex {
     super(settings, 1);
   }
 
-  protected override async take(options: AcquireOptions): Promise<Permit> {
+  protected override async take(options: AcquireOptions): Promise<OwnPermit> {
     checkOne(options);
     return super.take(options);
   }
@@ -34,7 +35,7 @@ class ReentrantMutex extends SlotMutex {
     super(settings);
   }
 
-  protected override async take(options: LockOptions): Promise<Permit> {
+  protected override async take(options: LockOptions): Promise<OwnPermit> {
     this.check(options);
     return this.reentrancy.take(() => super.take(options));
   }
@@ -51,7 +52,7 @@ class ReentrantMutex extends SlotMutex {
   private check(options: LockOptions): void {
     checkOne(options);
     wantOf(this.settings, options);
-    patienceOf(options).signal?.throwIfAborted();
+    throwIfAborted(patienceOf(options).signal);
   }
 }
 

@@ -1,9 +1,10 @@
 import { systemClock } from './core/clock';
+import { throwIfAborted } from './core/on-abort';
 import type { NatsDispatcher } from './dispatcher';
 import { LockHandle } from './lock';
 import type { Mutex } from './mutex';
-import { type LockOptions, type MutexOptions, checkSignal, checkTimeout } from './options';
-import type { Permit } from './permit';
+import { type LockOptions, type MutexOptions, checkSignal, checkTimeout, signalOfWatch } from './options';
+import type { OwnPermit, Permit } from './permit';
 import { Reentrancy } from './reentrancy';
 import type { MutexStatus } from './status';
 
@@ -35,16 +36,17 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
   }
 
   async *watch(options?: { signal?: AbortSignal }): AsyncGenerator<MutexStatus> {
-    yield* (await this.#mutex(options)).watch(options);
+    const signal = options && signalOfWatch(options);
+    yield* (await this.#mutex({ signal })).watch(options);
   }
 
   async forceRelease(permitId: string): Promise<boolean> {
     return (await this.#mutex()).forceRelease(permitId);
   }
 
-  protected override async take(options: LockOptions): Promise<Permit> {
-    options.signal?.throwIfAborted();
-    const acquire = (): Promise<Permit> => this.#acquire(options);
+  protected override async take(options: LockOptions): Promise<OwnPermit> {
+    throwIfAborted(checkSignal(options.signal));
+    const acquire = (): Promise<OwnPermit> => this.#acquire(options);
     return this.#reentrancy === undefined ? acquire() : this.#reentrancy.take(acquire);
   }
 
@@ -53,18 +55,20 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
     work: (permit: Permit) => T | Promise<T>,
   ): Promise<T> {
     if (this.#reentrancy === undefined) return super.takeFor(options, work);
-    options.signal?.throwIfAborted();
+    throwIfAborted(checkSignal(options.signal));
     return this.#reentrancy.takeFor(() => this.#acquire(options), work);
   }
 
-  async #acquire(options: LockOptions): Promise<Permit> {
+  async #acquire(options: LockOptions): Promise<OwnPermit> {
     const timeout = checkTimeout(options.timeout);
     checkSignal(options.signal);
     const askedAt = systemClock.now();
     // One attempt, also where it has to connect first: that gets as long as any connection.
     const mutex = await this.#mutex({ ...options, timeout: timeout === 0 ? undefined : timeout });
-    if (timeout === undefined || timeout === 0) return mutex.acquire(options);
-    return mutex.acquire({ ...options, timeout: Math.max(1, timeout - (systemClock.now() - askedAt)) });
+    const left =
+      timeout === undefined || timeout === 0 ? timeout : Math.max(1, timeout - (systemClock.now() - askedAt));
+    // That of a dispatcher hands out permits of this library.
+    return (await mutex.acquire({ ...options, timeout: left })) as OwnPermit;
   }
 
   async #mutex(patience: LockOptions = {}): Promise<Mutex> {

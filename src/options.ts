@@ -1,5 +1,7 @@
 import type { ConnectionOptions } from './store/nats/connect';
 import { MAX_TIMER_MS } from './core/clock';
+import { ACQUIRE, WATCH } from './known-options';
+import { type OptionKeys, checkKeys } from './option-keys';
 import { safetyMargin } from './core/lease';
 import { MOST_SLOTS } from './core/record';
 import { MOST_AT_ONCE } from './store/store';
@@ -163,13 +165,14 @@ const MOST_HOLDER_BYTES = 1_024;
 /** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */
 export function toAcquireOptions<Options extends LockOptions>(
   options: number | Options | undefined,
+  keys: OptionKeys = ACQUIRE,
 ): Options {
-  if (typeof options === 'number') return { timeout: options } as Options;
   if (options === undefined) return {} as Options;
+  if (typeof options === 'number') return checkKeys({ timeout: options } as Options, keys);
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`options must be a number of ms or an object, got ${show(options)}`);
   }
-  return options;
+  return checkKeys(options, keys);
 }
 
 export function checkSlots(slots: unknown): number {
@@ -239,12 +242,18 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (
     typeof signal !== 'object' ||
     signal === null ||
-    !('aborted' in signal) ||
-    !('addEventListener' in signal)
+    typeof (signal as AbortSignal).aborted !== 'boolean' ||
+    typeof (signal as AbortSignal).addEventListener !== 'function' ||
+    typeof (signal as AbortSignal).removeEventListener !== 'function'
   ) {
     throw new TypeError(`signal must be an AbortSignal, got ${show(signal)}`);
   }
   return signal as AbortSignal;
+}
+
+/** What ends a watch. */
+export function signalOfWatch(options: { signal?: AbortSignal }): AbortSignal | undefined {
+  return checkSignal(checkKeys(options, WATCH).signal);
 }
 
 export function checkBoolean(name: string, value: unknown, byDefault: boolean): boolean {

@@ -1,6 +1,7 @@
 import type { Lease } from './core/lease';
-import { BackendUnavailableError } from './errors';
-import { Events, type PermitEvents } from './events';
+import type { PermitLostError } from './errors';
+import { Events, type PermitEvents, type PrimitiveRef } from './events';
+import type { Telemetry } from './telemetry/telemetry';
 
 /**
  * A hold on one or more slots, until it is released or lost.
@@ -41,7 +42,10 @@ export interface Permit extends AsyncDisposable {
   release(count?: number): Promise<boolean>;
   /** Calls back whenever something happens to it; see {@link PermitEvents}. Returns how to stop that. */
   on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void;
-  /** Releases, like {@link Permit.release}, but does not throw when the server is out of reach. */
+  /**
+   * Releases, like {@link Permit.release}, but never throws, so that it hides no error of the block it ends. A failure is told by
+   * the dispatcher's event `releaseFailed`, or if nothing listens to that by a process warning.
+   */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -56,33 +60,51 @@ export interface WritePermit extends Permit {
   downgrade(): Promise<Permit>;
 }
 
-/** Checks of arguments that the handle leaves to its primitive. */
-export interface PermitChecks {
+/** Whether it is held, for code of the library: the holder did not ask. */
+export const stillHeld = Symbol('stillHeld');
+/** To be called when work under the permit has ended well. Warns if the permit was lost and nothing noticed. */
+export const workEnded = Symbol('workEnded');
+/** To be called when a release failed that no caller hears of. `attached`: the error of the work carries the failure. */
+export const releaseFailed = Symbol('releaseFailed');
+
+/** A permit of this library, with what the holder does not see. */
+export interface OwnPermit extends Permit {
+  readonly [stillHeld]: boolean;
+  [workEnded](): void;
+  [releaseFailed](error: unknown, attached: boolean): void;
+}
+
+/** What a permit needs of its primitive. */
+export interface PermitHome extends PrimitiveRef {
+  readonly telemetry: Telemetry;
+  /** Check the arguments. */
   ttl(ttl: unknown): number;
   count(count: unknown, held: number): number;
 }
 
-export function toPermit(lease: Lease, checks: PermitChecks): Permit {
-  return new PermitHandle(lease, checks);
+export function toPermit(lease: Lease, home: PermitHome): OwnPermit {
+  return new PermitHandle(lease, home);
 }
 
 /** @param downgrade makes the lease one to read */
 export function toWritePermit(
   lease: Lease,
-  checks: PermitChecks,
+  home: PermitHome,
   downgrade: () => Promise<void>,
-): WritePermit {
-  return new WritePermitHandle(lease, checks, downgrade);
+): OwnPermit & WritePermit {
+  return new WritePermitHandle(lease, home, downgrade);
 }
 
-class PermitHandle implements Permit {
+class PermitHandle implements OwnPermit {
   readonly #lease: Lease;
-  readonly #checks: PermitChecks;
+  readonly #home: PermitHome;
   #events: Events<PermitEvents> | undefined;
+  /** Whether the holder has a way to notice a loss, or has looked. */
+  #looked = false;
 
-  constructor(lease: Lease, checks: PermitChecks) {
+  constructor(lease: Lease, home: PermitHome) {
     this.#lease = lease;
-    this.#checks = checks;
+    this.#home = home;
   }
 
   get id(): string {
@@ -102,27 +124,32 @@ class PermitHandle implements Permit {
   }
 
   get signal(): AbortSignal {
+    this.#looked = true;
     return this.#lease.signal;
   }
 
   get isHeld(): boolean {
+    this.#looked = true;
     return this.#lease.isHeld;
   }
 
   get remaining(): number {
+    this.#looked = true;
     return this.#lease.remaining;
   }
 
   async renew(ttl?: number): Promise<void> {
-    await this.#lease.renew(ttl === undefined ? undefined : this.#checks.ttl(ttl));
+    this.#looked = true;
+    await this.#lease.renew(ttl === undefined ? undefined : this.#home.ttl(ttl));
   }
 
   async release(count?: number): Promise<boolean> {
     if (count === undefined || !this.#lease.isHeld) return this.#lease.release();
-    return this.#lease.release(this.#checks.count(count, this.count));
+    return this.#lease.release(this.#home.count(count, this.count));
   }
 
   on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void {
+    if (event === 'lost') this.#looked = true;
     this.#events ??= this.#follow();
     return this.#events.on(event, listener);
   }
@@ -131,11 +158,26 @@ class PermitHandle implements Permit {
     return releaseQuietly(this);
   }
 
+  get [stillHeld](): boolean {
+    return this.#lease.isHeld;
+  }
+
+  [workEnded](): void {
+    if (this.#looked || this.#lease.isHeld) return;
+    const { signal } = this.#lease;
+    // Else it was released by the work itself.
+    if (signal.aborted) this.#home.telemetry.lossUnnoticed(this.#home, signal.reason as PermitLostError);
+  }
+
+  [releaseFailed](error: unknown, attached: boolean): void {
+    this.#home.telemetry.releaseFailed(this.#home, this.id, error, attached);
+  }
+
   #follow(): Events<PermitEvents> {
     const events = new Events<PermitEvents>();
     this.#lease.watch({
       renewed: (acknowledged) => {
-        if (acknowledged) events.tell('renewed', { remaining: this.remaining });
+        if (acknowledged) events.tell('renewed', { remaining: this.#lease.remaining });
       },
       gaveBack: () => undefined,
       released: () => void events.tell('released', {}),
@@ -145,20 +187,20 @@ class PermitHandle implements Permit {
   }
 }
 
-/** Releases; that the server is out of reach is no news: the ttl ends the hold. */
-export async function releaseQuietly(permit: Permit): Promise<void> {
+/** Releases where no caller is to hear of a failure. */
+export async function releaseQuietly(permit: OwnPermit): Promise<void> {
   try {
     await permit.release();
   } catch (error) {
-    if (!(error instanceof BackendUnavailableError)) throw error;
+    permit[releaseFailed](error, false);
   }
 }
 
 class WritePermitHandle extends PermitHandle implements WritePermit {
   readonly #downgrade: () => Promise<void>;
 
-  constructor(lease: Lease, checks: PermitChecks, downgrade: () => Promise<void>) {
-    super(lease, checks);
+  constructor(lease: Lease, home: PermitHome, downgrade: () => Promise<void>) {
+    super(lease, home);
     this.#downgrade = downgrade;
   }
 

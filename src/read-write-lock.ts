@@ -1,9 +1,9 @@
 import type { Engine } from './core/engine';
 import type { Lease } from './core/lease';
 import { type Lock, LockHandle } from './lock';
-import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, checkSignal } from './options';
-import { type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
-import { type Settings, type Watchable, acquireBy, patienceOf, permitChecks, wantOf } from './slot-lock';
+import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, signalOfWatch } from './options';
+import { type OwnPermit, type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
+import { type Settings, type Watchable, acquireBy, patienceOf, permitHome, wantOf } from './slot-lock';
 import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
 import { changes } from './watching';
 
@@ -50,11 +50,11 @@ class ReadWriteLockHandle implements ReadWriteLock {
   readonly write: Lock<LockOptions, WritePermit>;
 
   constructor(private readonly settings: Settings) {
-    const checks = permitChecks(settings.safetyMargin);
-    this.read = new Side(settings, 'read', (lease) => toPermit(lease, checks));
+    const home = permitHome(settings);
+    this.read = new Side(settings, 'read', (lease) => toPermit(lease, home));
     const { keys } = settings;
     this.write = new Side(settings, 'write', (lease) =>
-      toWritePermit(lease, checks, () => lease.moveTo(keys.reader(lease.id))),
+      toWritePermit(lease, home, () => lease.moveTo(keys.reader(lease.id))),
     );
   }
 
@@ -67,7 +67,7 @@ class ReadWriteLockHandle implements ReadWriteLock {
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<ReadWriteLockStatus> {
-    const signal = checkSignal(options.signal);
+    const signal = signalOfWatch(options);
     this.settings.engine().checkOpen();
     const read = ({ board }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, board);
     // One that nobody uses may have been put away since.
@@ -84,7 +84,7 @@ class Side<P extends Permit> extends LockHandle<LockOptions, P> {
   constructor(
     private readonly settings: Settings,
     private readonly mode: 'read' | 'write',
-    private readonly toHandle: (lease: Lease) => P,
+    private readonly toHandle: (lease: Lease) => P & OwnPermit,
   ) {
     super();
   }
@@ -98,7 +98,7 @@ class Side<P extends Permit> extends LockHandle<LockOptions, P> {
     return taken.size > 0 || (this.mode === 'write' && readers.size > 0);
   }
 
-  protected async take(options: AcquireOptions): Promise<P> {
+  protected async take(options: AcquireOptions): Promise<P & OwnPermit> {
     if (options.count !== undefined) checkCount(options.count, 1, 'a read-write lock');
     const want = { ...wantOf(this.settings, options), mode: this.mode };
     return this.toHandle(await acquireBy(this.settings, want, patienceOf(options)));

@@ -3,7 +3,7 @@ import { PermitLostError } from './errors';
 import type { PermitEvents } from './events';
 import { runAndRelease } from './lock';
 import { checkCount } from './options';
-import { type Permit, releaseQuietly } from './permit';
+import { type OwnPermit, type Permit, releaseFailed, releaseQuietly, stillHeld, workEnded } from './permit';
 
 /**
  * Which reentrant mutexes the running code holds, by its asynchronous context: what it calls and awaits inherits that. A
@@ -34,20 +34,20 @@ export class Reentrancy {
   ) {}
 
   /** A permit for who goes on in this context. Has to be called before anything is awaited. */
-  take(acquire: () => Promise<Permit>): Promise<Permit> {
+  take(acquire: () => Promise<OwnPermit>): Promise<OwnPermit> {
     const again = this.again();
     return again === undefined ? this.enter(acquire) : Promise.resolve(again);
   }
 
   /** Runs work with a permit, in a context that holds it, and releases it. */
-  async takeFor<T>(acquire: () => Promise<Permit>, work: (permit: Permit) => T | Promise<T>): Promise<T> {
+  async takeFor<T>(acquire: () => Promise<OwnPermit>, work: (permit: Permit) => T | Promise<T>): Promise<T> {
     const again = this.again();
     if (again !== undefined) return runAndRelease(again, work);
     return this.run(await acquire(), (permit) => runAndRelease(permit, work));
   }
 
   /** Locks again what this context holds; undefined if it holds nothing. */
-  private again(): Permit | undefined {
+  private again(): OwnPermit | undefined {
     const place = places.getStore()?.find((known) => this.isOurs(known));
     return typeof place?.state === 'object' && place.state.isHeld ? place.state.lock() : undefined;
   }
@@ -55,7 +55,7 @@ export class Reentrancy {
   /**
    * Acquires for this context, from the caller's next step on. Whoever calls it again while it waits does not share it.
    */
-  private async enter(acquire: () => Promise<Permit>): Promise<Permit> {
+  private async enter(acquire: () => Promise<OwnPermit>): Promise<OwnPermit> {
     const place = this.place('waiting');
     places.enterWith(this.listWith(place));
     try {
@@ -69,7 +69,7 @@ export class Reentrancy {
   }
 
   /** Runs work in a context of its own that holds the permit. */
-  private run<T>(permit: Permit, work: (permit: Permit) => T): T {
+  private run<T>(permit: OwnPermit, work: (permit: OwnPermit) => T): T {
     const place = this.place('waiting');
     const shared = new SharedPermit(permit, () => (place.state = 'over'));
     place.state = shared;
@@ -99,15 +99,15 @@ class SharedPermit {
   private locks = 0;
 
   constructor(
-    readonly permit: Permit,
+    readonly permit: OwnPermit,
     private readonly over: () => void,
   ) {}
 
   get isHeld(): boolean {
-    return this.permit.isHeld;
+    return this.permit[stillHeld];
   }
 
-  lock(): Permit {
+  lock(): OwnPermit {
     this.locks++;
     return new CountedPermit(this);
   }
@@ -121,7 +121,7 @@ class SharedPermit {
 }
 
 /** One lock of a shared permit: its own release, all else as the permit. */
-class CountedPermit implements Permit {
+class CountedPermit implements OwnPermit {
   readonly #shared: SharedPermit;
   #released = false;
 
@@ -150,7 +150,7 @@ class CountedPermit implements Permit {
   }
 
   get isHeld(): boolean {
-    return !this.#released && this.#shared.isHeld;
+    return !this.#released && this.#shared.permit.isHeld;
   }
 
   get remaining(): number {
@@ -163,7 +163,7 @@ class CountedPermit implements Permit {
   }
 
   async release(count?: number): Promise<boolean> {
-    if (count !== undefined && this.isHeld) checkCount(count, 1, 'the slots it holds');
+    if (count !== undefined && this[stillHeld]) checkCount(count, 1, 'the slots it holds');
     if (this.#released) return false;
     this.#released = true;
     return this.#shared.unlock();
@@ -175,5 +175,17 @@ class CountedPermit implements Permit {
 
   [Symbol.asyncDispose](): Promise<void> {
     return releaseQuietly(this);
+  }
+
+  get [stillHeld](): boolean {
+    return !this.#released && this.#shared.isHeld;
+  }
+
+  [workEnded](): void {
+    if (!this.#released) this.#shared.permit[workEnded]();
+  }
+
+  [releaseFailed](error: unknown, attached: boolean): void {
+    this.#shared.permit[releaseFailed](error, attached);
   }
 }

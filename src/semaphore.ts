@@ -1,5 +1,6 @@
 import { DEFAULT_LIMIT } from './core/limit';
 import type { Want } from './core/waiter';
+import { DRAIN } from './known-options';
 import { type Lock, orNull } from './lock';
 import { type AcquireOptions, checkDelta, checkSignal, checkSlots, toAcquireOptions } from './options';
 import type { Permit } from './permit';
@@ -40,7 +41,7 @@ class SlotSemaphore extends SlotLock<AcquireOptions, SemaphoreStatus> implements
   }
 
   async drainPermits(options?: Omit<AcquireOptions, 'count' | 'timeout'>): Promise<Permit | null> {
-    const given = toAcquireOptions(options);
+    const given = toAcquireOptions(options, DRAIN);
     const want: Want = { ...wantOf(this.settings, given), count: 'all free' };
     return orNull(this.takeSlots(want, { timeout: 0, signal: checkSignal(given.signal) }));
   }

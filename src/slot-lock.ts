@@ -15,8 +15,9 @@ import {
   checkSignal,
   checkTimeout,
   checkTtl,
+  signalOfWatch,
 } from './options';
-import { type Permit, type PermitChecks, toPermit } from './permit';
+import { type OwnPermit, type PermitHome, toPermit } from './permit';
 import type { Telemetry } from './telemetry/telemetry';
 import { type PermitKind, type SlotKind, type SlotStatus, statusOf } from './status';
 import { changes } from './watching';
@@ -66,12 +67,15 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   extends LockHandle<Options>
   implements Watchable<Status>
 {
+  private readonly home: PermitHome;
+
   constructor(
     protected readonly settings: SlotSettings,
     /** The limit to go by where none is stored. */
     protected readonly defaultLimit: number,
   ) {
     super();
+    this.home = permitHome(settings);
     settingsOfHandle.set(this, settings);
   }
 
@@ -89,7 +93,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<Status> {
-    const signal = checkSignal(options.signal);
+    const signal = signalOfWatch(options);
     const { kind, name } = this.settings;
     this.settings.engine().checkOpen();
     return {
@@ -113,12 +117,12 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
     return available(board, stored?.ok === true ? stored.record.slots : this.defaultLimit);
   }
 
-  protected async take(options: Options): Promise<Permit> {
+  protected async take(options: Options): Promise<OwnPermit> {
     return this.takeSlots(wantOf(this.settings, options), patienceOf(options));
   }
 
-  protected async takeSlots(want: Want, patience: Patience): Promise<Permit> {
-    return permitOf(await acquireBy(this.settings, want, patience), this.settings.safetyMargin);
+  protected async takeSlots(want: Want, patience: Patience): Promise<OwnPermit> {
+    return toPermit(await acquireBy(this.settings, want, patience), this.home);
   }
 }
 
@@ -157,12 +161,16 @@ export function patienceOf(options: AcquireOptions): Patience {
   return { timeout: checkTimeout(options.timeout), signal: checkSignal(options.signal) };
 }
 
-export function permitOf(lease: Parameters<typeof toPermit>[0], safetyMargin: number | undefined): Permit {
-  return toPermit(lease, permitChecks(safetyMargin));
-}
-
-export function permitChecks(safetyMargin: number | undefined): PermitChecks {
+export function permitHome({
+  kind,
+  name,
+  safetyMargin,
+  telemetry,
+}: Pick<Settings, 'kind' | 'name' | 'safetyMargin' | 'telemetry'>): PermitHome {
   return {
+    kind,
+    name,
+    telemetry,
     ttl: (value) => {
       const ttl = checkTtl(value);
       checkSafetyMargin(safetyMargin, ttl);

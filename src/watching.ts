@@ -1,3 +1,5 @@
+import { onAbort } from './core/on-abort';
+
 /** What can be watched: an watched. */
 interface Watched {
   readonly live: boolean;
@@ -23,7 +25,7 @@ export async function* changes<T, W extends Watched>(
     failure = error;
     note();
   });
-  signal?.addEventListener('abort', note, { once: true });
+  const unlisten = onAbort(signal, note);
   try {
     while (signal?.aborted !== true) {
       watched.checkOpen();
@@ -38,6 +40,6 @@ export async function* changes<T, W extends Watched>(
     }
   } finally {
     stop();
-    signal?.removeEventListener('abort', note);
+    unlisten();
   }
 }

@@ -1,4 +1,5 @@
 import type { Aborting } from './abort';
+import { onAbort } from './on-abort';
 
 /**
  * The only file that reads time or sets timers (lint enforces it). Everything else is handed a {@link Clock}, so that
@@ -98,11 +99,11 @@ export function sleep(clock: Clock, ms: number, signal?: Aborting, options?: Tim
     if (signal?.aborted === true) return resolve();
     const done = (): void => {
       cancel();
-      signal?.removeEventListener('abort', done);
+      stop();
       resolve();
     };
     const cancel = atDeadline(clock, ms, done, options);
-    signal?.addEventListener('abort', done, { once: true });
+    const stop = onAbort(signal, done);
   });
 }
 

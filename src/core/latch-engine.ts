@@ -9,6 +9,7 @@ import { newId } from './id';
 import { insist } from './insist';
 import { LatchBoard, type LatchKeys, type Round } from './latch-board';
 import { LatchWaiter } from './latch-waiter';
+import { throwIfAborted } from './on-abort';
 import { encodeRecord } from './record';
 import { corrupt, dispatcherClosed, limitConflict } from './refusals';
 import { removeEach } from './removal';
@@ -147,7 +148,7 @@ export class LatchEngine {
   /** Waits for zero. */
   async wait(patience: Patience, wanted: number | undefined): Promise<void> {
     this.checkOpen();
-    patience.signal?.throwIfAborted();
+    throwIfAborted(patience.signal);
     const { clock, store } = this.context;
     const waiter = new LatchWaiter(this.name, clock, store, wanted, patience, () => {
       this.waiters.delete(waiter);

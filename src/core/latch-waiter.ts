@@ -2,6 +2,7 @@ import { AcquireTimeoutError, SemaphoreError } from '../errors';
 import type { Store } from '../store/store';
 import { type Clock, atDeadline } from './clock';
 import type { Round } from './latch-board';
+import { abortReason, onAbort } from './on-abort';
 import { unavailable } from './refusals';
 import type { Patience } from './waiter';
 
@@ -16,7 +17,7 @@ export class LatchWaiter {
   private looked = false;
   private over = false;
   private cancelTimer: (() => void) | undefined;
-  private readonly onAbort = (): void => this.settle(this.patience.signal?.reason as Error);
+  private stopListening: (() => void) | undefined;
 
   /**
    * @param wanted the total in the code
@@ -35,8 +36,11 @@ export class LatchWaiter {
       this.resolve = resolve;
       this.reject = reject;
     });
-    patience.signal?.addEventListener('abort', this.onAbort, { once: true });
-    if (patience.timeout !== undefined && patience.timeout > 0) this.waitAtMost(patience.timeout);
+    const { signal, timeout } = patience;
+    if (signal !== undefined) {
+      this.stopListening = onAbort(signal, () => this.settle(abortReason(signal) as Error));
+    }
+    if (timeout !== undefined && timeout > 0 && !this.over) this.waitAtMost(timeout);
   }
 
   /** What is there at this moment. A round other than the one it waited for means that that one reached zero. */
@@ -68,7 +72,7 @@ export class LatchWaiter {
     if (this.over) return;
     this.over = true;
     this.cancelTimer?.();
-    this.patience.signal?.removeEventListener('abort', this.onAbort);
+    this.stopListening?.();
     if (error === undefined) this.resolve();
     else this.reject(error);
     this.left();

@@ -8,6 +8,7 @@ import { Engines } from './engines';
 import { insist } from './insist';
 import type { Keys } from './keys';
 import type { Lease } from './lease';
+import { abortReason, abortWith } from './on-abort';
 import type { Patience, Want } from './waiter';
 
 /** How long the backend has to be out of reach, with somebody waiting for it, before permits are granted without it. */
@@ -39,7 +40,7 @@ export interface OutageObserver {
 export class Outage {
   private readonly local: Context;
   private readonly engines: Engines;
-  /** Those who wait on the side that is in force: aborted when the other one is. */
+  /** Those who wait on the side that is in force: aborted when the other one is, and with their caller's signal. */
   private readonly waiting = new Set<AbortController>();
   private readonly ending = new Abort();
   private since: number | undefined;
@@ -73,18 +74,23 @@ export class Outage {
       const { isOn } = this;
       const moved = new AbortController();
       const own = patienceLeft(clock, patience, askedAt, moved.signal);
+      const unlink = abortWith(moved, patience.signal);
       this.waiting.add(moved);
       try {
         if (isOn) return await this.engines.get(keys, real.name).acquire(localWant(real, want), own);
         this.look();
         return await real.acquire(want, own);
       } catch (error) {
-        if (patience.signal?.aborted === true || this.ending.aborted) throw error;
+        // The side may have changed in the instant before: that is no reason to give the caller.
+        if (patience.signal?.aborted === true)
+          throw moved.signal.aborted ? abortReason(patience.signal) : error;
+        if (this.ending.aborted) throw error;
         if (moved.signal.aborted) continue;
         if (isOn || !(error instanceof BackendUnavailableError) || store.isClosed()) throw error;
         this.begin(error);
       } finally {
         this.waiting.delete(moved);
+        unlink();
       }
     }
   }
@@ -171,9 +177,9 @@ function localWant(real: Engine, want: Want): Want {
 }
 
 function patienceLeft(clock: Clock, patience: Patience, askedAt: number, moved: AbortSignal): Patience {
-  const { signal, timeout } = patience;
+  const { timeout } = patience;
   return {
     timeout: timeout === undefined ? undefined : Math.max(0, timeout - (clock.now() - askedAt)),
-    signal: signal === undefined ? moved : AbortSignal.any([signal, moved]),
+    signal: moved,
   };
 }

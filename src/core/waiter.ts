@@ -1,5 +1,6 @@
 import { type Clock, atDeadline } from './clock';
 import { Lease } from './lease';
+import { abortReason, onAbort } from './on-abort';
 
 /** How a differing number of slots in the code and in the bucket is dealt with. */
 export type LimitPolicy = 'error' | 'adopt' | 'set';
@@ -42,7 +43,7 @@ export class Waiter {
   private reject!: (error: Error) => void;
   private cancelTimer: (() => void) | undefined;
   private over = false;
-  private readonly onAbort = (): void => this.settle(this.patience.signal?.reason as Error);
+  private stopListening: (() => void) | undefined;
 
   /**
    * @param timedOut what to fail with when the time is over
@@ -71,12 +72,10 @@ export class Waiter {
     });
     const { signal, timeout } = patience;
     const ms = this.immediate ? ANSWER_WITHIN_MS : timeout;
-    if (signal?.aborted === true) {
-      this.onAbort();
-    } else {
-      signal?.addEventListener('abort', this.onAbort, { once: true });
-      if (ms !== undefined) this.waitAtMost(ms);
+    if (signal !== undefined) {
+      this.stopListening = onAbort(signal, () => this.settle(abortReason(signal) as Error));
     }
+    if (ms !== undefined && !this.over) this.waitAtMost(ms);
   }
 
   get settled(): boolean {
@@ -87,7 +86,7 @@ export class Waiter {
     if (this.over) return;
     this.over = true;
     this.cancelTimer?.();
-    this.patience.signal?.removeEventListener('abort', this.onAbort);
+    this.stopListening?.();
     if (outcome instanceof Lease) this.resolve(outcome);
     else this.reject(outcome);
     this.left(this);

@@ -1,6 +1,7 @@
 import type { Aborting } from './abort';
 import type { Engine } from './engine';
 import type { Lease } from './lease';
+import { onAbort } from './on-abort';
 
 /**
  * The last step to a permit to write under a read-write lock. The lease holds the writer's place; since that was taken nobody
@@ -28,16 +29,14 @@ export async function withoutReaders(
         else if (engine.live && engine.board.readers.size === 0) resolve(lease);
       };
       const given = (): void => look();
-      abandon?.addEventListener('abort', given);
-      signal.addEventListener('abort', given);
+      const unlisten = [onAbort(abandon, given), onAbort(signal, given)];
       // Begins to read if nobody has been listening; else what is under way may have begun too early.
       const listening = engine.feed.running;
       const unobserve = engine.observe(look);
       if (listening) engine.feed.refresh();
       stop = () => {
         unobserve();
-        abandon?.removeEventListener('abort', given);
-        signal.removeEventListener('abort', given);
+        for (const end of unlisten) end();
       };
       look();
     });

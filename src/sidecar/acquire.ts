@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { caughtUp } from '../core/clock';
+import { onAbort } from '../core/on-abort';
 import { DEFAULT_TTL_MS } from '../options';
 import type { Permit } from '../permit';
 import { hangUp, underAnyOf } from './caller';
@@ -51,9 +52,7 @@ export async function acquireFor(
       return permits.add(permit, { ...what, ttl, session });
     },
   );
-  const giveBack = (): void => void permits.releaseAll([view.id]);
-  if (gone.aborted) giveBack();
-  else gone.addEventListener('abort', giveBack, { once: true });
+  onAbort(gone, () => void permits.releaseAll([view.id]));
   return view;
 }
 

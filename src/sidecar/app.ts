@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { version } from '../cli/version';
 import { HungUp } from './caller';
+import { warn } from '../warning';
 import type { SidecarContext } from './context';
 import { guard } from './guard';
 import { Problem, notFound, sendProblem, toProblem } from './problem';
@@ -27,7 +28,8 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
     http: { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
     routerOptions: { maxParamLength: MOST_PARAM },
     // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.
-    ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false } },
+    // `verbose` adds the schema to what is wrong, and so the names that there are.
+    ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false, verbose: true } },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as never, toProblem(error)),
   });
   onlyJson(app);
@@ -38,7 +40,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
     if (problem.code === 'INTERNAL' && !(error instanceof HungUp))
-      process.emitWarning(`${request.url}: ${(error as Error).stack}`, 'NatsSemaphoreWarning');
+      warn('NATS_SEMAPHORE_SIDECAR_FAILED', `${request.url}: ${(error as Error).stack}`);
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) =>

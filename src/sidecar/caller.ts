@@ -1,5 +1,5 @@
-import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
+import { abortWith } from '../core/on-abort';
 
 /** Why a wait ended of which nobody is left to be told. */
 export class HungUp extends Error {
@@ -27,16 +27,10 @@ export async function underAnyOf<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = new AbortController();
-  const listeners = signals.map((signal) => ({ signal, abort: () => either.abort(signal.reason) }));
-  // Any number of callers wait under the same signals.
-  setMaxListeners(0, ...signals);
-  for (const { signal, abort } of listeners) {
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-  }
+  const unlink = abortWith(either, ...signals);
   try {
     return await work(either.signal);
   } finally {
-    for (const { signal, abort } of listeners) signal.removeEventListener('abort', abort);
+    unlink();
   }
 }

@@ -1,5 +1,6 @@
 import type { StoreDispatcher } from '../dispatcher';
 import type { LocalDispatcher, NatsDispatcher } from '../dispatcher';
+import { checkKeys, optionKeys } from '../option-keys';
 import type { ConnectOptions } from '../options';
 
 /** Settings of a sidecar. Durations are in ms. */
@@ -32,6 +33,17 @@ export interface SidecarOptions {
   drainTimeout?: number;
 }
 
+const SIDECAR = optionKeys<SidecarOptions>('startSidecar', {
+  dispatcher: true,
+  connect: true,
+  host: true,
+  port: true,
+  token: true,
+  allowedHosts: true,
+  readOnly: true,
+  timeline: true,
+  drainTimeout: true,
+});
 export const DEFAULT_PORT = 4280;
 const DEFAULT_DRAIN_MS = 10_000;
 const LEAST_TOKEN = 16;
@@ -52,6 +64,7 @@ export type Backend = StoreDispatcher;
 
 /** @throws RangeError, TypeError that name the option */
 export function settingsOf(options: SidecarOptions): Settings {
+  checkKeys(options, SIDECAR);
   const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [], readOnly = false } = options;
   const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS } = options;
   if (typeof host !== 'string' || host === '') throw new TypeError('host must be a non-empty string');

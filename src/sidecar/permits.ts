@@ -1,5 +1,6 @@
 import type { Permit } from '../permit';
 import { type Clock, isoTime } from '../core/clock';
+import { onAbort } from '../core/on-abort';
 import { Problem, notFound } from './problem';
 import type { Session } from './sessions';
 
@@ -56,8 +57,7 @@ export class Permits {
       if (!this.forget(permit.id, 'lost')) return;
       terms.session?.lost(permit.id, terms, (permit.signal.reason as Error).message);
     };
-    if (permit.signal.aborted) lost();
-    else permit.signal.addEventListener('abort', lost, { once: true });
+    onAbort(permit.signal, lost);
     return this.view(held);
   }
 
@@ -94,7 +94,7 @@ export class Permits {
       this.forget(id, 'released');
       return held === undefined ? [] : [held.permit];
     });
-    await Promise.allSettled(permits.map((permit) => permit.release()));
+    await Promise.all(permits.map((permit) => permit[Symbol.asyncDispose]()));
   }
 
   /** Resolves when nothing is held. */

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { SemaphoreError } from '../errors';
+import { nearestName } from '../option-keys';
 
 /** One field of a request that is wrong. */
 export interface FieldError {
@@ -105,12 +106,20 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 }
 
 function fieldError(
-  { instancePath, keyword, params, message }: NonNullable<FastifyError['validation']>[number],
+  fault: NonNullable<FastifyError['validation']>[number],
   context: string | undefined,
 ): FieldError {
+  const { instancePath, keyword, params, message } = fault;
   const path = instancePath.split('/').slice(1).map(unescape);
-  if (keyword === 'additionalProperties')
-    return { field: [...path, params.additionalProperty as string].join('.'), message: 'is not known' };
+  if (keyword === 'additionalProperties') {
+    const given = params.additionalProperty as string;
+    const { parentSchema } = fault as { parentSchema?: { properties?: object } };
+    const meant = nearestName(given, Object.keys(parentSchema?.properties ?? {}));
+    return {
+      field: [...path, given].join('.'),
+      message: meant === undefined ? 'is not known' : `is not known; did you mean ${meant}?`,
+    };
+  }
   if (keyword === 'required')
     return { field: [...path, params.missingProperty as string].join('.'), message: 'is missing' };
   const where = path.length > 0 ? path.join('.') : (context ?? 'body');

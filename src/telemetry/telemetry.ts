@@ -11,6 +11,7 @@ import type { Lease, LeaseWatcher } from '../core/lease';
 import type { PermitLostError } from '../errors';
 import type { DispatcherEvents, Events, PermitRef, PrimitiveRef } from '../events';
 import { type Instruments, instrumentsNow } from './instruments';
+import { warnOnce } from '../warning';
 import { SCOPE } from './scope';
 
 /** Who asks for what. */
@@ -44,6 +45,30 @@ export class Telemetry {
     const span = tracer.startSpan('semaphore.acquire', { attributes: attributesOf(asked) });
     const isFollowed = instruments !== undefined || span.isRecording() || this.isHeard;
     return isFollowed ? this.tell(asked, acquiring, span, instruments) : acquiring();
+  }
+
+  /** A release failed that no caller hears of. @param attached whether the error of the work carries it */
+  releaseFailed({ kind, name }: PrimitiveRef, permitId: string, error: unknown, attached: boolean): void {
+    if (this.events.tell('releaseFailed', { kind, name, permitId, error }) || attached) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    warnOnce(
+      'NATS_SEMAPHORE_RELEASE_FAILED',
+      `${kind} ${name}`,
+      `a permit of the ${kind} ${JSON.stringify(name)} could not be released after its work: ${reason}. ` +
+        'The event "releaseFailed" of the dispatcher tells of each',
+    );
+  }
+
+  /** Work has ended well under a permit that was lost, and has not looked. */
+  lossUnnoticed({ kind, name }: PrimitiveRef, { message }: PermitLostError): void {
+    if (this.events.has('lost')) return;
+    warnOnce(
+      'NATS_SEMAPHORE_LOSS_UNNOTICED',
+      `${kind} ${name}`,
+      `work under the ${kind} ${JSON.stringify(name)} went on without its permit, perhaps beside another holder, and did not look: ` +
+        `${message}. To be strict, pass permit.signal on or call permit.signal.throwIfAborted() before each step that matters, ` +
+        'and let the resource check permit.fencingToken. The event "lost" of the dispatcher tells of each loss',
+    );
   }
 
   private async tell(

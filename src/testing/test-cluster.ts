@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { checkKeys, optionKeys } from '../option-keys';
 import { freePorts } from './free-ports';
 import { httpJson } from './http-json';
 import { PortTakenError } from './server-process';
@@ -12,6 +13,13 @@ const PORT_ATTEMPTS = 5;
 
 /** What the servers of a throwaway cluster are started with: as for one server, and the same for all. */
 export type ClusterOptions = Pick<ServerOptions, 'binary' | 'config' | 'env' | 'startTimeout'>;
+
+const CLUSTER = optionKeys<ClusterOptions>('TestCluster.start', {
+  binary: true,
+  config: true,
+  env: true,
+  startTimeout: true,
+});
 
 interface Jsz {
   meta_cluster?: { leader?: string; cluster_size: number };
@@ -42,6 +50,7 @@ export class TestCluster implements AsyncDisposable {
    * cluster is not ready in time; nothing is left running then.
    */
   static async start(size = 3, options: ClusterOptions = {}): Promise<TestCluster> {
+    checkKeys(options, CLUSTER);
     if (!Number.isInteger(size) || size < 2) {
       throw new RangeError(`size must be a whole number of at least 2, not ${size}`);
     }

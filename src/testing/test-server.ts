@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { checkKeys, optionKeys } from '../option-keys';
 import { freePorts } from './free-ports';
 import { httpJson } from './http-json';
 import { packageFile } from './package-root';
@@ -46,6 +47,18 @@ export interface StopOptions {
   /** Keeps a store directory that the server made, so that {@link TestServer.restart} finds its data. Default `false`. */
   keepStore?: boolean;
 }
+
+const SERVER = optionKeys<ServerOptions>('TestServer.start', {
+  port: true,
+  storeDir: true,
+  jetstream: true,
+  binary: true,
+  config: true,
+  env: true,
+  logFile: true,
+  startTimeout: true,
+});
+const STOP = optionKeys<StopOptions>('a stop', { keepStore: true });
 
 /** The part of a server that its cluster decides. @internal */
 export interface Membership {
@@ -107,6 +120,7 @@ export class TestServer implements AsyncDisposable {
    * left running then.
    */
   static async start(options: ServerOptions = {}): Promise<TestServer> {
+    checkKeys(options, SERVER);
     for (let attempt = 1; ; attempt++) {
       const [free, monitorPort] = (await freePorts(2)) as [number, number];
       const port = options.port ?? free;
@@ -169,6 +183,7 @@ export class TestServer implements AsyncDisposable {
    * store if it made it, unless `keepStore`. Safe to call twice, and on a server that is down or paused.
    */
   async stop(options: StopOptions = {}): Promise<void> {
+    checkKeys(options, STOP);
     await this.process?.terminate();
     if (options.keepStore) return;
     await rm(this.scratch, { recursive: true, force: true, maxRetries: 3 });

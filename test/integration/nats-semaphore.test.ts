@@ -4,6 +4,7 @@ import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
 import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
+import { signalSuite } from '../suites/signal-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
 const RETAINING = { retain: 300 };
@@ -21,3 +22,4 @@ semaphoreSuite('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1
 mutexSuites('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, RETAINING));
 readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
+signalSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));

@@ -186,6 +186,20 @@ describe('bad input', () => {
   });
 
   it.each([
+    ['mutexes/bad/permits', { tll: 5_000 }, 'tll', 'is not known; did you mean ttl?'],
+    ['semaphores/bad/permits', { colour: 'red' }, 'colour', 'is not known'],
+    ['sessions', { expiry: 5_000 }, 'expiry', 'is not known; did you mean ttl?'],
+    ['permits/x/release', { cuont: 1 }, 'cuont', 'is not known; did you mean count?'],
+  ])(
+    'that is not known to %s is a 400 that names the one that was meant: %j',
+    async (path, body, field, message) => {
+      const { client } = world();
+      const answer = await client.post<ProblemBody>(`/v1/${path}`, body);
+      expect(answer).toMatchObject({ status: 400, body: { errors: [{ field, message }] } });
+    },
+  );
+
+  it.each([
     ['a name that is too long', `/v1/mutexes/${'x'.repeat(257)}/permits`],
     ['a ttl of a renewal', '/v1/permits/x/renew'],
     ['a ttl of a session', '/v1/sessions'],

@@ -247,7 +247,7 @@ const pageOf = (name: string): string => readFileSync(join(__dirname, '..', '..'
 const snippetsOf = (page: string): (string | undefined)[] =>
   [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code);
 
-describe.each(['moving', 'telemetry'])('docs/%s.md', (name) => {
+describe.each(['guarantees', 'moving', 'telemetry'])('docs/%s.md', (name) => {
   it('has a program that compiles, runs and ends', async () => {
     const snippets = snippetsOf(pageOf(`docs/${name}.md`));
     expect(snippets.length).toBeGreaterThan(0);

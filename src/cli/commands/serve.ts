@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { onAbort } from '../../core/on-abort';
 import { DEFAULT_PORT, type SidecarOptions } from '../../sidecar/options';
 import { type Invocation, does } from '../command';
 import { connectOptionsOf, parseWhole } from '../connection-options';
@@ -70,11 +71,7 @@ export async function serve(
     },
   );
   output.print({ url: sidecar.url }, () => text(sidecar.url));
-  if (!stop.signal.aborted) {
-    await new Promise<void>((resolve) =>
-      stop.signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
-  }
+  await new Promise<void>((resolve) => void onAbort(stop.signal, resolve));
   output.note({ event: 'draining' });
   await sidecar.close();
 }

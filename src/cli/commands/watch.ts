@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { abortWith } from '../../core/on-abort';
 import type { NatsDispatcher } from '../../dispatcher';
 import { type Invocation, does } from '../command';
 import { withDispatcher } from '../connection-options';
@@ -33,8 +34,9 @@ async function watch(
   const latest = new Map<string, AnyStatus>();
   let reachable = true;
   const screen = new Screen(() => frame([...latest.values()], reachable));
-  const failed = new AbortController();
-  const signal = AbortSignal.any([stop, failed.signal]);
+  const ended = new AbortController();
+  const { signal } = ended;
+  const unlink = abortWith(ended, stop);
   const showing = output.json ? Promise.resolve() : screen.show(signal);
   try {
     await follow(dispatcher, {
@@ -58,7 +60,8 @@ async function watch(
       },
     });
   } finally {
-    failed.abort();
+    unlink();
+    ended.abort();
     await showing;
   }
 }

@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/on-abort';
 import { EXIT, ExitError } from '../exit-codes';
 import type { KeeperLink } from './keeper-link';
 import { type Signal, isHarmless, isOfTheTerminal, numberOf, onSignals } from './signals';
@@ -23,9 +24,7 @@ export class Interruption implements Disposable {
   get interrupted(): Promise<never> {
     return new Promise((_, reject) => {
       const { signal } = this.controller;
-      const tell = (): void => reject(signal.reason as Error);
-      if (signal.aborted) tell();
-      signal.addEventListener('abort', tell, { once: true });
+      onAbort(signal, () => reject(signal.reason as Error));
     });
   }
 

@@ -1,5 +1,6 @@
 import { machineTime, sleep, systemClock } from '../../core/clock';
 import { Abort } from '../../core/abort';
+import { onAbort } from '../../core/on-abort';
 import type { Permit } from '../../permit';
 import { EXIT } from '../exit-codes';
 import type { Output } from '../output';
@@ -74,10 +75,7 @@ function environmentOf(name: string, permit: Permit): Record<string, string> {
 }
 
 function lost(permit: Permit): Promise<'lost'> {
-  return new Promise((resolve) => {
-    if (permit.signal.aborted) return resolve('lost');
-    permit.signal.addEventListener('abort', () => resolve('lost'), { once: true });
-  });
+  return new Promise((resolve) => void onAbort(permit.signal, () => resolve('lost')));
 }
 
 async function tellOfLease(permit: Permit, keeper: KeeperLink, terms: Terms, over: Abort): Promise<void> {

@@ -1,4 +1,5 @@
 import { sleep, systemClock } from '../../core/clock';
+import { abortWith } from '../../core/on-abort';
 import type { Dispatcher } from '../../dispatcher';
 import { BackendUnavailableError } from '../../errors';
 import { type AnyStatus, type Kind, findAll, handleOf } from '../primitives';
@@ -24,8 +25,10 @@ export const keyOf = ({ kind, name }: { kind: string; name: string }): string =>
 /** Follows everything of that name and kind, until the signal aborts. */
 export async function follow(dispatcher: Dispatcher, followed: Followed): Promise<void> {
   const watches = new Map<string, AbortController>();
-  const failed = new AbortController();
-  const stop = AbortSignal.any([followed.signal, failed.signal]);
+  const stopping = new AbortController();
+  const unlink = abortWith(stopping, followed.signal);
+  const stop = stopping.signal;
+  let failure: { readonly error: unknown } | undefined;
   try {
     while (!stop.aborted) {
       const found = await discover(dispatcher, followed);
@@ -41,16 +44,19 @@ export async function follow(dispatcher: Dispatcher, followed: Followed): Promis
           if (watches.has(keyOf(one))) continue;
           const end = new AbortController();
           watches.set(keyOf(one), end);
-          const signal = AbortSignal.any([stop, end.signal]);
-          watch(handleOf(dispatcher, one).watch({ signal }), followed).catch((error) => failed.abort(error));
+          watch(handleOf(dispatcher, one).watch({ signal: end.signal }), followed).catch((error: unknown) => {
+            failure ??= { error };
+            stopping.abort();
+          });
         }
       }
       await sleep(systemClock, DISCOVER_MS, stop, { keepAlive: true });
     }
   } finally {
+    unlink();
     for (const end of watches.values()) end.abort();
   }
-  if (failed.signal.aborted) throw failed.signal.reason;
+  if (failure !== undefined) throw failure.error;
 }
 
 async function discover(

@@ -1,4 +1,5 @@
 import { sleep, systemClock } from '../../core/clock';
+import { abortWith } from '../../core/on-abort';
 
 const REDRAW_MS = 100;
 const AGES_MS = 1_000;
@@ -33,7 +34,9 @@ export class Screen {
       await sleep(systemClock, REDRAW_MS, signal, { keepAlive: true });
       if (this.dirty) continue;
       this.wake = new AbortController();
-      await sleep(systemClock, AGES_MS, AbortSignal.any([signal, this.wake.signal]), { keepAlive: true });
+      const unlink = abortWith(this.wake, signal);
+      await sleep(systemClock, AGES_MS, this.wake.signal, { keepAlive: true });
+      unlink();
     }
     if (inPlace) logUpdate.done();
   }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { onAbort } from '../../core/on-abort';
 import type { SidecarContext } from '../context';
 import { Empty, IdParams, Session, SessionRequest, answers } from '../schemas';
 
@@ -63,8 +64,6 @@ export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }
     (request, reply) => {
       const session = sessions.get(idOf(request.params));
       const stream = streams.begin(reply);
-      const draining = (): void => stream.send('draining', {});
-      drain.signal.addEventListener('abort', draining, { once: true });
       const leave = session.listen({
         lost: (permit) => stream.send('lost', permit),
         ended: (reason) => {
@@ -72,11 +71,9 @@ export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }
           stream.end();
         },
       });
-      stream.onClose(() => {
-        drain.signal.removeEventListener('abort', draining);
-        leave();
-      });
+      stream.onClose(leave);
       stream.send('session', session.view());
+      stream.onClose(onAbort(drain.signal, () => stream.send('draining', {})));
     },
   );
   app.delete(

@@ -1,0 +1,26 @@
+/** Stable codes of the process warnings that this library emits; their name is `NatsSemaphoreWarning`. */
+export type WarningCode =
+  | 'NATS_SEMAPHORE_DEGRADED'
+  | 'NATS_SEMAPHORE_LISTENER_FAILED'
+  | 'NATS_SEMAPHORE_LOSS_UNNOTICED'
+  | 'NATS_SEMAPHORE_RELEASE_FAILED'
+  | 'NATS_SEMAPHORE_SIDECAR_FAILED';
+
+const MOST_SUBJECTS = 1_000;
+const warnedOf = new Set<string>();
+
+export function warn(code: WarningCode, message: string): void {
+  process.emitWarning(message, { type: 'NatsSemaphoreWarning', code });
+}
+
+/**
+ * Warns once in a process of each subject, with each code. After {@link MOST_SUBJECTS} there are no further warnings: names
+ * that are made from data would fill the log and the memory.
+ */
+export function warnOnce(code: WarningCode, subject: string, message: string): void {
+  const key = `${code} ${subject}`;
+  if (warnedOf.size >= MOST_SUBJECTS || warnedOf.has(key)) return;
+  warnedOf.add(key);
+  const last = warnedOf.size === MOST_SUBJECTS ? '. Further warnings of this kind are not shown' : '';
+  warn(code, `${message}${last}`);
+}
