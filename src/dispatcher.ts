@@ -26,10 +26,12 @@ import {
   type DispatcherOptions,
   type ReadWriteLockOptions,
   type SemaphoreOptions,
+  checkApiPrefix,
   checkBoolean,
   checkBucket,
   checkHolder,
   checkLimitPolicy,
+  checkMaxBytes,
   checkOnUnavailable,
   checkRetain,
   checkSafetyMargin,
@@ -423,6 +425,9 @@ class OwningDispatcher extends NatsDispatcher {
       storage,
       replicas,
       placement,
+      maxBytes,
+      domain,
+      apiPrefix,
       holder,
       ttl,
       fair,
@@ -437,6 +442,9 @@ class OwningDispatcher extends NatsDispatcher {
       storage,
       replicas,
       placement,
+      maxBytes,
+      domain,
+      apiPrefix,
       holder,
       ttl,
       fair,
@@ -485,5 +493,8 @@ function withOrWithout<T, P extends Permit>(
 function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {
   const { storage, replicas, placement, allowBucketUpdate } = options;
   const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);
-  return new NatsStore(connection, { bucket, storage, replicas, placement, allowBucketUpdate });
+  const maxBytes = checkMaxBytes(options.maxBytes);
+  const apiPrefix = checkApiPrefix(options.domain, options.apiPrefix);
+  const made = { storage, replicas, placement, maxBytes, allowBucketUpdate };
+  return new NatsStore(connection, { bucket, apiPrefix, ...made });
 }
