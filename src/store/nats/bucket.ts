@@ -60,8 +60,7 @@ export class BucketOpener {
   /** The state of the stream as its leader knows it; undefined if there is none. */
   async find(): Promise<StreamInfo | undefined> {
     try {
-      const manager = await this.jetstream();
-      return await this.link.exchange(() => manager.streams.info(this.names.stream));
+      return await this.ask((manager) => manager.streams.info(this.names.stream));
     } catch (error) {
       if (apiCode(error) === STREAM_NOT_FOUND) return undefined;
       throw this.explain(error, `looking for the bucket "${this.names.bucket}"`);
@@ -80,10 +79,9 @@ export class BucketOpener {
     const keys = new Set<string>();
     let lastSequence = Infinity;
     try {
-      const manager = await this.jetstream();
       for (const pattern of patterns) {
         const filter = { subjects_filter: this.names.subject(pattern) };
-        const { state } = await this.link.exchange(() => manager.streams.info(this.names.stream, filter));
+        const { state } = await this.ask((manager) => manager.streams.info(this.names.stream, filter));
         lastSequence = Math.min(lastSequence, state.last_seq);
         for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
       }
@@ -92,6 +90,17 @@ export class BucketOpener {
       throw this.explain(error, `listing the keys of the bucket "${this.names.bucket}"`);
     }
     return { keys, lastSequence };
+  }
+
+  /** One request to the API. That nobody answers it, the client words as if JetStream were off. */
+  private async ask<T>(send: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    const manager = await this.jetstream();
+    return this.link.exchange(() =>
+      send(manager).catch((error: unknown) => {
+        if (failureKind(error) !== 'absent') throw error;
+        throw new RequestFailure('absent', `no JetStream answers under ${this.names.apiPrefix}`, error);
+      }),
+    );
   }
 
   private async jetstream(): Promise<JetStreamManager> {
@@ -115,8 +124,7 @@ export class BucketOpener {
   private async create(level: number): Promise<StreamInfo> {
     const config = newStream(this.names, this.options, this.firstSequence(), level >= LEVEL_BATCH);
     try {
-      const manager = await this.jetstream();
-      return await this.link.exchange(() => manager.streams.add(config));
+      return await this.ask((manager) => manager.streams.add(config));
     } catch (error) {
       if (apiCode(error) === STREAM_NAME_IN_USE) return this.findOther(error);
       if (apiCode(error) !== undefined) throw this.mayNotBe(error as Error);
@@ -168,8 +176,7 @@ export class BucketOpener {
     const batches = level >= LEVEL_BATCH ? { allow_atomic: true } : {};
     const update = Object.assign({}, info.config, ...changes, batches) as StreamInfo['config'];
     try {
-      const manager = await this.jetstream();
-      return this.accept(await this.link.exchange(() => manager.streams.update(this.names.stream, update)));
+      return this.accept(await this.ask((manager) => manager.streams.update(this.names.stream, update)));
     } catch (error) {
       if (apiCode(error) === undefined) throw this.explain(error, 'changing the bucket');
       throw new BucketConfigError(
@@ -208,8 +215,7 @@ export class BucketOpener {
   private async apiLevel(): Promise<number> {
     let level: number;
     try {
-      const manager = await this.jetstream();
-      const account = await this.link.exchange(() => manager.getAccountInfo());
+      const account = await this.ask((manager) => manager.getAccountInfo());
       level = (account.api as { level?: number }).level ?? 0;
     } catch (error) {
       throw this.explain(error, 'asking for the version of JetStream');
@@ -223,17 +229,14 @@ export class BucketOpener {
 
   /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
   private explain(error: unknown, doing: string): Error {
-    const absent = failureKind(error) === 'absent';
-    const { apiPrefix } = this.names;
     // Of another domain or account this server does not know: a leaf node may be cut off for a moment.
-    if (absent && apiPrefix !== DEFAULT_API_PREFIX) {
-      return toPublicError(error, `${doing}: no JetStream answers under ${apiPrefix}`);
-    }
-    const off = absent && this.link.connection.info?.jetstream !== true;
+    const here = this.names.apiPrefix === DEFAULT_API_PREFIX && this.link.connection.info?.jetstream !== true;
+    const off = here && failureKind(error) === 'absent';
     if (off || apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT) {
       return new UnsupportedServerError(
         'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, ' +
-          'or add a jetstream block to its configuration.',
+          'or add a jetstream block to its configuration. If the bucket is in another JetStream domain, as seen from a leaf ' +
+          'node, give that domain.',
         { cause: error },
       );
     }
