@@ -21,7 +21,7 @@ export class RawSlot {
     name: string,
   ) {
     this.subject = `$KV.${bucket}.sem.${name}.slot.0`;
-    this.announced = `$SEMAPHORE.${bucket}.sem.${name}.slot.0`;
+    this.announced = `$SEMAPHORE.${bucket}.*.sem.${name}.slot.0`;
   }
 
   async claim(): Promise<void> {

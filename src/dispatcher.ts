@@ -36,10 +36,12 @@ import {
   type DispatcherOptions,
   type ReadWriteLockOptions,
   type SemaphoreOptions,
+  checkApiPrefix,
   checkBoolean,
   checkBucket,
   checkHolder,
   checkLimitPolicy,
+  checkMaxBytes,
   checkOnUnavailable,
   checkRetain,
   checkSafetyMargin,
@@ -434,6 +436,9 @@ class OwningDispatcher extends NatsDispatcher {
       storage,
       replicas,
       placement,
+      maxBytes,
+      domain,
+      apiPrefix,
       holder,
       ttl,
       fair,
@@ -448,6 +453,9 @@ class OwningDispatcher extends NatsDispatcher {
       storage,
       replicas,
       placement,
+      maxBytes,
+      domain,
+      apiPrefix,
       holder,
       ttl,
       fair,
@@ -497,5 +505,8 @@ function storeFor(connection: NatsConnection, options: DispatcherOptions): Store
   const { storage, replicas, placement, allowBucketUpdate } = options;
   checkKeys(placement, PLACEMENT);
   const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);
-  return new NatsStore(connection, { bucket, storage, replicas, placement, allowBucketUpdate });
+  const maxBytes = checkMaxBytes(options.maxBytes);
+  const apiPrefix = checkApiPrefix(options.domain, options.apiPrefix);
+  const made = { storage, replicas, placement, maxBytes, allowBucketUpdate };
+  return new NatsStore(connection, { bucket, apiPrefix, ...made });
 }

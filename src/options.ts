@@ -4,6 +4,7 @@ import { ACQUIRE, WATCH } from './known-options';
 import { type OptionKeys, checkKeys } from './option-keys';
 import { safetyMargin } from './core/lease';
 import { MOST_SLOTS } from './core/record';
+import { MAX_MESSAGE_BYTES } from './store/nats/stream-settings';
 import { MOST_AT_ONCE } from './store/store';
 import type { LimitPolicy } from './core/waiter';
 
@@ -22,6 +23,22 @@ export interface DispatcherOptions {
   replicas?: number;
   /** Where in a cluster a bucket that has to be created is placed. Default: anywhere. */
   placement?: { cluster?: string; tags?: string[] };
+  /**
+   * Most bytes that a bucket that has to be created may take: 16,384 or more. Default: no bound of its own. Some accounts require
+   * one. A held slot takes some 300 bytes; a bucket that is full refuses new holds.
+   */
+  maxBytes?: number;
+  /**
+   * JetStream domain in which the bucket is. Default: that of the server to which the client is connected. With it a client at a
+   * leaf node uses the bucket of the hub. Not together with {@link DispatcherOptions.apiPrefix}.
+   */
+  domain?: string;
+  /**
+   * What the subjects of the JetStream API begin with, where this account imports them from another account. Default
+   * `"$JS.API"`. Writes then go to `<apiPrefix>.$KV.<bucket>.<key>`, as those of other KV clients do. Not together with
+   * {@link DispatcherOptions.domain}.
+   */
+  apiPrefix?: string;
   /** Who this process is, in status views. Default `host:pid`. */
   holder?: string;
   /** Default for {@link SemaphoreOptions.ttl}. */
@@ -161,6 +178,7 @@ const MOST_COUNT = 1_000_000_000;
 const LEAST_TTL_MS = 1_000;
 const MOST_METADATA_BYTES = 4_096;
 const MOST_HOLDER_BYTES = 1_024;
+const MAX_PREFIX_BYTES = 256;
 
 /** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */
 export function toAcquireOptions<Options extends LockOptions>(
@@ -298,6 +316,38 @@ export function checkBucket(bucket: unknown): string {
     throw new RangeError(`bucket must be 1 to 128 letters, digits, "_" and "-", got ${show(bucket)}`);
   }
   return bucket;
+}
+
+export function checkMaxBytes(maxBytes: unknown): number | undefined {
+  if (maxBytes === undefined) return undefined;
+  return wholeNumber('maxBytes', maxBytes, MAX_MESSAGE_BYTES, Number.MAX_SAFE_INTEGER);
+}
+
+/** @returns what the subjects of the JetStream API begin with; undefined: as the server has it */
+export function checkApiPrefix(domain: unknown, apiPrefix: unknown): string | undefined {
+  if (domain !== undefined && apiPrefix !== undefined) {
+    throw new RangeError(
+      `domain ${show(domain)} and apiPrefix ${show(apiPrefix)} exclude each other: a domain has a prefix of its own`,
+    );
+  }
+  if (domain !== undefined) return `$JS.${checkTokens('domain', domain, 1)}.API`;
+  return apiPrefix === undefined ? undefined : checkTokens('apiPrefix', apiPrefix, Infinity);
+}
+
+/** A part of a subject: tokens joined by dots, without wildcards. */
+function checkTokens(name: string, value: unknown, most: number): string {
+  if (typeof value !== 'string') throw new TypeError(`${name} must be a string, got ${show(value)}`);
+  // eslint-disable-next-line no-control-regex
+  const tokens = /^[^.*>\s\x00-\x1f\x7f]+(\.[^.*>\s\x00-\x1f\x7f]+)*$/.test(value)
+    ? value.split('.').length
+    : 0;
+  if (tokens === 0 || tokens > most || Buffer.byteLength(value) > MAX_PREFIX_BYTES) {
+    const what = most === 1 ? 'one token' : 'tokens joined by dots';
+    throw new RangeError(
+      `${name} must be ${what}, without wildcards or white space, at most ${MAX_PREFIX_BYTES} bytes, got ${show(value)}`,
+    );
+  }
+  return value;
 }
 
 function wholeNumber(name: string, value: unknown, least: number, most: number, what?: string): number {

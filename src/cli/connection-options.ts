@@ -21,6 +21,9 @@ export interface ConnectionFlags {
   readonly bucket?: string;
   readonly storage?: 'file' | 'memory';
   readonly replicas?: number;
+  readonly maxBytes?: number;
+  readonly jsDomain?: string;
+  readonly jsApiPrefix?: string;
 }
 
 /** How long one attempt to connect may take. */
@@ -55,6 +58,16 @@ export function connectionOptions(): Option[] {
     new Option('--replicas <n>', 'likewise: 1, 3 or 5 (default: 1)')
       .argParser(parseWhole)
       .env('NATS_SEMAPHORE_REPLICAS'),
+    new Option('--max-bytes <n>', 'likewise: most bytes that it may take; some accounts require it')
+      .argParser(parseWhole)
+      .env('NATS_SEMAPHORE_MAX_BYTES'),
+    new Option('--js-domain <domain>', 'JetStream domain in which the bucket is').env(
+      'NATS_SEMAPHORE_JS_DOMAIN',
+    ),
+    new Option(
+      '--js-api-prefix <prefix>',
+      'what the subjects of the JetStream API begin with, if not $JS.API',
+    ).env('NATS_SEMAPHORE_JS_API_PREFIX'),
   ];
 }
 
@@ -66,7 +79,7 @@ export function parseWhole(text: string): number {
 
 /** @throws UsageError if a file can not be read, or flags contradict each other */
 export function connectOptionsOf(flags: ConnectionFlags): ConnectOptions {
-  const { bucket, inboxPrefix, replicas, storage } = flags;
+  const { bucket, inboxPrefix, maxBytes, replicas, storage } = flags;
   const signIn = signInOf(flags);
   const tls = tlsOf(flags);
   return {
@@ -78,6 +91,8 @@ export function connectOptionsOf(flags: ConnectionFlags): ConnectOptions {
     bucket,
     storage,
     replicas,
+    maxBytes,
+    ...jetStreamOf(flags),
   };
 }
 
@@ -110,6 +125,18 @@ function signInOf({ creds, nkey, password, user }: ConnectionFlags): SignIn | un
     return undefined;
   }
   return password === undefined ? { token: user } : { user, password };
+}
+
+/** Where JetStream is. A variable that is empty counts as not set. */
+function jetStreamOf({
+  jsApiPrefix,
+  jsDomain,
+}: ConnectionFlags): Pick<ConnectOptions, 'domain' | 'apiPrefix'> {
+  const [domain, apiPrefix] = [jsDomain || undefined, jsApiPrefix || undefined];
+  if (domain !== undefined && apiPrefix !== undefined) {
+    throw new UsageError('--js-domain and --js-api-prefix exclude each other');
+  }
+  return { domain, apiPrefix };
 }
 
 function tlsOf({ tlsca, tlscert, tlsfirst, tlskey }: ConnectionFlags): ConnectOptions['tls'] {

@@ -86,7 +86,8 @@ describe('whatever the text', () => {
         // Answers, and what the server itself tells: of the bucket's changes, and of requests to JetStream.
         if (/^(_INBOX|\$JS\.EVENT|\$SYS)\./.test(subject) || API.has(subject) || subject === '$JS.API.INFO')
           continue;
-        const own = /^(?:\$KV|\$SEMAPHORE)\.SEMAPHORES\.(.*)$/s.exec(subject)?.[1] ?? '';
+        const own =
+          /^(?:\$KV\.SEMAPHORES|\$SEMAPHORE\.SEMAPHORES\.[\w-]{16})\.(.*)$/s.exec(subject)?.[1] ?? '';
         expect([subject, own.startsWith(prefix)]).toEqual([subject, true]);
         expect(own.slice(prefix.length)).toMatch(rest);
         if (!subject.startsWith('$KV')) continue;
@@ -96,10 +97,13 @@ describe('whatever the text', () => {
       }
       const allowed = [
         '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES',
-        '$SEMAPHORE.SEMAPHORES.sem.*.limit',
-        `$SEMAPHORE.SEMAPHORES.${prefix}>`,
+        '$JS.EVENT.ADVISORY.STREAM.UPDATED.KV_SEMAPHORES',
+        `$SEMAPHORE.SEMAPHORES.<token>.${prefix}>`,
+        '$SEMAPHORE.SEMAPHORES.<token>.sem.*.limit',
       ];
-      const own = subscribed.filter((subject) => !subject.startsWith('_INBOX.'));
+      const own = subscribed
+        .filter((subject) => !subject.startsWith('_INBOX.'))
+        .map((subject) => subject.replace(/^(\$SEMAPHORE\.SEMAPHORES)\.[\w-]{16}\./, '$1.<token>.'));
       expect(own).toContain(allowed[2]);
       expect(own.filter((subject) => !allowed.includes(subject))).toEqual([]);
     });

@@ -116,8 +116,10 @@ describe('the page and the bucket', () => {
     const name = `${bucket}made`;
     await using maker = await NatsDispatcher.connect({ servers: server.url, bucket: name });
     await maker.ready();
-    const config = await new ForeignClient(connection, text, name).bucketConfig();
-    const { first_seq: described, ...others } = text.json('stream', { bucket: name });
+    const reader = new ForeignClient(connection, text, name);
+    const [config, token] = [await reader.bucketConfig(), await reader.token()];
+    expect(token).toMatch(/^[A-Za-z0-9_-]{16,128}$/);
+    const { first_seq: described, ...others } = text.json('stream', { bucket: name, token });
     expect(config).toMatchObject(others);
     const made = config.first_seq as number;
     expect(String(made)).toHaveLength(String(described).length);
@@ -347,7 +349,15 @@ describe('holding', () => {
     expect(permit.fencingToken).toBeGreaterThan(fencingToken(hold!.token));
     const expiry = await heard(follower, 'sem.s.slot.0', ({ headers }) => headers.has('Nats-Marker-Reason'));
     const shown = text.message('expiry', {
-      ...{ bucket, name: 's', slot: 0, revision: expiry.revision, time: expiry.time, last: hold!.revision },
+      ...{
+        bucket,
+        token: await foreign.token(),
+        name: 's',
+        slot: 0,
+        revision: expiry.revision,
+        time: expiry.time,
+        last: hold!.revision,
+      },
     });
     expect(expiry.headers).toEqual(shown.headers);
     await expect(foreign.renew(hold!)).rejects.toThrow('10071');
@@ -848,10 +858,11 @@ it('the worked example is what happens', async () => {
   const example = new ForeignClient(connection, text, 'EXAMPLE');
   const steps = text.messages('example');
   const first = /"seq":(\d+)/.exec(steps[1]?.body ?? '')?.[1];
-  await example.createBucket(Number(first));
+  const token = steps.find(({ verb }) => verb === 'ANNOUNCED')?.subject.split('.')[2];
+  await example.createBucket(Number(first), token);
   const announced = new Map<string, { headers: Map<string, string>; body: string }>();
   let wake = (): void => undefined;
-  const subscription = connection.subscribe('$SEMAPHORE.EXAMPLE.>', {
+  const subscription = connection.subscribe(`$SEMAPHORE.EXAMPLE.${token}.>`, {
     callback: (_, message) => {
       const headers = fromHeaders(message.headers);
       announced.set(headers.get('Nats-Sequence') ?? '', { headers, body: message.string() });
@@ -878,7 +889,9 @@ it('the worked example is what happens', async () => {
     const time = found?.headers.get('Nats-Time-Stamp') ?? '';
     expect(found?.headers).toEqual(new Map([...headers, ['Nats-Time-Stamp', time]]));
     expect(found?.body).toBe(body);
-    expect(found?.headers.get('Nats-Subject')).toBe(subject.replace('$SEMAPHORE', '$KV'));
+    expect(found?.headers.get('Nats-Subject')).toBe(
+      subject.replace(`$SEMAPHORE.EXAMPLE.${token}`, '$KV.EXAMPLE'),
+    );
   }
   const [late] = text.messages('example-late');
   expect((await example.send(late!)).error?.err_code).toBe(10071);

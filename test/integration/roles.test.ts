@@ -305,6 +305,7 @@ describe.each(WAYS)('with %s', (_, start, login) => {
       '$KV.SEMAPHORES.other',
       '$SEMAPHORE.SEMAPHORES.sem.reports.slot.0',
       '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES',
+      '$JS.EVENT.ADVISORY.STREAM.UPDATED.KV_SEMAPHORES',
       'orders',
       ...ROLES.flatMap((other) => permissionsOf(other).publish)
         .map((subject) => subject.replaceAll('*', 'x').replace('>', 'limit'))
@@ -348,9 +349,10 @@ describe('a permission that is missing', () => {
 
   const lacking = WAYS[0]![0];
   it.each([
-    ['"$SEMAPHORE.SEMAPHORES.>"', /Subscription to "\$SEMAPHORE\.SEMAPHORES\.sem/],
+    ['"$SEMAPHORE.SEMAPHORES.>"', /Subscription to "\$SEMAPHORE\.SEMAPHORES\.[\w-]{16}\.sem/],
     ['"_INBOX_WORKER.>"', /Subscription to "_INBOX_WORKER\./],
     ['STREAM.DELETED', /Subscription to "\$JS\.EVENT\.ADVISORY\.STREAM\.DELETED/],
+    ['STREAM.UPDATED', /Subscription to "\$JS\.EVENT\.ADVISORY\.STREAM\.UPDATED/],
     ['STREAM.INFO', /Publish to "\$JS\.API\.STREAM\.INFO\.KV_SEMAPHORES"/],
     ['DIRECT.GET', /Publish to "\$JS\.API\.DIRECT\.GET\.KV_SEMAPHORES"/],
     ['*.*.slot', /publish to "\$KV\.SEMAPHORES\.sem\.reports\.slot/],

@@ -33,10 +33,10 @@ export class Credentials implements Disposable {
     };
     const creds = new Map<Role, Uint8Array>();
     for (const role of ROLES) {
-      const { publish, subscribe } = permissionsOf(role);
+      const { publish, denied, subscribe } = permissionsOf(role);
       const user = nkeys.createUser();
       const permissions = {
-        pub: { allow: [...publish], deny: [] },
+        pub: { allow: [...publish], deny: [...denied] },
         sub: { allow: [...subscribe], deny: [] },
       };
       creds.set(role, fmtCreds(await encodeUser(role, user, account, permissions), user));

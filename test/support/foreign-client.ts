@@ -49,8 +49,9 @@ export class ForeignClient {
 
   // ---- the bucket
 
-  async createBucket(firstSeq = Date.now() * 1000): Promise<void> {
-    const config = { ...this.text.json('stream', { bucket: this.bucket }), first_seq: firstSeq };
+  async createBucket(firstSeq = Date.now() * 1000, token = newId()): Promise<void> {
+    const block = this.text.json('stream', { bucket: this.bucket, token });
+    const config = { ...block, first_seq: firstSeq };
     const answer = await this.api<Answer>(`$JS.API.STREAM.CREATE.KV_${this.bucket}`, config);
     if (answer.error !== undefined) throw new Error(answer.error.description);
   }
@@ -61,6 +62,12 @@ export class ForeignClient {
       {},
     );
     return info.config;
+  }
+
+  /** The token under which the stream announces changes: section 9 of the page. */
+  async token(): Promise<string> {
+    const { dest } = (await this.bucketConfig())['republish'] as { dest: string };
+    return dest.split('.')[2] as string;
   }
 
   // ---- writes
@@ -224,7 +231,7 @@ export class ForeignClient {
   /** Follows what is announced of a semaphore: subscribe, read, apply by revision. */
   async follow(name: string): Promise<Follower> {
     const follower = new Follower();
-    const subject = `$SEMAPHORE.${this.bucket}.sem.${encodeName(name)}.>`;
+    const subject = `$SEMAPHORE.${this.bucket}.${await this.token()}.sem.${encodeName(name)}.>`;
     const callback = (_: Error | null, message: Msg): void => follower.apply(this.toEntry(message));
     this.subscriptions.push(this.connection.subscribe(subject, { callback }));
     for (const entry of await this.read(name)) follower.apply(entry);

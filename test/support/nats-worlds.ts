@@ -25,11 +25,15 @@ export function natsStoreWorld(servers: string | string[], replicas = 1): StoreW
   };
 }
 
-/** Dispatchers on one new bucket, each with a connection of its own, and an ordinary KV client beside them. */
+/**
+ * Dispatchers on one new bucket, each with a connection of its own, and an ordinary KV client beside them.
+ * @param clients where the dispatchers connect, if not to the servers that have the bucket
+ */
 export async function natsSemaphoreWorld(
   servers: string | string[],
   replicas = 1,
   defaults: DispatcherOptions = {},
+  clients = servers,
 ): Promise<SemaphoreWorld> {
   const bucket = `S${++buckets}`;
   const probe = await BucketProbe.open(servers, bucket);
@@ -38,7 +42,7 @@ export async function natsSemaphoreWorld(
     late: defaults.retain !== undefined,
     open: async (options) => {
       const dispatcher = await NatsDispatcher.connect({
-        servers,
+        servers: clients,
         bucket,
         replicas,
         ...defaults,

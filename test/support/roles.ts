@@ -7,6 +7,7 @@ export type Role = (typeof ROLES)[number];
 /** What a role may publish and subscribe to, as in `docker/roles.conf`. */
 export interface Permissions {
   readonly publish: readonly string[];
+  readonly denied: readonly string[];
   readonly subscribe: readonly string[];
 }
 
@@ -29,7 +30,7 @@ export function permissionsOf(role: Role): Permissions {
     const body = new RegExp(`${name}: \\[([^\\]]*)\\]`).exec(block)?.[1] ?? '';
     return [...body.matchAll(/"([^"]+)"/g)].map((match) => match[1] as string);
   };
-  return { publish: list('publish'), subscribe: list('subscribe') };
+  return { publish: list('allow'), denied: list('deny'), subscribe: list('subscribe') };
 }
 
 /** The inbox prefix that the role's permissions are for. */

@@ -10,7 +10,14 @@ interface Varz {
 }
 
 interface Connz {
-  connections: { cid: number; lang: string; in_msgs: number; name?: string; subscriptions_list?: string[] }[];
+  connections: {
+    cid: number;
+    kind: string;
+    lang: string;
+    in_msgs: number;
+    name?: string;
+    subscriptions_list?: string[];
+  }[];
 }
 
 /** What a server has counted, read from its monitoring endpoint: looking does not count. */
@@ -66,9 +73,10 @@ function lastSequence(jsz: Jsz): number {
   return streams[0]?.state.last_seq ?? 0;
 }
 
+/** Its clients, without the leaf nodes that are listed beside them. */
 export async function connections(server: TestServer): Promise<Connz['connections']> {
   const { connections: all } = await server.monitor<Connz>('connz?subs=true');
-  return all.sort((a, b) => a.cid - b.cid);
+  return all.filter(({ kind }) => kind === 'Client').sort((a, b) => a.cid - b.cid);
 }
 
 export async function consumerCount(server: TestServer): Promise<number> {

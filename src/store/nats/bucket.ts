@@ -1,25 +1,12 @@
-import {
-  type JetStreamManager,
-  type StreamConfig,
-  type StreamInfo,
-  jetstreamManager,
-} from '@nats-io/jetstream';
+import { type JetStreamManager, type StreamInfo, jetstreamManager } from '@nats-io/jetstream';
 import { type Clock, sleep } from '../../core/clock';
 import { BucketConfigError, PermissionDeniedError, UnsupportedServerError } from '../../errors';
-import { MARKER_TTL_MS } from '../store';
 import { asVersion3 } from './connection';
 import { RequestFailure, failureKind, toPublicError } from './failure';
 import type { Link } from './link';
 import type { LeaderView } from './read';
-import type { BucketNames } from './wire';
-
-/** How the bucket is made, where it has to be made. */
-export interface BucketOptions {
-  storage?: 'file' | 'memory';
-  replicas?: number;
-  placement?: { cluster?: string; tags?: string[] };
-  allowBucketUpdate?: boolean;
-}
+import { type BucketOptions, type Misfit, isForgetful, misfitsOf, newStream } from './stream-settings';
+import { type BucketNames, DEFAULT_API_PREFIX } from './wire';
 
 /** What an open bucket is like. */
 export interface OpenBucket {
@@ -28,21 +15,17 @@ export interface OpenBucket {
   readonly replicas: number;
   /** Whether several writes can go out as one. */
   readonly atomic: boolean;
+  /** The subjects under which it announces changes: a pattern, with the key in the place of the final `>`. */
+  readonly destination: string;
 }
 
 const STREAM_NOT_FOUND = 10059;
 const STREAM_NAME_IN_USE = 10058;
 const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
+const MAX_BYTES_REQUIRED = 10113;
 const API_TIMEOUT_MS = 2_000;
 const FIND_TRIES = 40;
 const FIND_PAUSE_MS = 50;
-const NANOS_PER_MS = 1_000_000;
-
-/**
- * Most bytes of a message, headers included, in a bucket that we make. Ours have at most some 11,000: a holder of 1,024
- * bytes, six times that when every character has to be escaped, metadata of 4,096, and what surrounds them.
- */
-const MOST_MESSAGE_BYTES = 16_384;
 
 /** API levels of the server, see its ADR-44: 1 came with 2.11 (per-key TTL), 2 with 2.12 (atomic batches). */
 const LEVEL_TTL = 1;
@@ -77,12 +60,18 @@ export class BucketOpener {
   /** The state of the stream as its leader knows it; undefined if there is none. */
   async find(): Promise<StreamInfo | undefined> {
     try {
-      const manager = await this.jetstream();
-      return await this.link.exchange(() => manager.streams.info(this.names.stream));
+      return await this.ask((manager) => manager.streams.info(this.names.stream));
     } catch (error) {
       if (apiCode(error) === STREAM_NOT_FOUND) return undefined;
       throw this.explain(error, `looking for the bucket "${this.names.bucket}"`);
     }
+  }
+
+  /** Whether an open bucket is what the stream is now: the same one, with settings that fit. */
+  isStill({ config, created }: StreamInfo, open: OpenBucket): boolean {
+    const now = describe({ config, created });
+    const same = (Object.keys(now) as (keyof OpenBucket)[]).every((part) => now[part] === open[part]);
+    return same && misfitsOf(config, this.names, this.options).length === 0;
   }
 
   /** The keys under some patterns, and up to which sequence that is so, as the stream's leader has them. */
@@ -90,10 +79,9 @@ export class BucketOpener {
     const keys = new Set<string>();
     let lastSequence = Infinity;
     try {
-      const manager = await this.jetstream();
       for (const pattern of patterns) {
         const filter = { subjects_filter: this.names.subject(pattern) };
-        const { state } = await this.link.exchange(() => manager.streams.info(this.names.stream, filter));
+        const { state } = await this.ask((manager) => manager.streams.info(this.names.stream, filter));
         lastSequence = Math.min(lastSequence, state.last_seq);
         for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
       }
@@ -104,8 +92,20 @@ export class BucketOpener {
     return { keys, lastSequence };
   }
 
+  /** One request to the API. That nobody answers it, the client words as if JetStream were off. */
+  private async ask<T>(send: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    const manager = await this.jetstream();
+    return this.link.exchange(() =>
+      send(manager).catch((error: unknown) => {
+        if (failureKind(error) !== 'absent') throw error;
+        throw new RequestFailure('absent', `no JetStream answers under ${this.names.apiPrefix}`, error);
+      }),
+    );
+  }
+
   private async jetstream(): Promise<JetStreamManager> {
     this.manager ??= await jetstreamManager(asVersion3(this.link.connection), {
+      apiPrefix: this.names.apiPrefix,
       checkAPI: false,
       timeout: API_TIMEOUT_MS,
     });
@@ -122,22 +122,12 @@ export class BucketOpener {
   }
 
   private async create(level: number): Promise<StreamInfo> {
-    const config = {
-      ...this.wanted(level),
-      first_seq: this.firstSequence(),
-      max_msg_size: MOST_MESSAGE_BYTES,
-    };
+    const config = newStream(this.names, this.options, this.firstSequence(), level >= LEVEL_BATCH);
     try {
-      const manager = await this.jetstream();
-      return await this.link.exchange(() => manager.streams.add(config));
+      return await this.ask((manager) => manager.streams.add(config));
     } catch (error) {
       if (apiCode(error) === STREAM_NAME_IN_USE) return this.findOther(error);
-      if (apiCode(error) !== undefined) {
-        throw new BucketConfigError(
-          `the server refused to create the bucket "${this.names.bucket}": ${(error as Error).message}`,
-          { cause: error },
-        );
-      }
+      if (apiCode(error) !== undefined) throw this.mayNotBe(error as Error);
       throw this.explain(error, `creating the bucket "${this.names.bucket}"`);
     }
   }
@@ -158,102 +148,58 @@ export class BucketOpener {
     );
   }
 
+  /** The server refused to create a bucket like this. */
+  private mayNotBe(refusal: Error): BucketConfigError {
+    const { maxBytes } = this.options;
+    const asked = maxBytes === undefined ? '' : ` of maxBytes ${maxBytes}`;
+    const remedy =
+      apiCode(refusal) === MAX_BYTES_REQUIRED
+        ? '. Its account wants a bound for every stream: give maxBytes, the most bytes that the bucket may take'
+        : '';
+    return new BucketConfigError(
+      `the server refused to create the bucket "${this.names.bucket}"${asked}: ${refusal.message}${remedy}`,
+      { cause: refusal },
+    );
+  }
+
   private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {
-    const misfits = this.misfits(info.config);
+    const misfits = misfitsOf(info.config, this.names, this.options);
     const mayUpdate = this.options.allowBucketUpdate === true;
     // Without atomic batches it is of use, too: that alone is no reason to refuse it, but one to change it.
     const lacksBatches = mayUpdate && info.config.allow_atomic !== true;
-    if (misfits.length === 0 && !lacksBatches) return this.describe(info);
+    if (misfits.length === 0 && !lacksBatches) return this.accept(info);
+    const lasting = misfits.filter(({ mend }) => mend === undefined);
+    if (lasting.length > 0 || !mayUpdate) throw this.refusal(misfits, lasting);
     const level = knownLevel ?? (await this.apiLevel());
-    if (misfits.length === 0 && level < LEVEL_BATCH) return this.describe(info);
-    const remedy =
-      'Give another bucket name, or allow the bucket to be changed in place with allowBucketUpdate: true';
-    if (!mayUpdate) {
-      throw new BucketConfigError(
-        `the bucket "${this.names.bucket}" can not be used as it is: ${misfits.join('; ')}. ${remedy}.`,
-      );
-    }
+    if (misfits.length === 0 && level < LEVEL_BATCH) return this.accept(info);
+    const changes = misfits.map(({ mend }) => mend);
+    const batches = level >= LEVEL_BATCH ? { allow_atomic: true } : {};
+    const update = Object.assign({}, info.config, ...changes, batches) as StreamInfo['config'];
     try {
-      const manager = await this.jetstream();
-      const { allow_atomic, ...needed } = this.wanted(level);
-      const atomic = info.config.allow_atomic === true || allow_atomic === true;
-      const { storage, num_replicas } = info.config;
-      const update = { ...info.config, ...needed, storage, num_replicas, allow_atomic: atomic };
-      return this.describe(await this.link.exchange(() => manager.streams.update(this.names.stream, update)));
+      return this.accept(await this.ask((manager) => manager.streams.update(this.names.stream, update)));
     } catch (error) {
       if (apiCode(error) === undefined) throw this.explain(error, 'changing the bucket');
       throw new BucketConfigError(
-        `the bucket "${this.names.bucket}" can not be used (${misfits.join('; ')}) and the server refused to change it: ` +
+        `the bucket "${this.names.bucket}" can not be used (${textsOf(misfits)}) and the server refused to change it: ` +
           (error as Error).message,
         { cause: error },
       );
     }
   }
 
-  private describe({ config, created }: StreamInfo): OpenBucket {
-    if (forgetful(config)) this.warn();
-    return { created, replicas: config.num_replicas, atomic: config.allow_atomic === true };
+  private refusal(misfits: readonly Misfit[], lasting: readonly Misfit[]): BucketConfigError {
+    const remedy =
+      lasting.length > 0
+        ? `Give another bucket name, or delete the bucket: these can not be changed in place: ${textsOf(lasting)}`
+        : 'Give another bucket name, or allow the bucket to be changed in place with allowBucketUpdate: true';
+    return new BucketConfigError(
+      `the bucket "${this.names.bucket}" can not be used as it is: ${textsOf(misfits)}. ${remedy}.`,
+    );
   }
 
-  private wanted(level: number): Partial<StreamConfig> & { name: string } {
-    return {
-      name: this.names.stream,
-      subjects: [this.names.subject('>')],
-      storage: this.options.storage ?? 'file',
-      num_replicas: this.options.replicas ?? 1,
-      ...(this.options.placement === undefined
-        ? {}
-        : { placement: this.options.placement as StreamConfig['placement'] }),
-      // A KV bucket, as ADR-8 has it, of which any KV client can read the keys.
-      max_msgs_per_subject: 1,
-      discard: 'new',
-      max_age: 0,
-      allow_direct: true,
-      allow_rollup_hdrs: true,
-      deny_delete: true,
-      // Per-key TTL, and a marker when one runs out: without the marker nobody would hear of it.
-      allow_msg_ttl: true,
-      subject_delete_marker_ttl: MARKER_TTL_MS * NANOS_PER_MS,
-      // Every change to plain subscribers; leaves nothing on the server when they go.
-      republish: { src: this.names.subject('>'), dest: this.names.events('>') },
-      ...(level >= LEVEL_BATCH ? { allow_atomic: true } : {}),
-    };
-  }
-
-  /** What stands in the way of the promises, each with the reason. */
-  private misfits(config: StreamConfig): string[] {
-    const wrong: string[] = [];
-    if (config.allow_msg_ttl !== true)
-      wrong.push('it has no per-key TTL (allow_msg_ttl), so a crashed holder would hold for ever');
-    if ((config.subject_delete_marker_ttl ?? 0) === 0) {
-      wrong.push(
-        'it leaves no marker when a key expires (subject_delete_marker_ttl), so waiters would not hear of it',
-      );
-    }
-    if (config.max_msgs_per_subject !== 1) {
-      wrong.push(
-        `its history is ${config.max_msgs_per_subject}, not 1: an expired hold would uncover an older one`,
-      );
-    }
-    if (config.max_age > 0)
-      wrong.push(`it removes every key after ${config.max_age / NANOS_PER_MS} ms (max_age)`);
-    const bounded = config.max_msgs > 0 || config.max_bytes > 0;
-    if (bounded && (config.discard as string) !== 'new') {
-      wrong.push('it drops old keys when it is full (discard), and with them holds');
-    }
-    if (config.allow_direct !== true) wrong.push('it can not be read directly (allow_direct)');
-    const { src, dest, headers_only: bare } = config.republish ?? { src: '', dest: '' };
-    if (bare === true || src !== this.names.subject('>') || dest !== this.names.events('>')) {
-      wrong.push(
-        `it does not announce changes (republish ${this.names.subject('>')} to ${this.names.events('>')})`,
-      );
-    }
-    if (forgetful(config) && this.options.storage !== 'memory') {
-      wrong.push(
-        'it is kept in the memory of one server, which forgets all holders when it restarts; say storage: "memory" to accept that',
-      );
-    }
-    return wrong;
+  private accept(info: StreamInfo): OpenBucket {
+    if (isForgetful(info.config)) this.warn();
+    return describe(info);
   }
 
   private warn(): void {
@@ -269,8 +215,7 @@ export class BucketOpener {
   private async apiLevel(): Promise<number> {
     let level: number;
     try {
-      const manager = await this.jetstream();
-      const account = await this.link.exchange(() => manager.getAccountInfo());
+      const account = await this.ask((manager) => manager.getAccountInfo());
       level = (account.api as { level?: number }).level ?? 0;
     } catch (error) {
       throw this.explain(error, 'asking for the version of JetStream');
@@ -284,11 +229,14 @@ export class BucketOpener {
 
   /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
   private explain(error: unknown, doing: string): Error {
-    const off = failureKind(error) === 'absent' && this.link.connection.info?.jetstream !== true;
+    // Of another domain or account this server does not know: a leaf node may be cut off for a moment.
+    const here = this.names.apiPrefix === DEFAULT_API_PREFIX && this.link.connection.info?.jetstream !== true;
+    const off = here && failureKind(error) === 'absent';
     if (off || apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT) {
       return new UnsupportedServerError(
         'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, ' +
-          'or add a jetstream block to its configuration.',
+          'or add a jetstream block to its configuration. If the bucket is in another JetStream domain, as seen from a leaf ' +
+          'node, give that domain.',
         { cause: error },
       );
     }
@@ -304,9 +252,17 @@ export class BucketOpener {
   }
 }
 
-/** Whether a restart of one server loses all that the stream holds. */
-function forgetful(config: StreamConfig): boolean {
-  return config.num_replicas === 1 && (config.storage as string) === 'memory';
+function describe({ config, created }: Pick<StreamInfo, 'config' | 'created'>): OpenBucket {
+  return {
+    created,
+    replicas: config.num_replicas,
+    atomic: config.allow_atomic === true,
+    destination: config.republish?.dest ?? '',
+  };
+}
+
+function textsOf(misfits: readonly Misfit[]): string {
+  return misfits.map(({ text }) => text).join('; ');
 }
 
 /** The server's error code of a refused API request; undefined for any other error. */

@@ -1,5 +1,6 @@
 import { type Clock, atDeadline } from '../../core/clock';
 import type { Aborting } from '../../core/abort';
+import { onAbort } from '../../core/on-abort';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { RequestFailure, failureKind } from './failure';
 import { type Denial, Replies } from './replies';
@@ -135,17 +136,17 @@ export class Link {
 
   /** Waits for a live connection, at most `ms`, or until `signal` aborts. */
   whenUp(ms: number, signal?: Aborting): Promise<void> {
-    if (this.up || this.connection.isClosed()) return Promise.resolve();
+    if (this.up || this.connection.isClosed() || signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         cancel();
         this.waiting.delete(done);
-        signal?.removeEventListener('abort', done);
+        stop();
         resolve();
       };
       const cancel = atDeadline(this.clock, ms, done, { keepAlive: true });
       this.waiting.add(done);
-      signal?.addEventListener('abort', done, { once: true });
+      const stop = onAbort(signal, done);
     });
   }
 

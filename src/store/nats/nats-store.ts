@@ -10,17 +10,21 @@ import {
   storedTtl,
 } from '../store';
 import type { StoreFullError } from '../../errors';
-import { BucketOpener, type BucketOptions } from './bucket';
+import { Announcements } from './announcements';
+import { BucketOpener } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
 import { Deadline } from './deadline';
 import { Link } from './link';
 import { leaderFindsNone, readLast, withoutGhosts } from './read';
 import { AGAIN, ATTEMPT_MS, type Again, Session } from './session';
-import { BucketNames, messageToEntry } from './wire';
+import type { BucketOptions } from './stream-settings';
+import { BucketNames } from './wire';
 
 export interface NatsStoreOptions extends BucketOptions {
   bucket: string;
+  /** What the subjects of the JetStream API begin with. Default: `$JS.API`. */
+  apiPrefix?: string;
   clock?: Clock;
 }
 
@@ -36,23 +40,21 @@ export class NatsStore implements Store {
   private readonly link: Link;
   private readonly opener: BucketOpener;
   private readonly session: Session;
-  private readonly listeners = new Set<Listener>();
+  private readonly announcements: Announcements;
   private readonly resetCallbacks = new Set<() => void>();
 
-  constructor(
-    private readonly connection: NatsConnection,
-    options: NatsStoreOptions,
-  ) {
+  constructor(connection: NatsConnection, options: NatsStoreOptions) {
     this.clock = options.clock ?? systemClock;
-    this.names = new BucketNames(options.bucket);
+    this.names = new BucketNames(options.bucket, options.apiPrefix);
     this.link = new Link(connection, this.clock);
     this.opener = new BucketOpener(this.link, this.names, options, this.clock);
-    this.session = new Session(this.link, this.names, this.opener, this.clock, () => {
+    this.announcements = new Announcements(this.link, this.names);
+    this.session = new Session(this.link, this.names, this.opener, this.announcements, this.clock, () => {
       for (const callback of [...this.resetCallbacks]) callback();
-      this.interrupt();
+      this.announcements.interrupt();
     });
     this.link.onReconnect(() => {
-      this.interrupt();
+      this.announcements.interrupt();
       void this.session.checkIncarnation();
     });
   }
@@ -114,18 +116,7 @@ export class NatsStore implements Store {
   }
 
   listen(patterns: readonly string[], listener: Listener): () => void {
-    this.listeners.add(listener);
-    const subscriptions = patterns.map((pattern) =>
-      this.link.subscribe(this.names.events(pattern), (message) => {
-        const entry = messageToEntry(this.names, message);
-        if (entry !== undefined && this.listeners.has(listener)) listener.changed(entry);
-      }),
-    );
-    return () => {
-      if (!this.listeners.delete(listener)) return;
-      if (this.connection.isClosed()) return;
-      for (const subscription of subscriptions) subscription.unsubscribe();
-    };
+    return this.announcements.listen(patterns, listener);
   }
 
   refusal(): StoreFullError | undefined {
@@ -146,15 +137,11 @@ export class NatsStore implements Store {
   }
 
   close(): Promise<void> {
-    this.listeners.clear();
+    this.announcements.close();
     this.resetCallbacks.clear();
     this.session.close();
     this.link.detach();
     return Promise.resolve();
-  }
-
-  private interrupt(): void {
-    for (const listener of [...this.listeners]) listener.interrupted();
   }
 
   private async nothingThere(patterns: readonly string[], timeout: number): Promise<boolean> {

@@ -64,7 +64,7 @@ async function publishBatch(
   id: string,
   timeout: number,
 ): Promise<Attempt> {
-  const subjects = new Set(writes.map(({ key }) => names.subject(key)));
+  const subjects = new Set(writes.map(({ key }) => names.writeSubject(key)));
   let denial: string | undefined;
   const stop = link.onDenied(({ operation, subject, message }) => {
     if (operation === 'publish' && subjects.has(subject)) denial = message;
@@ -95,7 +95,7 @@ function send(
       if (i === last) headers.set('Nats-Batch-Commit', '1');
     }
     const payload = write.value === null ? NO_DATA : encode(write.value);
-    const subject = names.subject(write.key);
+    const subject = names.writeSubject(write.key);
     if (i === last) return link.request(subject, payload, { timeout, headers });
     link.connection.publish(subject, payload, { headers });
   }

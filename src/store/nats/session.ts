@@ -2,6 +2,8 @@ import { Abort, type Aborting } from '../../core/abort';
 import { backoff } from '../../core/backoff';
 import { type Clock, sleep } from '../../core/clock';
 import { BackendUnavailableError, SemaphoreError, type StoreFullError } from '../../errors';
+import type { StreamInfo } from '@nats-io/jetstream';
+import type { Announcements } from './announcements';
 import type { BucketOpener, OpenBucket } from './bucket';
 import type { Subscription } from './connection';
 import type { Deadline } from './deadline';
@@ -34,7 +36,10 @@ export class Session {
   private readonly window: Window;
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;
-  private advisory: Subscription | undefined;
+  private advisories: readonly Subscription[] | undefined;
+  /** Whether the bucket is being looked at, and whether it must be looked at once more after that. */
+  private looking = false;
+  private lookAgain = false;
   private incarnation: string | undefined;
 
   /** @param onReset called when all entries are gone at once: the bucket was deleted, or replaced */
@@ -42,6 +47,7 @@ export class Session {
     readonly link: Link,
     readonly names: BucketNames,
     readonly opener: BucketOpener,
+    private readonly announcements: Announcements,
     readonly clock: Clock,
     private readonly onReset: () => void,
   ) {
@@ -68,7 +74,8 @@ export class Session {
 
   close(): void {
     this.closing.abort();
-    if (!this.link.connection.isClosed()) this.advisory?.unsubscribe();
+    if (this.link.connection.isClosed()) return;
+    for (const advisory of this.advisories ?? []) advisory.unsubscribe();
   }
 
   /**
@@ -115,15 +122,42 @@ export class Session {
     }
   }
 
-  /** After a reconnect: the bucket may have been replaced while nobody could tell us. */
+  /**
+   * After a reconnect, and when the server says that the bucket was deleted or changed. Such a message is a hint only: one of
+   * another JetStream domain, or of another client, looks the same.
+   */
   async checkIncarnation(): Promise<void> {
+    this.lookAgain = true;
+    if (this.looking) return;
+    this.looking = true;
     try {
-      const info = await this.opener.find();
-      if (info === undefined) this.reset();
-      else this.adopt(info.created);
-    } catch {
-      // Still out of reach. The next request, or the next reconnect, will tell.
+      const pauses = backoff(50, 1_000);
+      while (this.lookAgain) {
+        this.lookAgain = false;
+        try {
+          // What is being opened now counts as known only then, and may have changed meanwhile.
+          await this.opening?.catch(() => undefined);
+          this.compare(await this.opener.find());
+        } catch (error) {
+          // Otherwise the next request, or the next reconnect, will tell.
+          if (!(error instanceof BackendUnavailableError) || !this.link.isUp) return;
+          await sleep(this.clock, pauses.next().value, this.closing);
+          this.lookAgain = !this.closed;
+        }
+      }
+    } finally {
+      this.looking = false;
     }
+  }
+
+  /** What is known of the bucket, with its stream as it is now. */
+  private compare(info: StreamInfo | undefined): void {
+    if (info === undefined) return this.reset();
+    this.adopt(info.created);
+    if (this.bucket === undefined || this.opener.isStill(info, this.bucket)) return;
+    // Opening it again tells whether it can still be used, and where it announces changes.
+    this.bucket = undefined;
+    this.announcements.interrupt();
   }
 
   /** The open bucket, where nothing has to be waited for; almost always. */
@@ -176,8 +210,13 @@ export class Session {
   }
 
   private async openNow(): Promise<OpenBucket> {
-    this.advisory ??= this.link.subscribe(this.names.deletedAdvisory, () => this.reset());
+    const { deletedAdvisory, updatedAdvisory } = this.names;
+    this.advisories ??= [deletedAdvisory, updatedAdvisory].map((subject) =>
+      this.link.subscribe(subject, () => void this.checkIncarnation()),
+    );
     const bucket = await this.opener.open();
+    // Before the bucket counts as open: who has begun to listen must hear of what comes after the first read.
+    this.announcements.follow(bucket.destination);
     try {
       this.link.checkSubscriptions();
     } catch (error) {

@@ -1,4 +1,5 @@
 import { atDeadline, type Clock } from '../../core/clock';
+import { onAbort } from '../../core/on-abort';
 import type { Deadline } from './deadline';
 
 /**
@@ -91,11 +92,11 @@ export class Window {
           turn.over = true;
           this.waiting--;
           cancel?.();
-          interrupt?.removeEventListener('abort', giveUp);
+          stop();
           resolve(leave);
         },
       };
-      interrupt?.addEventListener('abort', giveUp, { once: true });
+      const stop = onAbort(interrupt, giveUp);
       queue.add(turn);
     });
   }

@@ -13,35 +13,46 @@ export const WRITE_ID_HEADER = 'Semaphore-Write';
 
 export const WRONG_LAST_SEQUENCE = 10071;
 
+/** Where the JetStream API of a server's own domain and account is. */
+export const DEFAULT_API_PREFIX = '$JS.API';
+
 /** Names of one bucket's stream and subjects. */
 export class BucketNames {
   readonly stream: string;
   readonly apiDirectGet: string;
   readonly apiMessageGet: string;
-  readonly apiInfo = '$JS.API.INFO';
+  readonly apiInfo: string;
   readonly apiCreate: string;
   readonly deletedAdvisory: string;
+  readonly updatedAdvisory: string;
   private readonly prefix: string;
-  private readonly eventPrefix: string;
+  private readonly writePrefix: string;
 
-  constructor(readonly bucket: string) {
+  /** @param apiPrefix what the subjects of the JetStream API begin with */
+  constructor(
+    readonly bucket: string,
+    readonly apiPrefix: string = DEFAULT_API_PREFIX,
+  ) {
     this.stream = `KV_${bucket}`;
     this.prefix = `$KV.${bucket}.`;
-    this.eventPrefix = `$SEMAPHORE.${bucket}.`;
-    this.apiDirectGet = `$JS.API.DIRECT.GET.${this.stream}`;
-    this.apiMessageGet = `$JS.API.STREAM.MSG.GET.${this.stream}`;
-    this.apiCreate = `$JS.API.STREAM.CREATE.${this.stream}`;
+    // As all KV clients do: the server maps what follows the prefix of a domain, an account whatever it imports.
+    this.writePrefix = apiPrefix === DEFAULT_API_PREFIX ? this.prefix : `${apiPrefix}.${this.prefix}`;
+    this.apiInfo = `${apiPrefix}.INFO`;
+    this.apiDirectGet = `${apiPrefix}.DIRECT.GET.${this.stream}`;
+    this.apiMessageGet = `${apiPrefix}.STREAM.MSG.GET.${this.stream}`;
+    this.apiCreate = `${apiPrefix}.STREAM.CREATE.${this.stream}`;
     this.deletedAdvisory = `$JS.EVENT.ADVISORY.STREAM.DELETED.${this.stream}`;
+    this.updatedAdvisory = `$JS.EVENT.ADVISORY.STREAM.UPDATED.${this.stream}`;
   }
 
-  /** Where a key, or a pattern of keys, is stored. */
+  /** Under which subject a key, or a pattern of keys, is stored. */
   subject(key: string): string {
     return this.prefix + key;
   }
 
-  /** Where changes of a key, or of a pattern of keys, are announced (the stream's republish destination). */
-  events(key: string): string {
-    return this.eventPrefix + key;
+  /** To which subject a write to a key is published. */
+  writeSubject(key: string): string {
+    return this.writePrefix + key;
   }
 
   key(subject: string): string {

@@ -1,0 +1,89 @@
+import { newId } from '../../core/id';
+import type { Listener } from '../store';
+import type { Subscription } from './connection';
+import type { Link } from './link';
+import { type BucketNames, messageToEntry } from './wire';
+
+/**
+ * A subject under which a stream of this bucket, and no other, announces its changes. Announcements are plain messages, which
+ * cross leaf nodes: a bucket of the same name in another JetStream domain must not be heard for this one.
+ */
+export function newDestination(bucket: string): string {
+  return `$SEMAPHORE.${bucket}.${newId()}.>`;
+}
+
+/** Whether that is such a subject: with one token of 16 characters or more behind the bucket's name. */
+export function isDestination(subject: string, bucket: string): boolean {
+  const prefix = `$SEMAPHORE.${bucket}.`;
+  return subject.startsWith(prefix) && /^[A-Za-z0-9_-]{16,128}\.>$/.test(subject.slice(prefix.length));
+}
+
+interface Listening {
+  readonly patterns: readonly string[];
+  readonly listener: Listener;
+  subscriptions: readonly Subscription[];
+}
+
+/**
+ * Who listens to the bucket. Subscriptions begin when the bucket is open, since only then it is known where it announces its
+ * changes, and move when that changes.
+ */
+export class Announcements {
+  private readonly listening = new Set<Listening>();
+  private destination: string | undefined;
+
+  constructor(
+    private readonly link: Link,
+    private readonly names: BucketNames,
+  ) {}
+
+  /** Tells of changes from now on; while the bucket is not open yet, from when it is. The returned function ends it. */
+  listen(patterns: readonly string[], listener: Listener): () => void {
+    const each: Listening = { patterns, listener, subscriptions: [] };
+    this.listening.add(each);
+    this.subscribe(each);
+    return () => {
+      if (this.listening.delete(each)) this.unsubscribe(each);
+    };
+  }
+
+  /** The bucket announces its changes there, from now on as far as is known. */
+  follow(destination: string): void {
+    const before = this.destination;
+    if (before === destination) return;
+    this.destination = destination;
+    for (const each of this.listening) {
+      this.unsubscribe(each);
+      this.subscribe(each);
+    }
+    if (before !== undefined) this.interrupt();
+  }
+
+  /** Tells all listeners that changes may have been missed. */
+  interrupt(): void {
+    for (const { listener } of [...this.listening]) listener.interrupted();
+  }
+
+  close(): void {
+    for (const each of this.listening) this.unsubscribe(each);
+    this.listening.clear();
+  }
+
+  private subscribe(each: Listening): void {
+    if (this.destination === undefined) return;
+    const prefix = this.destination.slice(0, -1);
+    each.subscriptions = each.patterns.map((pattern) =>
+      this.link.subscribe(prefix + pattern, (message) => {
+        const entry = messageToEntry(this.names, message);
+        if (entry !== undefined && this.listening.has(each)) each.listener.changed(entry);
+      }),
+    );
+  }
+
+  private unsubscribe(each: Listening): void {
+    const ended = each.subscriptions;
+    each.subscriptions = [];
+    if (this.link.connection.isClosed()) return;
+    for (const subscription of ended) subscription.unsubscribe();
+  }
+}
