@@ -14,6 +14,7 @@ interface ServeFlags {
   readonly readOnly?: boolean;
   readonly timeline: boolean;
   readonly drain: number;
+  readonly unhealthyAfter?: number;
 }
 
 /** `serve`: the sidecar, for programs in any language. */
@@ -38,9 +39,15 @@ export function serveCommand(): Command {
       new Option('--drain <duration>', 'how long holders may finish at the end')
         .argParser(parseDuration)
         .default(10_000, '10s'),
+    )
+    .addOption(
+      new Option(
+        '--unhealthy-after <duration>',
+        'without NATS for so long /healthz fails (default: never)',
+      ).argParser(parseDuration),
     );
   return does<ServeFlags>(command, (invocation) => {
-    const { allowHost, drain, host, port, readOnly, timeline, token } = invocation.flags;
+    const { allowHost, drain, host, port, readOnly, timeline, token, unhealthyAfter } = invocation.flags;
     return serve(invocation, {
       allowedHosts: allowHost,
       drainTimeout: drain,
@@ -49,6 +56,7 @@ export function serveCommand(): Command {
       readOnly,
       timeline,
       token,
+      unhealthyAfter,
     });
   });
 }

@@ -8,7 +8,7 @@ import { type Clock, sleep } from '../../core/clock';
 import { BucketConfigError, PermissionDeniedError, UnsupportedServerError } from '../../errors';
 import { MARKER_TTL_MS } from '../store';
 import { asVersion3 } from './connection';
-import { RequestFailure, failureKind, toPublicError } from './failure';
+import { failureKind, toPublicError } from './failure';
 import type { Link } from './link';
 import type { LeaderView } from './read';
 import type { BucketNames } from './wire';
@@ -34,6 +34,8 @@ const STREAM_NOT_FOUND = 10059;
 const STREAM_NAME_IN_USE = 10058;
 const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
 const API_TIMEOUT_MS = 2_000;
+/** After so many requests, 2 s each, it is no busy cluster any more. */
+const SILENCES_BEFORE_WARNING = 4;
 const FIND_TRIES = 40;
 const FIND_PAUSE_MS = 50;
 const NANOS_PER_MS = 1_000_000;
@@ -52,6 +54,9 @@ const LEVEL_BATCH = 2;
 export class BucketOpener {
   private manager: JetStreamManager | undefined;
   private warned = false;
+  /** Whether JetStream has ever answered: then it is there, and away for a while at most. */
+  private answered = false;
+  private unanswered = 0;
 
   constructor(
     private readonly link: Link,
@@ -78,9 +83,14 @@ export class BucketOpener {
   async find(): Promise<StreamInfo | undefined> {
     try {
       const manager = await this.jetstream();
-      return await this.link.exchange(() => manager.streams.info(this.names.stream));
+      const info = await this.link.exchange(() => manager.streams.info(this.names.stream));
+      this.answered = true;
+      return info;
     } catch (error) {
-      if (apiCode(error) === STREAM_NOT_FOUND) return undefined;
+      if (apiCode(error) === STREAM_NOT_FOUND) {
+        this.answered = true;
+        return undefined;
+      }
       throw this.explain(error, `looking for the bucket "${this.names.bucket}"`);
     }
   }
@@ -284,15 +294,23 @@ export class BucketOpener {
 
   /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
   private explain(error: unknown, doing: string): Error {
-    const off = failureKind(error) === 'absent' && this.link.connection.info?.jetstream !== true;
-    if (off || apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT) {
-      return new UnsupportedServerError(
-        'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, ' +
-          'or add a jetstream block to its configuration.',
-        { cause: error },
-      );
-    }
+    const kind = failureKind(error);
+    const off = kind === 'absent' && this.link.connection.info?.jetstream !== true;
+    const notOurs = apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT && !this.answered;
+    if (off || notOurs) return noJetStream(error, this.link.connection.info?.domain);
+    if (kind === 'silent') this.noteSilence();
     return toPublicError(error, doing);
+  }
+
+  /** A server says nothing at all of JetStream if the account has none there and leaf nodes are connected: one of those might. */
+  private noteSilence(): void {
+    this.unanswered = this.link.isUp ? this.unanswered + 1 : 0;
+    if (this.answered || this.unanswered !== SILENCES_BEFORE_WARNING) return;
+    process.emitWarning(
+      `JetStream has not answered ${this.unanswered} requests over a connection that stands, and is asked on. ` +
+        `${domainAdvice(this.link.connection.info?.domain)}.`,
+      { code: 'NATS_SEMAPHORE_NO_JETSTREAM' },
+    );
   }
 
   /**
@@ -304,6 +322,19 @@ export class BucketOpener {
   }
 }
 
+function noJetStream(cause: unknown, domain: string | undefined): UnsupportedServerError {
+  return new UnsupportedServerError(
+    'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, add a jetstream block to its ' +
+      `configuration, and "jetstream: enabled" to that of the account. ${domainAdvice(domain)}.`,
+    { cause },
+  );
+}
+
+function domainAdvice(domain: string | undefined): string {
+  const own = domain === undefined ? '' : ` (that of this server is "${domain}")`;
+  return `At a leaf node, JetStream may be in another domain${own}, which has to be named, or the account may have none here`;
+}
+
 /** Whether a restart of one server loses all that the stream holds. */
 function forgetful(config: StreamConfig): boolean {
   return config.num_replicas === 1 && (config.storage as string) === 'memory';
@@ -313,5 +344,5 @@ function forgetful(config: StreamConfig): boolean {
 export function apiCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('code' in error && typeof error.code === 'number') return error.code;
-  return error instanceof RequestFailure || error.cause === undefined ? undefined : apiCode(error.cause);
+  return error.cause === undefined ? undefined : apiCode(error.cause);
 }

@@ -3,6 +3,7 @@ import type { CommitOptions, CommitResult, Entry, Listener, Store, Write, WriteC
 import { BucketOpener, type BucketOptions } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
+import type { Contact } from './contact';
 import { Deadline } from './deadline';
 import { Link } from './link';
 import { leaderFindsNone, readLast, withoutGhosts } from './read';
@@ -45,6 +46,11 @@ export class NatsStore implements Store {
       this.interrupt();
       void this.session.checkIncarnation();
     });
+  }
+
+  /** How the connection stands. */
+  get contact(): Contact {
+    return this.link.contact;
   }
 
   get counts(): Readonly<WriteCounts> {
