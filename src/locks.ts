@@ -147,7 +147,8 @@ class Backends {
   async close(): Promise<void> {
     this.#closed = true;
     const nats = await this.#nats?.catch(() => undefined);
-    await Promise.all([this.#local, nats, ...this.#retired].map((dispatcher) => dispatcher?.close()));
+    const all = [this.#local, nats, ...this.#retired];
+    await Promise.all(all.map(async (dispatcher) => dispatcher?.close()));
   }
 
   /** Lets go of a dispatcher whose connection is closed for good. */

@@ -89,7 +89,7 @@ export function connectOptionsOf(given: ConnectionFlags): ConnectOptions {
 function withoutBlanks(flags: ConnectionFlags): ConnectionFlags {
   return Object.fromEntries(
     Object.entries(flags).filter(([, value]) => typeof value !== 'string' || value.trim() !== ''),
-  ) as Partial<ConnectionFlags> as ConnectionFlags;
+  );
 }
 
 /** Connects, does the work, and closes again. What is not settled within a few seconds of that is left to the ttl. */

@@ -85,7 +85,7 @@ export function isLoopback(host: string): boolean {
 
 /** Refuses a promise of a dispatcher, for one: it would fail at the first request. */
 function checkDispatcher(dispatcher: unknown): void {
-  if (dispatcher === undefined || typeof (dispatcher as Partial<Backend> | null)?.overview === 'function')
+  if (dispatcher === undefined || typeof (dispatcher)?.overview === 'function')
     return;
   const what = dispatcher instanceof Promise ? 'a promise: await it first' : 'something else';
   // The caller learns of this mistake; that the promise fails later must not end the process beside that.

@@ -21,7 +21,8 @@ export function connectFailure(
   where: string,
   unreadable: boolean,
 ): SemaphoreError | TypeError {
-  const reason = error instanceof Error && error.message !== '' ? error.message : String(error);
+  // Read by name: an error of the system's may be of another realm than this code.
+  const reason = (error as Partial<Error> | undefined)?.message || String(error);
   const details = { cause: error };
   if (unreadable) {
     return new PermissionDeniedError(

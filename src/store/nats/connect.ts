@@ -71,6 +71,8 @@ function loginsOf(
   { login }: ServerList,
 ): Authenticator[] {
   const own = [authenticator ?? []].flat();
+  if (own.some((each) => typeof each !== 'function'))
+    throw new TypeError('authenticator must be a function, or an array of functions');
   if (token) own.push(tokenAuthenticator(token));
   if (user) own.push(usernamePasswordAuthenticator(user, pass));
   return own.length === 0 && login !== undefined ? [authenticatorOf(login)] : own;

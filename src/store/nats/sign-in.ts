@@ -1,4 +1,5 @@
 import {
+  type Auth,
   type Authenticator,
   credsAuthenticator,
   nkeyAuthenticator,
@@ -44,7 +45,7 @@ export class Credentials {
   /** All of them as one, as the client joins them. */
   readonly authenticator: Authenticator = (nonce) => {
     try {
-      return Object.assign({}, ...this.authenticators.map((authenticate) => authenticate(nonce)));
+      return Object.assign({}, ...this.authenticators.map((authenticate) => authenticate(nonce))) as Auth;
     } catch (error) {
       this.failure = error;
       if (!this.hasWorked) throw error;
