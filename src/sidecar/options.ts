@@ -84,11 +84,11 @@ export function isLoopback(host: string): boolean {
 }
 
 /** Refuses a promise of a dispatcher, for one: it would fail at the first request. */
-function checkDispatcher(dispatcher: unknown): void {
-  if (dispatcher === undefined || typeof (dispatcher)?.overview === 'function')
-    return;
-  const what = dispatcher instanceof Promise ? 'a promise: await it first' : 'something else';
+function checkDispatcher(dispatcher: SidecarOptions['dispatcher']): void {
+  if (dispatcher === undefined || typeof (dispatcher as Backend | null)?.overview === 'function') return;
+  const isPromise = (dispatcher as unknown) instanceof Promise;
   // The caller learns of this mistake; that the promise fails later must not end the process beside that.
-  if (dispatcher instanceof Promise) dispatcher.catch(() => undefined);
+  if (isPromise) (dispatcher as unknown as Promise<unknown>).catch(() => undefined);
+  const what = isPromise ? 'a promise: await it first' : 'something else';
   throw new TypeError(`dispatcher must be a NatsDispatcher or a LocalDispatcher, got ${what}`);
 }

@@ -36,12 +36,15 @@ export function connectFailure(
       details,
     );
   }
-  if (error instanceof Error && /does not support 'tls'|^'tls' is not available/.test(reason)) {
+  if (/does not support 'tls'|^'tls' is not available/.test(reason)) {
     return new UnsupportedServerError(
       `NATS at ${where} has no TLS, which tls:// or the option tls asks for: nothing was sent in clear`,
       details,
     );
   }
+  // The client's own words for it: it reads certificates that it was told not to have.
+  if (/options\.tls/.test(reason))
+    return new TypeError(`tls must not be null: NATS at ${where} takes no connection without TLS`, details);
   // What the client says of an option that it can not make sense of, before it connects.
   if (error instanceof TypeError || (error as Error | undefined)?.name === 'InvalidArgumentError')
     return new TypeError(`options of the NATS connection: ${reason}`, details);
@@ -55,8 +58,8 @@ function hintOf(error: unknown): string {
   const code = codeOf(error);
   if (NOT_TRUSTED.test(code))
     return `. Name the authority that has signed the server's certificate (tls.ca, --tlsca)`;
-  if (error instanceof Error && error.name === 'TimeoutError')
-    return '. The server is out of reach, or has as many connections as it may have';
+  if ((error as Partial<Error> | undefined)?.name === 'TimeoutError')
+    return '. The server is out of reach, has as many connections as it may have, or wants a certificate of this client';
   if (NEEDS_CERTIFICATE.test(code))
     return '. The server wants a certificate of this client (tls.cert, --tlscert)';
   return '';
@@ -64,8 +67,10 @@ function hintOf(error: unknown): string {
 
 /** The first code in the chain of causes. */
 function codeOf(error: unknown): string {
-  for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth++) {
-    if ('code' in e && typeof e.code === 'string') return e.code;
+  let e = error as { code?: unknown; cause?: unknown } | null | undefined;
+  for (let depth = 0; typeof e === 'object' && e !== null && depth < 5; depth++) {
+    if (typeof e.code === 'string') return e.code;
+    e = e.cause as typeof e;
   }
   return '';
 }

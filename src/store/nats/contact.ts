@@ -93,11 +93,13 @@ export class Contact {
   ended(error: unknown): void {
     if (this.current === 'connected') this.begin('closed');
     this.current = 'closed';
-    if (error instanceof Error) this.reason = error;
+    // Not by class: an error of the system's may be of another realm than this code.
+    const gaveUp = typeof error === 'object' && error !== null;
+    if (gaveUp) this.reason = error as Error;
     const cause = new BackendUnavailableError(`the connection to NATS is closed for good${this.why}`, {
       cause: this.reason,
     });
-    for (const observer of this.observers) observer.closed(cause, error instanceof Error);
+    for (const observer of this.observers) observer.closed(cause, gaveUp);
   }
 
   private begin(state: ConnectionState): void {

@@ -71,6 +71,9 @@ function parseUrl(url: string, index: number): ParsedUrl {
         'with user:password@ or token@ before the host, percent-encoded',
     );
   };
+  // A comma inside of a password separates, too; what is left of it must not be taken for a host, and shown as one.
+  if (index > 0 && rest === url && url.includes('@'))
+    refuse('has a login and no nats:// or tls:// before it. A comma in a password is written as %2C');
   const kind = scheme.toLowerCase();
   if (kind === 'ws' || kind === 'wss') {
     refuse(
