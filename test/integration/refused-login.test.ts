@@ -62,7 +62,14 @@ describe.each([2_000, 10_000])('a login that is refused for %d ms', (ms) => {
     const env = { NATS_URL: server.urlWith('app:right') };
     const file = join(scratchDirectory().path, 'done');
     const holding = cli().start(
-      ['run', 'held', '--', 'sh', '-c', `echo holds; while [ ! -e ${file} ]; do sleep 0.1; done; echo went on`],
+      [
+        'run',
+        'held',
+        '--',
+        'sh',
+        '-c',
+        `echo holds; while [ ! -e ${file} ]; do sleep 0.1; done; echo went on`,
+      ],
       { env },
     );
     await holding.said('holds');
@@ -138,6 +145,18 @@ describe('a file of credentials', () => {
   });
 });
 
+it('a connection that is one too many for the server comes back when there is room', async () => {
+  const open = () => NatsDispatcher.connect({ servers: server.url, ...LOGIN });
+  await using one = await open();
+  await using two = await open();
+  const stories = [storyOf(one), storyOf(two)];
+  await server.reload(`${OPEN}\nmax_connections: 1`);
+  await eventually(() => expect(stories.flat().length).toBeGreaterThan(0));
+  await server.reload(OPEN);
+  for (const dispatcher of [one, two]) await (await dispatcher.mutex('m').lock(20_000)).release();
+  expect([one.connectionState, two.connectionState]).toEqual(['connected', 'connected']);
+});
+
 describe.each(['2.x', '3.x'] as const)("a caller's connection of %s that gives up", (client) => {
   const open = () =>
     client === '2.x'
@@ -148,10 +167,16 @@ describe.each(['2.x', '3.x'] as const)("a caller's connection of %s that gives u
     await using dispatcher = new NatsDispatcher(await open());
     const told = storyOf(dispatcher);
     const permit = await dispatcher.mutex('m', { ttl: 2_000 }).lock(5_000);
-    const waiting = dispatcher.mutex('m').lock().catch((error: unknown) => error);
+    const waiting = dispatcher
+      .mutex('m')
+      .lock()
+      .catch((error: unknown) => error);
     await server.reload(SHUT);
     await eventually(() => expect(dispatcher.connectionState).toBe('closed'));
-    const closed = { code: 'BACKEND_UNAVAILABLE', message: expect.stringMatching(/closed for good: .*violation/i) };
+    const closed = {
+      code: 'BACKEND_UNAVAILABLE',
+      message: expect.stringMatching(/closed for good: .*violation/i),
+    };
     expect(await waiting).toMatchObject(closed);
     for (const what of [
       () => dispatcher.ready(),
@@ -195,7 +220,10 @@ describe.each(['2.x', '3.x'] as const)("a caller's connection of %s that gives u
     expect((await http.get('/healthz')).status).toBe(200);
     await server.reload(SHUT);
     await eventually(async () => {
-      expect(await http.get('/healthz')).toMatchObject({ status: 503, body: { code: 'BACKEND_UNAVAILABLE' } });
+      expect(await http.get('/healthz')).toMatchObject({
+        status: 503,
+        body: { code: 'BACKEND_UNAVAILABLE' },
+      });
     });
     expect((await http.get('/readyz')).status).toBe(503);
     await dispatcher.close();
@@ -237,7 +265,10 @@ describe('the default lock manager', () => {
 
   it('leaves the connection that it was given alone, says that it is closed, and takes another', async () => {
     const manager = getDefaultLockManager();
-    const [one, two] = [await connect3({ servers: server.url, ...LOGIN }), await connect3({ servers: server.url, ...LOGIN })];
+    const [one, two] = [
+      await connect3({ servers: server.url, ...LOGIN }),
+      await connect3({ servers: server.url, ...LOGIN }),
+    ];
     manager.configure({ connection: one });
     const lock = getOrCreateLock('config', 'nats');
     await (await lock.lock(5_000)).release();
