@@ -152,6 +152,10 @@ it('a connection that is one too many for the server comes back when there is ro
   const stories = [storyOf(one), storyOf(two)];
   await server.reload(`${OPEN}\nmax_connections: 1`);
   await eventually(() => expect(stories.flat().length).toBeGreaterThan(0));
+  // It tries to come back, and is turned away: that is in the server's log once for the reload, and once for each attempt.
+  const refusals = (): number =>
+    readFileSync(server.server.logFile, 'utf8').match(/maximum connections exceeded/gi)?.length ?? 0;
+  await eventually(() => expect(refusals()).toBeGreaterThan(1), 20_000);
   await server.reload(OPEN);
   for (const dispatcher of [one, two]) await (await dispatcher.mutex('m').lock(20_000)).release();
   expect([one.connectionState, two.connectionState]).toEqual(['connected', 'connected']);
