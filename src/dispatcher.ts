@@ -66,10 +66,10 @@ import {
 import { Telemetry } from './telemetry/telemetry';
 import { MemoryStore } from './store/memory';
 import { openConnection } from './store/nats/connect';
-import type { NatsConnection } from './store/nats/connection';
+import { type NatsConnection, checkConnection } from './store/nats/connection';
+import type { ConnectionState, Contact } from './store/nats/contact';
 import { NatsStore } from './store/nats/nats-store';
 import type { Store, WriteCounts } from './store/store';
-import { warn } from './warning';
 
 const DEFAULT_BUCKET = 'SEMAPHORES';
 /** How long `close` waits for the server to acknowledge releases. */
@@ -200,6 +200,14 @@ export abstract class StoreDispatcher implements Dispatcher {
     return this.#events.on(event, listener);
   }
 
+  /** Tells events to the listeners of somebody else, too. @internal */
+  relayTo<E extends keyof DispatcherEvents>(
+    events: Events<Pick<DispatcherEvents, E>>,
+    names: readonly E[],
+  ): void {
+    this.#events.relayTo(events, names);
+  }
+
   get isDegraded(): boolean {
     return this.#outage?.isOn === true;
   }
@@ -214,6 +222,24 @@ export abstract class StoreDispatcher implements Dispatcher {
   overview(owner: OverviewOwner): Overview {
     this.#checkOpen();
     return new Overview(this.#context, owner);
+  }
+
+  /** Tells of the connection to the server. @internal */
+  protected followConnection(contact: Contact): void {
+    contact.observe({
+      disconnected: (cause) => this.#events.tell('disconnected', { cause }),
+      loginRefused: (error) => this.#events.tell('loginRefused', { error }),
+      reconnected: (afterMs) => this.#events.tell('reconnected', { afterMs }),
+      closed: (cause, gaveUp) => {
+        if (gaveUp) this.#events.tellOrWarn('connectionClosed', { cause }, cause.message);
+        else this.#events.tell('connectionClosed', { cause });
+      },
+    });
+  }
+
+  /** For how long there has been no connection to the server, in ms, and whether it is closed for good. @internal */
+  get contact(): { readonly state: ConnectionState; readonly goneMs: number } {
+    return { state: 'connected', goneMs: 0 };
   }
 
   /** Why the server seems out of reach at this moment. @internal */
@@ -359,10 +385,7 @@ export abstract class StoreDispatcher implements Dispatcher {
 
   #followOutages(): Outage {
     return new Outage(this.#context, {
-      degraded: (cause) => {
-        if (this.#events.tell('degraded', { cause })) return;
-        warn('NATS_SEMAPHORE_DEGRADED', `permits are granted within this process only: ${cause.message}`);
-      },
+      degraded: (cause) => this.#events.tellOrWarn('degraded', { cause }, degradedWarning(cause)),
       restored: (afterMs) => this.#events.tell('restored', { afterMs }),
     });
   }
@@ -401,17 +424,39 @@ export abstract class StoreDispatcher implements Dispatcher {
  * await dispatcher.close();
  */
 export class NatsDispatcher extends StoreDispatcher {
+  readonly #contact: Contact;
+
   /**
    * @param connection of `@nats-io/transport-node` 3.x or of `nats` 2.x. It stays yours: `close` leaves it open. Let it
-   *   reconnect for ever (`maxReconnectAttempts: -1`): the client's default is to close for good after some 20 s.
+   *   reconnect for ever (`maxReconnectAttempts: -1`, `ignoreAuthErrorAbort: true`): the client's default is to close for good after
+   *   some 20 s, or two refused logins. Then every operation fails, see {@link DispatcherEvents.connectionClosed}.
+   * @throws TypeError for what is no connection, such as a promise of one
    */
   constructor(connection: NatsConnection, options: DispatcherOptions = {}) {
-    super(storeFor(connection, checkKeys(options, DISPATCHER)), systemClock, options);
+    const store = storeFor(checkConnection(connection), checkKeys(options, DISPATCHER));
+    super(store, systemClock, options);
+    this.#contact = store.contact;
+    this.followConnection(store.contact);
   }
 
   /**
-   * Connects and makes a dispatcher whose `close` closes the connection too. The connection reconnects for ever.
-   * @throws BackendUnavailableError if no server can be reached now; RangeError, TypeError for bad options
+   * How the connection stands, as far as the client has noticed: it takes 10 s to notice a dead link. `disconnected`: the client
+   * tries to reconnect. `closed`: for good, a new dispatcher is needed.
+   */
+  get connectionState(): ConnectionState {
+    return this.#contact.state;
+  }
+
+  /** @internal */
+  override get contact(): { readonly state: ConnectionState; readonly goneMs: number } {
+    return this.#contact;
+  }
+
+  /**
+   * Connects and makes a dispatcher whose `close` closes the connection too. The connection goes on for ever, through outages
+   * and refused logins.
+   * @throws PermissionDeniedError if the server refuses the login; BackendUnavailableError if no server can be reached now;
+   *   UnsupportedServerError if TLS is asked for and the server has none; RangeError, TypeError for bad options
    */
   static async connect(options: ConnectOptions = {}): Promise<NatsDispatcher> {
     return OwningDispatcher.open(checkKeys(options, CONNECT));
@@ -501,7 +546,11 @@ function withOrWithout<T, P extends Permit>(
   return work === undefined ? lock.lock(timeout) : lock.lock(timeout ?? {}, work);
 }
 
-function storeFor(connection: NatsConnection, options: DispatcherOptions): Store {
+function degradedWarning(cause: Error): string {
+  return `permits are granted within this process only: ${cause.message}`;
+}
+
+function storeFor(connection: NatsConnection, options: DispatcherOptions): NatsStore {
   const { storage, replicas, placement, allowBucketUpdate } = options;
   checkKeys(placement, PLACEMENT);
   const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);

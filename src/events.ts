@@ -18,6 +18,28 @@ export interface PermitRef extends PrimitiveRef {
 /** What a dispatcher tells of itself, by name. All times are in ms. */
 export interface DispatcherEvents {
   /**
+   * The connection to NATS was lost. The client tries to reconnect; permits are held until their ttl ends, and renewed if the
+   * connection is back before.
+   * - `cause`: to which server, and why as far as is known
+   */
+  disconnected: { readonly cause: Error };
+  /**
+   * The server refuses the login of a client that tries to reconnect: a password was changed, credentials have expired. A connection
+   * made by `NatsDispatcher.connect` tries again for ever. Comes once for each `disconnected`.
+   */
+  loginRefused: { readonly error: Error };
+  /**
+   * The connection to NATS stands again.
+   * - `afterMs`: how long it was gone
+   */
+  reconnected: { readonly afterMs: number };
+  /**
+   * The connection to NATS is closed for good, and not by the dispatcher: its owner closed it, or the client has given up. From now
+   * on every operation fails with a {@link BackendUnavailableError}; a new dispatcher is needed. If the client has given up and
+   * nobody listens, the process is warned.
+   */
+  connectionClosed: { readonly cause: Error };
+  /**
    * With `onUnavailable: "local"`: from now on permits are granted within this process only.
    * - `cause`: why the server counts as out of reach
    */
@@ -42,8 +64,17 @@ export interface DispatcherEvents {
   lost: PermitRef & { readonly heldMs: number; readonly error: PermitLostError };
 }
 
-/** What tells whether permits are granted within this process only. */
-export type OutageEvents = Pick<DispatcherEvents, 'degraded' | 'restored'>;
+export const OUTAGE_EVENTS = [
+  'connectionClosed',
+  'degraded',
+  'disconnected',
+  'loginRefused',
+  'reconnected',
+  'restored',
+] as const;
+
+/** What tells whether the server is in reach, and whether permits are granted within this process only. */
+export type OutageEvents = Pick<DispatcherEvents, (typeof OUTAGE_EVENTS)[number]>;
 
 /** What a permit tells of itself, by name. */
 export interface PermitEvents {
@@ -58,6 +89,7 @@ export interface PermitEvents {
 /** Listeners by event. One that throws does no harm to the others, nor to whoever tells: the process is warned. */
 export class Events<All extends object> {
   private readonly listeners = new Map<keyof All, Set<(detail: never) => void>>();
+  private readonly relays: ((event: keyof All, detail: never) => boolean)[] = [];
 
   /** Whether anybody listens, to any of `events`. */
   has(...events: (keyof All)[]): boolean {
@@ -72,6 +104,16 @@ export class Events<All extends object> {
     return () => all.delete(listener);
   }
 
+  /** From now on these events are told to the listeners of `other` too. */
+  relayTo<E extends keyof All>(other: Events<Pick<All, E>>, events: readonly E[]): void {
+    this.relays.push((event, detail) => events.includes(event as E) && other.tell(event as E, detail));
+  }
+
+  /** As {@link Events.tell}; if nobody listens, the process is warned. */
+  tellOrWarn<E extends keyof All>(event: E, detail: All[E], message: string): void {
+    if (!this.tell(event, detail)) process.emitWarning(message, 'NatsSemaphoreWarning');
+  }
+
   /** Returns whether anybody listened. */
   tell<E extends keyof All>(event: E, detail: All[E]): boolean {
     const all = [...(this.listeners.get(event) ?? [])] as ((detail: All[E]) => void)[];
@@ -82,6 +124,7 @@ export class Events<All extends object> {
         warn('NATS_SEMAPHORE_LISTENER_FAILED', `a listener for "${String(event)}" failed: ${String(error)}`);
       }
     }
-    return all.length > 0;
+    const relayed = this.relays.map((relay) => relay(event, detail as never));
+    return all.length > 0 || relayed.includes(true);
   }
 }

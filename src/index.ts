@@ -61,3 +61,4 @@ export type {
   WaiterStatus,
 } from './status';
 export type { NatsConnection } from './store/nats/connection';
+export type { ConnectionState } from './store/nats/contact';

@@ -26,6 +26,9 @@ const dispatcher: AllKeysOf<DispatcherOptions> = {
   retain: true,
   onUnavailable: true,
   allowBucketUpdate: true,
+  maxBytes: true,
+  domain: true,
+  apiPrefix: true,
 };
 
 /** Of the NATS client. A version of it that has others does not compile. */

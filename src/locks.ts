@@ -4,7 +4,7 @@ import { newId } from './core/id';
 import { encodeName } from './core/name';
 import { onAbort, throwIfAborted } from './core/on-abort';
 import { LocalDispatcher, NatsDispatcher } from './dispatcher';
-import { Events, type OutageEvents } from './events';
+import { Events, OUTAGE_EVENTS, type OutageEvents } from './events';
 import { BackendUnavailableError, DispatcherClosedError, LockConflictError } from './errors';
 import { LOCK_MANAGER, MUTEX, NAMED_LOCK } from './known-options';
 import type { Lock } from './lock';
@@ -21,7 +21,7 @@ import {
 import type { Mutex } from './mutex';
 import { NamedMutex } from './named-mutex';
 import type { Permit } from './permit';
-import type { NatsConnection } from './store/nats/connection';
+import { type NatsConnection, checkConnection } from './store/nats/connection';
 
 /** What is behind a lock: this process only, or NATS. */
 export type LockBackend = 'local' | 'nats';
@@ -39,8 +39,11 @@ export interface ListedLock {
 /**
  * Locks by name for a whole program: whoever asks for the same name is given the same instance.
  *
- * Locks of the backend `"nats"` connect when one is first used, and reconnect for ever. If the first connection can not be made
- * the use of the lock fails with a {@link BackendUnavailableError}, and the next one tries again.
+ * Locks of the backend `"nats"` connect when one is first used, and reconnect for ever, through refused logins too. If the first
+ * connection can not be made the use of the lock fails with a {@link BackendUnavailableError} (or whatever else
+ * `NatsDispatcher.connect` throws), and the next one tries again. The same goes for a connection that was closed for good, as with
+ * `maxReconnectAttempts`: the next use makes a new one. What was locked before is held until its ttl ends.
+ * A connection that was given to {@link LockManager.configure} is never replaced: configure again with another.
  */
 export class LockManager {
   readonly #known = new Map<string, ListedLock & { readonly options: Required<MutexOptions> }>();
@@ -92,7 +95,8 @@ export class LockManager {
   /**
    * Says how to come to NATS: to be called before the first lock of that backend is used. Default: `servers` from the
    * environment variable `NATS_URL`, else `localhost:4222`, and the default bucket.
-   * @throws LockConflictError if NATS is in use already: `close` first
+   * @throws LockConflictError if NATS is in use already: `close` first, unless its connection is closed for good. TypeError for a
+   *   `connection` that is none
    */
   configure(options: LockManagerOptions): void {
     this.#backends.configure(options);
@@ -116,6 +120,10 @@ export class LockManager {
 class Backends {
   #local: LocalDispatcher | undefined;
   #nats: Promise<NatsDispatcher> | undefined;
+  /** Set once it is connected. */
+  #current: NatsDispatcher | undefined;
+  /** Those whose connection was closed for good: what was locked by them is held until its ttl ends. */
+  readonly #retired: NatsDispatcher[] = [];
   #closed = false;
 
   constructor(
@@ -124,6 +132,8 @@ class Backends {
   ) {}
 
   configure(options: LockManagerOptions): void {
+    if (options.connection !== undefined) checkConnection(options.connection);
+    this.#retire();
     if (this.#nats !== undefined)
       throw new LockConflictError('NATS is in use already: configure before the first use, or close first');
     this.options = { ...checkKeys(options, LOCK_MANAGER) };
@@ -141,13 +151,24 @@ class Backends {
   async close(): Promise<void> {
     this.#closed = true;
     const nats = await this.#nats?.catch(() => undefined);
-    await Promise.all([this.#local?.close(), nats?.close()]);
+    const all = [this.#local, nats, ...this.#retired];
+    await Promise.all(all.map(async (dispatcher) => dispatcher?.close()));
+  }
+
+  /** Lets go of a dispatcher whose connection is closed for good. */
+  #retire(): void {
+    if (this.#current?.connectionState !== 'closed') return;
+    this.#retired.push(this.#current);
+    this.#current = undefined;
+    this.#nats = undefined;
   }
 
   /** The dispatcher, connected within a timeout. */
   async #connected({ timeout, signal }: LockOptions): Promise<NatsDispatcher> {
     if (this.#closed) throw new DispatcherClosedError('the lock manager was closed');
-    const connecting = (this.#nats ??= this.#connect());
+    // A connection that was handed over is not ours to replace: its use fails, and says why.
+    if (this.options.connection === undefined) this.#retire();
+    const connecting = (this.#nats ??= this.#begin());
     const done = new Abort();
     const stop = onAbort(signal, () => done.abort());
     try {
@@ -165,20 +186,34 @@ class Backends {
     }
   }
 
+  /** Connects. If that fails, the next use tries again. */
+  #begin(): Promise<NatsDispatcher> {
+    const connecting = this.#connect();
+    connecting.catch(() => {
+      if (this.#nats === connecting) this.#nats = undefined;
+    });
+    return connecting;
+  }
+
   async #connect(): Promise<NatsDispatcher> {
     const { connection, ...options } = this.options;
+    let dispatcher: NatsDispatcher;
     try {
-      const dispatcher =
+      dispatcher =
         connection === undefined
           ? await NatsDispatcher.connect(options)
           : new NatsDispatcher(connection, options);
-      dispatcher.on('degraded', (detail) => this.events.tell('degraded', detail));
-      dispatcher.on('restored', (detail) => this.events.tell('restored', detail));
-      return dispatcher;
     } catch (error) {
-      this.#nats = undefined;
-      throw error;
+      const last = this.#retired.at(-1);
+      if (!(error instanceof BackendUnavailableError && options.onUnavailable === 'local' && last))
+        throw error;
+      // It grants within this process. The next use tries again.
+      this.#retired.pop();
+      return (this.#current = last);
     }
+    dispatcher.relayTo(this.events, OUTAGE_EVENTS);
+    this.#current = dispatcher;
+    return dispatcher;
   }
 }
 

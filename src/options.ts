@@ -60,7 +60,8 @@ export interface DispatcherOptions {
    * N, beside those held on the server.
    *
    * It begins, with the event `degraded`, when somebody has waited for 3 s with the server out of reach, or would have been
-   * refused for that reason; and ends, with `restored`, as soon as the server answers. Then those who wait locally move over.
+   * refused for that reason; and ends, with `restored`, as soon as the server answers. Then those who wait locally move over. If the
+   * connection is closed for good, it begins at once and lasts until the dispatcher is closed.
    * Local permits run on to their end, so at that moment N local ones of each process may be held beside N of the server's.
    * Their fencing tokens are lower than any of the server's: a resource that has seen one of those refuses them.
    *
@@ -75,7 +76,12 @@ export interface DispatcherOptions {
 /** Settings for {@link NatsDispatcher.connect}: those of the dispatcher, and those of the NATS client (3.x). */
 export type ConnectOptions = DispatcherOptions &
   Omit<ConnectionOptions, 'servers'> & {
-    /** Default: the environment variable `NATS_URL`, else `localhost:4222`. */
+    /**
+     * URLs of servers, in an array or with commas between: `host`, `host:port`, `nats://host:port`, or `tls://host:port`, which
+     * refuses a server without TLS. `user:password@` or `token@` before the host is the login, unless another is given as an option;
+     * percent-encoded, and the same in all URLs that have one. Default, also where they are blank: the environment variable
+     * `NATS_URL`, else `localhost:4222`.
+     */
     servers?: string | string[];
   };
 

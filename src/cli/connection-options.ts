@@ -2,13 +2,13 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import { NatsDispatcher } from '../dispatcher';
 import { type ConnectOptions, type DispatcherOptions, checkBucket } from '../options';
-import { DEFAULT_SERVER } from '../store/nats/connect';
+import { DEFAULT_SERVER } from '../store/nats/server-urls';
 import { type SignIn, authenticatorOf } from '../store/nats/sign-in';
 import { UsageError } from './exit-codes';
 
 /** Where the server is and who asks, as given by flags or environment. */
 export interface ConnectionFlags {
-  readonly server: string;
+  readonly server?: string;
   readonly user?: string;
   readonly password?: string;
   readonly creds?: string;
@@ -25,9 +25,6 @@ export interface ConnectionFlags {
   readonly jsDomain?: string;
   readonly jsApiPrefix?: string;
 }
-
-/** How long one attempt to connect may take. */
-const CONNECT_MS = 10_000;
 
 /**
  * The options of every command that talks to a server. Names, environment variables and meaning are those of the `nats`
@@ -68,7 +65,14 @@ export function connectionOptions(): Option[] {
       '--js-api-prefix <prefix>',
       'what the subjects of the JetStream API begin with, if not $JS.API',
     ).env('NATS_SEMAPHORE_JS_API_PREFIX'),
-  ];
+  ].map(ignoringBlanks);
+}
+
+/** A blank variable of the environment is one that is not set, also where only some values are allowed. */
+function ignoringBlanks(option: Option): Option {
+  const { parseArg } = option;
+  if (parseArg === undefined) return option;
+  return option.argParser((text, previous) => (text.trim() === '' ? previous : parseArg(text, previous)));
 }
 
 /** A whole number as the library wants it; it says itself which are allowed. */
@@ -78,13 +82,13 @@ export function parseWhole(text: string): number {
 }
 
 /** @throws UsageError if a file can not be read, or flags contradict each other */
-export function connectOptionsOf(flags: ConnectionFlags): ConnectOptions {
+export function connectOptionsOf(given: ConnectionFlags): ConnectOptions {
+  const flags = withoutBlanks(given);
   const { bucket, inboxPrefix, maxBytes, replicas, storage } = flags;
   const signIn = signInOf(flags);
   const tls = tlsOf(flags);
   return {
-    servers: flags.server.split(',').map((url) => url.trim()),
-    timeout: CONNECT_MS,
+    servers: flags.server,
     ...(signIn !== undefined && { authenticator: authenticatorOf(signIn) }),
     ...(tls !== undefined && { tls }),
     ...(inboxPrefix !== undefined && { inboxPrefix }),
@@ -94,6 +98,13 @@ export function connectOptionsOf(flags: ConnectionFlags): ConnectOptions {
     maxBytes,
     ...jetStreamOf(flags),
   };
+}
+
+/** A variable of the environment that is empty is one that is not set. */
+function withoutBlanks(flags: ConnectionFlags): ConnectionFlags {
+  return Object.fromEntries(
+    Object.entries(flags).filter(([, value]) => typeof value !== 'string' || value.trim() !== ''),
+  );
 }
 
 /** Connects, does the work, and closes again. What is not settled within a few seconds of that is left to the ttl. */

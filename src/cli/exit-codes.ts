@@ -64,9 +64,6 @@ export function exitCodeOf(error: unknown): number {
   // The library says of a bad argument which one, and what is allowed: most of ours are handed to it as they are.
   if (error instanceof UsageError || error instanceof RangeError || error instanceof TypeError)
     return EXIT.usage;
-  // The library can not tell a server that turns everybody away from one that can not be reached; the client can.
-  if (error instanceof SemaphoreError && (error.cause as Error | undefined)?.name === 'AuthorizationError')
-    return EXIT.noPermission;
   if (error instanceof SemaphoreError) return OF_CODE[error.code] ?? EXIT.failure;
   return EXIT.failure;
 }

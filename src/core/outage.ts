@@ -32,7 +32,8 @@ export interface OutageObserver {
  *
  * Invariants:
  * - It begins when somebody waited for {@link OUTAGE_AFTER_MS} without the backend being in reach, or would have been refused for
- *   that reason, and ends as soon as the backend has answered a read. Both are told before a permit is granted by them.
+ *   that reason, and ends as soon as the backend has answered a read. Both are told before a permit is granted by them. With a store
+ *   that is closed for good it lasts until {@link Outage.close}.
  * - An acquire is on one side at a time: who waits moves over when it begins and when it ends. Permits stay where they are.
  * - Permits of this side have fencing tokens from 1: lower than any of the backend's, so that a resource which has seen one of
  *   those refuses them.
@@ -67,7 +68,7 @@ export class Outage {
    * @param engine that of the backend; throws once the dispatcher is closed
    */
   async acquire(keys: Keys, engine: () => Engine, want: Want, patience: Patience): Promise<Lease> {
-    const { clock, store } = this.context;
+    const { clock } = this.context;
     const askedAt = clock.now();
     for (;;) {
       const real = engine();
@@ -86,7 +87,8 @@ export class Outage {
           throw moved.signal.aborted ? abortReason(patience.signal) : error;
         if (this.ending.aborted) throw error;
         if (moved.signal.aborted) continue;
-        if (isOn || !(error instanceof BackendUnavailableError) || store.isClosed()) throw error;
+        // A connection that is closed for good is an outage that does not end.
+        if (isOn || !(error instanceof BackendUnavailableError)) throw error;
         this.begin(error);
       } finally {
         this.waiting.delete(moved);

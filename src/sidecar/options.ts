@@ -1,5 +1,4 @@
-import type { StoreDispatcher } from '../dispatcher';
-import type { LocalDispatcher, NatsDispatcher } from '../dispatcher';
+import type { LocalDispatcher, NatsDispatcher, StoreDispatcher } from '../dispatcher';
 import { checkKeys, optionKeys } from '../option-keys';
 import type { ConnectOptions } from '../options';
 
@@ -31,6 +30,12 @@ export interface SidecarOptions {
    * held then is released.
    */
   drainTimeout?: number;
+  /**
+   * After how long without a connection to NATS `/healthz` fails, in ms, so that what supervises the sidecar starts it again. Default: never,
+   * for the connection comes back by itself and a restart takes from callers what they hold. Of use where a restart brings new
+   * credentials. A connection that is closed for good always makes it fail.
+   */
+  unhealthyAfter?: number;
 }
 
 const SIDECAR = optionKeys<SidecarOptions>('startSidecar', {
@@ -43,6 +48,7 @@ const SIDECAR = optionKeys<SidecarOptions>('startSidecar', {
   readOnly: true,
   timeline: true,
   drainTimeout: true,
+  unhealthyAfter: true,
 });
 export const DEFAULT_PORT = 4280;
 const DEFAULT_DRAIN_MS = 10_000;
@@ -57,6 +63,7 @@ export interface Settings {
   readonly readOnly: boolean;
   readonly timeline: boolean;
   readonly drainTimeout: number;
+  readonly unhealthyAfter: number;
 }
 
 /** What the sidecar needs of its dispatcher. */
@@ -66,12 +73,15 @@ export type Backend = StoreDispatcher;
 export function settingsOf(options: SidecarOptions): Settings {
   checkKeys(options, SIDECAR);
   const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [], readOnly = false } = options;
-  const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS } = options;
+  const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS, unhealthyAfter = Infinity } = options;
   if (typeof host !== 'string' || host === '') throw new TypeError('host must be a non-empty string');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new RangeError(`port must be a whole number from 0 to 65535, got ${port}`);
   }
   if (!(drainTimeout >= 0)) throw new RangeError(`drainTimeout must be 0 or more ms, got ${drainTimeout}`);
+  if (!(unhealthyAfter > 0))
+    throw new RangeError(`unhealthyAfter must be more than 0 ms, got ${unhealthyAfter}`);
+  checkDispatcher(options.dispatcher);
   if (token !== undefined && !(typeof token === 'string' && /^[\x21-\x7e]{16,}$/.test(token))) {
     throw new RangeError(`token must be ${LEAST_TOKEN} or more printable ASCII characters without spaces`);
   }
@@ -80,9 +90,19 @@ export function settingsOf(options: SidecarOptions): Settings {
       `host ${JSON.stringify(host)} can be reached from other machines: give a token, or listen on 127.0.0.1`,
     );
   }
-  return { host, port, token, allowedHosts, readOnly, timeline, drainTimeout };
+  return { host, port, token, allowedHosts, readOnly, timeline, drainTimeout, unhealthyAfter };
 }
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Refuses a promise of a dispatcher, for one: it would fail at the first request. */
+function checkDispatcher(dispatcher: SidecarOptions['dispatcher']): void {
+  if (dispatcher === undefined || typeof (dispatcher as Backend | null)?.overview === 'function') return;
+  const isPromise = (dispatcher as unknown) instanceof Promise;
+  // The caller learns of this mistake; that the promise fails later must not end the process beside that.
+  if (isPromise) (dispatcher as unknown as Promise<unknown>).catch(() => undefined);
+  const what = isPromise ? 'a promise: await it first' : 'something else';
+  throw new TypeError(`dispatcher must be a NatsDispatcher or a LocalDispatcher, got ${what}`);
 }

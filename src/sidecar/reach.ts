@@ -27,3 +27,13 @@ export async function whyUnreachable(dispatcher: Backend, clock: Clock): Promise
     done.abort();
   }
 }
+
+/**
+ * Why only a restart helps: the connection is closed for good, or has been gone for longer than `unhealthyAfter` ms. Undefined if
+ * none is needed. Asks nobody.
+ */
+export function whyUnhealthy({ contact, trouble }: Backend, unhealthyAfter: number): string | undefined {
+  const { goneMs, state } = contact;
+  if (state !== 'closed' && goneMs <= unhealthyAfter) return undefined;
+  return trouble?.message ?? `there has been no connection to NATS for ${Math.round(goneMs)} ms`;
+}

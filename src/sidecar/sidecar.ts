@@ -97,11 +97,19 @@ class RunningSidecar implements Sidecar {
   readonly url: string;
   #closing: Promise<void> | undefined;
 
+  /** Not to be printed with it: there is a token among the settings. */
+  readonly #context: SidecarContext;
+  readonly #app: FastifyInstance;
+  readonly #closeAll: (app: FastifyInstance) => Promise<void>;
+
   constructor(
-    private readonly context: SidecarContext,
-    private readonly app: FastifyInstance,
-    private readonly closeAll: (app: FastifyInstance) => Promise<void>,
+    context: SidecarContext,
+    app: FastifyInstance,
+    closeAll: (app: FastifyInstance) => Promise<void>,
   ) {
+    this.#context = context;
+    this.#app = app;
+    this.#closeAll = closeAll;
     const { address, family, port } = app.server.address() as AddressInfo;
     this.url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
@@ -116,7 +124,7 @@ class RunningSidecar implements Sidecar {
   }
 
   async #closeNow(): Promise<void> {
-    const { clock, drain, permits, sessions, settings } = this.context;
+    const { clock, drain, permits, sessions, settings } = this.#context;
     drain.begin();
     const done = new Abort();
     await Promise.race([
@@ -126,6 +134,6 @@ class RunningSidecar implements Sidecar {
     done.abort();
     await sessions.closeAll('the sidecar has ended');
     await permits.releaseAll();
-    await this.closeAll(this.app);
+    await this.#closeAll(this.#app);
   }
 }

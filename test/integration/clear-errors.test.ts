@@ -3,11 +3,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Kvm } from '@nats-io/kv';
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import { type DispatcherOptions, NatsDispatcher, SemaphoreError } from '../../src';
 import { TestServer } from '../../src/testing';
+import { freePorts } from '../../src/testing/free-ports';
+import { useCli } from '../support/cli';
+import { eventually } from '../support/eventually';
+import { GuardedServer } from '../support/guarded-server';
+import { scratchDirectory } from '../support/scratch';
 import { connections } from '../support/server-counts';
 
 async function errorOf(what: () => unknown): Promise<Error & { code?: string }> {
@@ -35,6 +40,35 @@ async function refusals(url: string, options: DispatcherOptions = {}): Promise<S
   return errors as SemaphoreError[];
 }
 
+/** A server that is a leaf node of another, with an account that has JetStream at the other one only. */
+async function leafNode(rules: string): Promise<{ url: string } & AsyncDisposable> {
+  const users = 'users: [{ user: a, password: a }]';
+  const [port] = await freePorts(1);
+  const hub = scratchDirectory().write(
+    'hub.conf',
+    `jetstream { store_dir: $NATS_STORE_DIR, domain: hub }
+     accounts { A { jetstream: enabled, ${users} } }
+     leafnodes { listen: "127.0.0.1:${port}" }`,
+  );
+  const leaf = scratchDirectory().write(
+    'leaf.conf',
+    `${rules}
+     accounts { A { ${users} } }
+     leafnodes { remotes: [{ url: "nats://a:a@127.0.0.1:${port}", account: A }] }`,
+  );
+  const servers = [await TestServer.start({ config: hub }), await TestServer.start({ config: leaf })];
+  await eventually(async () => {
+    const { leafnodes } = await servers[1]!.monitor<{ leafnodes: number }>('leafz');
+    expect(leafnodes).toBe(1);
+  });
+  return {
+    url: servers[1]!.url.replace('://', '://a:a@'),
+    [Symbol.asyncDispose]: async () => void (await Promise.all(servers.map((server) => server.stop()))),
+  };
+}
+
+const cli = useCli();
+
 describe('a server that will not do', () => {
   it('nats-server 2.9: says which version it is and which is needed', async () => {
     const script = join(__dirname, '..', '..', 'scripts', 'nats-server');
@@ -59,6 +93,65 @@ describe('a server that will not do', () => {
       expect(message).toMatch(/JetStream is not enabled/);
       expect(message).toMatch(/-js/);
     }
+  });
+
+  describe('an account without JetStream', () => {
+    const ACCOUNTS =
+      'accounts { WITH { jetstream: enabled, users: [{ user: with, password: p }] }, ' +
+      'WITHOUT { users: [{ user: without, password: p }] } }';
+
+    it('is told so at once, also by an acquire that would wait for ever', async () => {
+      await using guarded = await GuardedServer.start(ACCOUNTS);
+      for (const { name, code, message } of await refusals(guarded.urlWith('without:p'))) {
+        expect({ name, code }).toEqual({ name: 'UnsupportedServerError', code: 'UNSUPPORTED_SERVER' });
+        expect(message).toMatch(/not for this account.*"jetstream: enabled" to that of the account.*domain/);
+      }
+      const { code, stderr } = await cli().run(['run', 'n', '--', 'true'], {
+        env: { NATS_URL: guarded.urlWith('without:p') },
+      });
+      expect(code).toBe(78);
+      expect(stderr).toMatch(/JetStream is not enabled.*account/);
+      await using other = await NatsDispatcher.connect({ servers: guarded.urlWith('with:p') });
+      await other.ready();
+    });
+
+    it('is an outage to a dispatcher that had JetStream before', async () => {
+      await using guarded = await GuardedServer.start(ACCOUNTS);
+      await using dispatcher = await NatsDispatcher.connect({ servers: guarded.urlWith('with:p') });
+      const held = await dispatcher.mutex('m').lock(5_000);
+      await guarded.reload(ACCOUNTS.replace('jetstream: enabled, ', ''));
+      const error = await errorOf(() => dispatcher.mutex('n').lock(1_000));
+      expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
+      await guarded.reload(ACCOUNTS);
+      await (await dispatcher.mutex('n').lock(20_000)).release();
+      await held.release();
+    });
+
+    it('at a leaf node without JetStream: has a word about domains', async () => {
+      await using leaf = await leafNode('');
+      for (const { code, message } of await refusals(leaf.url)) {
+        expect(code).toBe('UNSUPPORTED_SERVER');
+        expect(message).toMatch(/At a leaf node, JetStream may be in another domain/);
+      }
+    });
+
+    it('at a leaf node with JetStream, which then says nothing: is warned of while it waits', async () => {
+      const warned = jest.spyOn(process, 'emitWarning').mockReturnValue();
+      try {
+        await using leaf = await leafNode('jetstream { store_dir: $NATS_STORE_DIR, domain: leaf }');
+        await using dispatcher = await NatsDispatcher.connect({ servers: leaf.url });
+        const waiting = errorOf(() => dispatcher.mutex('m').lock());
+        await eventually(() => expect(warned).toHaveBeenCalledTimes(1), 30_000);
+        expect(warned).toHaveBeenCalledWith(
+          expect.stringMatching(/another domain \(that of this server is "leaf"\)/),
+          { code: 'NATS_SEMAPHORE_NO_JETSTREAM' },
+        );
+        await dispatcher.close();
+        expect(await waiting).toMatchObject({ code: 'DISPATCHER_CLOSED' });
+      } finally {
+        warned.mockRestore();
+      }
+    });
   });
 
   it('nobody there: says where it looked', async () => {

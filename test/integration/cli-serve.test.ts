@@ -8,6 +8,7 @@ import { TestServer } from '../../src/testing';
 import { reaper } from '../../src/testing/reaper';
 import type { PermitView } from '../../src/sidecar/permits';
 import { eventually } from '../support/eventually';
+import { GuardedServer, onlyUser } from '../support/guarded-server';
 import { SidecarClient } from '../support/sidecar-client';
 
 let server: TestServer;
@@ -15,19 +16,45 @@ beforeAll(async () => void (server = await TestServer.start()));
 afterAll(() => server.stop());
 
 /** The command, and where it says it is. */
-async function start(
+const start = (...args: string[]) => startOn(server.url, ...args);
+
+async function startOn(
+  url: string,
   ...args: string[]
-): Promise<{ child: ChildProcess; client: SidecarClient; exited: Promise<unknown[]> }> {
+): Promise<{ child: ChildProcess; client: SidecarClient; events: string[]; exited: Promise<unknown[]> }> {
   const main = join(__dirname, '..', '..', 'src', 'cli', 'main.ts');
-  const argv = ['--import', 'tsx', main, ...args, '--server', server.url, '--json'];
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const argv = ['--import', 'tsx', main, ...args, '--server', url, '--json'];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   if (child.pid !== undefined) reaper.watchChild(child.pid);
-  const exited = once(child, 'exit');
+  const events: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) =>
+    events.push((JSON.parse(line) as { event: string }).event),
+  );
+  const exited = once(child, 'close');
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  return { child, client: new SidecarClient((JSON.parse(line) as { url: string }).url), exited };
+  return { child, events, client: new SidecarClient((JSON.parse(line) as { url: string }).url), exited };
 }
 
 describe('serve', () => {
+  it('tells of its connection on stderr, and outlives a refused login', async () => {
+    await using guarded = await GuardedServer.start(onlyUser('app', 'right'));
+    const { child, client, events, exited } = await startOn(
+      guarded.urlWith('app:right'),
+      'serve',
+      '--port',
+      '0',
+    );
+    await guarded.reload(onlyUser('app', 'changed'));
+    await eventually(() => expect(events).toEqual(['disconnected', 'login-refused']));
+    expect((await client.get('/readyz')).status).toBe(503);
+    await guarded.reload(onlyUser('app', 'right'));
+    await eventually(() => expect(events.at(-1)).toBe('reconnected'));
+    await eventually(async () => expect((await client.get('/readyz')).status).toBe(200));
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    expect(events).toEqual(['disconnected', 'login-refused', 'reconnected', 'draining']);
+  });
+
   it('drains on SIGTERM: who holds may finish, and then it ends', async () => {
     await using beside = await NatsDispatcher.connect({ servers: server.url });
     const { child, client, exited } = await start('serve', '--port', '0', '--drain', '60s');

@@ -48,6 +48,7 @@ describe('the tarball', () => {
        "BackendUnavailableError",
        "BucketConfigError",
        "ConnectOptions",
+       "ConnectionState",
        "CorruptEntryError",
        "CountDownLatch",
        "Dispatcher",

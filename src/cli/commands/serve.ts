@@ -1,10 +1,12 @@
 import { Command, Option } from 'commander';
 import { onAbort } from '../../core/on-abort';
+import { NatsDispatcher } from '../../dispatcher';
 import { DEFAULT_PORT, type SidecarOptions } from '../../sidecar/options';
 import { type Invocation, does } from '../command';
 import { connectOptionsOf, parseWhole } from '../connection-options';
-import { parseDuration } from '../durations';
+import { formatDuration, parseDuration } from '../durations';
 import { UsageError } from '../exit-codes';
+import type { Output } from '../output';
 import { StopSignal } from '../stop-signal';
 
 interface ServeFlags {
@@ -15,6 +17,7 @@ interface ServeFlags {
   readonly readOnly?: boolean;
   readonly timeline: boolean;
   readonly drain: number;
+  readonly unhealthyAfter?: number;
 }
 
 /** `serve`: the sidecar, for programs in any language. */
@@ -39,9 +42,15 @@ export function serveCommand(): Command {
       new Option('--drain <duration>', 'how long holders may finish at the end')
         .argParser(parseDuration)
         .default(10_000, '10s'),
+    )
+    .addOption(
+      new Option(
+        '--unhealthy-after <duration>',
+        'without NATS for so long /healthz fails (default: never)',
+      ).argParser(parseDuration),
     );
   return does<ServeFlags>(command, (invocation) => {
-    const { allowHost, drain, host, port, readOnly, timeline, token } = invocation.flags;
+    const { allowHost, drain, host, port, readOnly, timeline, token, unhealthyAfter } = invocation.flags;
     return serve(invocation, {
       allowedHosts: allowHost,
       drainTimeout: drain,
@@ -50,6 +59,7 @@ export function serveCommand(): Command {
       readOnly,
       timeline,
       token,
+      unhealthyAfter,
     });
   });
 }
@@ -61,17 +71,30 @@ export async function serve(
   text = (url: string): string => `serving on ${url}, its page too`,
 ): Promise<void> {
   using stop = new StopSignal();
+  await using dispatcher = await NatsDispatcher.connect(connectOptionsOf(flags));
+  tellOfConnection(dispatcher, output);
   // Only here: what serves HTTP takes longer to load than most commands take to run.
   const { startSidecar } = await import('../../sidecar/sidecar.js');
-  const sidecar = await startSidecar({ ...options, connect: connectOptionsOf(flags) }).catch(
-    (error: unknown) => {
-      throw error instanceof RangeError || error instanceof TypeError
-        ? new UsageError(`--${error.message}`, { cause: error })
-        : error;
-    },
-  );
+  const sidecar = await startSidecar({ ...options, dispatcher }).catch((error: unknown) => {
+    throw error instanceof RangeError || error instanceof TypeError
+      ? new UsageError(`--${error.message}`, { cause: error })
+      : error;
+  });
   output.print({ url: sidecar.url }, () => text(sidecar.url));
   await new Promise<void>((resolve) => void onAbort(stop.signal, resolve));
   output.note({ event: 'draining' });
   await sidecar.close();
+}
+
+/** On stderr, for whoever reads the log of a sidecar that does not answer. */
+function tellOfConnection(dispatcher: NatsDispatcher, output: Output): void {
+  const tell = (event: string, message: string): void => output.note({ event, message }, message);
+  dispatcher.on('disconnected', ({ cause }) => tell('disconnected', cause.message));
+  dispatcher.on('loginRefused', ({ error }) =>
+    tell('login-refused', `NATS refuses the login: ${error.message}`),
+  );
+  dispatcher.on('reconnected', ({ afterMs }) =>
+    tell('reconnected', `connected to NATS again, after ${formatDuration(Math.round(afterMs))}`),
+  );
+  dispatcher.on('connectionClosed', ({ cause }) => tell('connection-closed', cause.message));
 }

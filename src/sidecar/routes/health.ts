@@ -1,19 +1,29 @@
 import type { FastifyInstance } from 'fastify';
 import type { SidecarContext } from '../context';
 import { Problem } from '../problem';
-import { whyUnreachable } from '../reach';
+import { whyUnhealthy, whyUnreachable } from '../reach';
 import { Health, answers } from '../schemas';
 
 /** For whoever runs the sidecar: whether it lives, whether it can be used, and its metrics. */
 export function healthRoutes(
   app: FastifyInstance,
-  { clock, dispatcher, drain, metrics }: SidecarContext,
+  { clock, dispatcher, drain, metrics, settings }: SidecarContext,
 ): void {
   const tags = ['health'];
   app.get(
     '/healthz',
-    { schema: { tags, summary: 'Whether the process lives', response: { 200: Health } } },
-    () => ({ status: 'ok' }),
+    {
+      schema: {
+        tags,
+        summary: 'Whether the process lives, and not only a restart can bring it back in touch with NATS',
+        response: answers({ 200: Health }),
+      },
+    },
+    () => {
+      const why = whyUnhealthy(dispatcher, settings.unhealthyAfter);
+      if (why !== undefined) throw new Problem(503, 'BACKEND_UNAVAILABLE', why);
+      return { status: 'ok' };
+    },
   );
   app.get(
     '/readyz',

@@ -24,6 +24,8 @@ const STREAM_NAME_IN_USE = 10058;
 const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
 const MAX_BYTES_REQUIRED = 10113;
 const API_TIMEOUT_MS = 2_000;
+/** After so many requests, 2 s each, it is no busy cluster any more. */
+const SILENCES_BEFORE_WARNING = 4;
 const FIND_TRIES = 40;
 const FIND_PAUSE_MS = 50;
 
@@ -35,6 +37,9 @@ const LEVEL_BATCH = 2;
 export class BucketOpener {
   private manager: JetStreamManager | undefined;
   private warned = false;
+  /** Whether JetStream has ever answered: then it is there, and away for a while at most. */
+  private answered = false;
+  private unanswered = 0;
 
   constructor(
     private readonly link: Link,
@@ -60,9 +65,14 @@ export class BucketOpener {
   /** The state of the stream as its leader knows it; undefined if there is none. */
   async find(): Promise<StreamInfo | undefined> {
     try {
-      return await this.ask((manager) => manager.streams.info(this.names.stream));
+      const info = await this.ask((manager) => manager.streams.info(this.names.stream));
+      this.answered = true;
+      return info;
     } catch (error) {
-      if (apiCode(error) === STREAM_NOT_FOUND) return undefined;
+      if (apiCode(error) === STREAM_NOT_FOUND) {
+        this.answered = true;
+        return undefined;
+      }
       throw this.explain(error, `looking for the bucket "${this.names.bucket}"`);
     }
   }
@@ -229,18 +239,24 @@ export class BucketOpener {
 
   /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
   private explain(error: unknown, doing: string): Error {
+    const kind = failureKind(error);
     // Of another domain or account this server does not know: a leaf node may be cut off for a moment.
     const here = this.names.apiPrefix === DEFAULT_API_PREFIX && this.link.connection.info?.jetstream !== true;
-    const off = here && failureKind(error) === 'absent';
-    if (off || apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT) {
-      return new UnsupportedServerError(
-        'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, ' +
-          'or add a jetstream block to its configuration. If the bucket is in another JetStream domain, as seen from a leaf ' +
-          'node, give that domain.',
-        { cause: error },
-      );
-    }
+    const notOurs = apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT && !this.answered;
+    if ((here && kind === 'absent') || notOurs) return noJetStream(error, this.link.connection.info?.domain);
+    if (kind === 'silent') this.noteSilence();
     return toPublicError(error, doing);
+  }
+
+  /** A server says nothing at all of JetStream if the account has none there and leaf nodes are connected: one of those might. */
+  private noteSilence(): void {
+    this.unanswered = this.link.isUp ? this.unanswered + 1 : 0;
+    if (this.answered || this.unanswered !== SILENCES_BEFORE_WARNING) return;
+    process.emitWarning(
+      `JetStream has not answered ${this.unanswered} requests over a connection that stands, and is asked on. ` +
+        `${domainAdvice(this.link.connection.info?.domain)}.`,
+      { code: 'NATS_SEMAPHORE_NO_JETSTREAM' },
+    );
   }
 
   /**
@@ -265,9 +281,22 @@ function textsOf(misfits: readonly Misfit[]): string {
   return misfits.map(({ text }) => text).join('; ');
 }
 
+function noJetStream(cause: unknown, domain: string | undefined): UnsupportedServerError {
+  return new UnsupportedServerError(
+    'JetStream is not enabled on the server, or not for this account. Start nats-server with -js, add a jetstream block to its ' +
+      `configuration, and "jetstream: enabled" to that of the account. ${domainAdvice(domain)}.`,
+    { cause },
+  );
+}
+
+function domainAdvice(domain: string | undefined): string {
+  const own = domain === undefined ? '' : ` (that of this server is "${domain}")`;
+  return `At a leaf node, JetStream may be in another domain${own}, which has to be named, or the account may have none here`;
+}
+
 /** The server's error code of a refused API request; undefined for any other error. */
 export function apiCode(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('code' in error && typeof error.code === 'number') return error.code;
-  return error instanceof RequestFailure || error.cause === undefined ? undefined : apiCode(error.cause);
+  return error.cause === undefined ? undefined : apiCode(error.cause);
 }

@@ -21,7 +21,7 @@ export interface Subscription {
  * of either is assignable to it.
  */
 export interface NatsConnection {
-  readonly info?: { readonly version: string; readonly jetstream?: boolean };
+  readonly info?: { readonly version: string; readonly jetstream?: boolean; readonly domain?: string };
   /** Not declared by either client, and there in both: what it was opened with. */
   readonly options?: { readonly inboxPrefix?: string };
   isClosed(): boolean;
@@ -39,4 +39,33 @@ export interface NatsConnection {
  */
 export function asVersion3(connection: NatsConnection): NatsConnection3 {
   return connection as unknown as NatsConnection3;
+}
+
+const USED = ['closed', 'close', 'isClosed', 'publish', 'status', 'subscribe'] as const;
+
+/**
+ * Refuses what is no connection, without showing it: options may hold passwords.
+ * @throws TypeError that says what it is instead and what to do
+ */
+export function checkConnection(connection: unknown): NatsConnection {
+  if (typeof connection === 'object' && connection !== null) {
+    const members = connection as Record<string, unknown>;
+    if (USED.every((member) => typeof members[member] === 'function')) return connection as NatsConnection;
+    if (typeof members.then === 'function') {
+      // The caller learns of this mistake; that the promise fails later must not end the process beside that.
+      void Promise.resolve(connection as Promise<unknown>).catch(() => undefined);
+    }
+  }
+  throw new TypeError(`connection must be an open NATS connection, got ${instead(connection)}`);
+}
+
+function instead(value: unknown): string {
+  const advice = 'await NatsDispatcher.connect({ servers })';
+  if (typeof value === 'string') return `a string: to connect to a server use ${advice}`;
+  if (typeof value !== 'object' || value === null)
+    return `${value === null ? 'null' : typeof value}: use ${advice}`;
+  if ('then' in value)
+    return `a promise: await it first, as in new NatsDispatcher(await connect(...)) or ${advice}`;
+  if ('semaphore' in value) return 'a dispatcher: use it as it is';
+  return `an object that is none: to connect with options use ${advice}`;
 }

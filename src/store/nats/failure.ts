@@ -26,6 +26,23 @@ const KINDS: Record<string, FailureKind> = {
   DISCONNECT: 'silent',
 };
 
+/** Names (3.x) and codes (2.x) of what a server says when it turns a login away. */
+const LOGIN_REFUSED = new Set([
+  'AuthorizationError',
+  'UserAuthenticationExpiredError',
+  'AUTHORIZATION_VIOLATION',
+  'AUTHENTICATION_EXPIRED',
+  'AUTHENTICATION_TIMEOUT',
+  'BAD_AUTHENTICATION',
+  'ACCOUNT_EXPIRED',
+]);
+
+/** Whether the server refuses the login: wrong, expired, revoked, or none where one is needed. */
+export function isLoginRefused(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return LOGIN_REFUSED.has(error.name) || LOGIN_REFUSED.has((error as { code?: string }).code ?? '');
+}
+
 /** A request that failed in one of the ways of {@link FailureKind}. */
 export class RequestFailure extends Error {
   constructor(
@@ -60,6 +77,9 @@ export function toPublicError(error: unknown, doing: string): SemaphoreError {
   const text = error instanceof Error ? error.message : String(error);
   if (failureKind(error) === 'denied') {
     return new PermissionDeniedError(`not allowed while ${doing}: ${text}`, { cause: error });
+  }
+  if (failureKind(error) === 'closed') {
+    return new BackendUnavailableError(`not possible while ${doing}: ${text}`, { cause: error });
   }
   return new BackendUnavailableError(`the server could not be reached while ${doing}: ${text}`, {
     cause: error,

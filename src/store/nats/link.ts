@@ -2,6 +2,7 @@ import { type Clock, atDeadline } from '../../core/clock';
 import type { Aborting } from '../../core/abort';
 import { onAbort } from '../../core/on-abort';
 import type { Message, NatsConnection, Subscription } from './connection';
+import { Contact, errorOf, serverOf } from './contact';
 import { RequestFailure, failureKind } from './failure';
 import { type Denial, Replies } from './replies';
 
@@ -14,7 +15,8 @@ export class Link {
   private readonly disconnected = new Set<() => void>();
   /** Those who wait for a live connection. */
   private readonly waiting = new Set<() => void>();
-  private up = true;
+  /** How the connection stands, for those who watch it. */
+  readonly contact: Contact;
   private failure: Error | undefined;
   private refusal: Error | undefined;
   private readonly denials = new Set<(denial: Denial) => void>();
@@ -26,18 +28,19 @@ export class Link {
     private readonly clock: Clock,
   ) {
     this.replies = new Replies(connection, clock);
+    this.contact = new Contact(clock);
     void this.followStatus();
     void connection.closed().then(
-      () => this.ended(),
-      () => this.ended(),
+      (error) => this.ended(error),
+      (error: unknown) => this.ended(error),
     );
   }
 
   /** Why nothing can be sent now; undefined while the connection stands, as far as the client has noticed. */
   down(): Error | undefined {
-    if (this.connection.isClosed()) return new RequestFailure('closed', 'the NATS connection is closed');
-    if (!this.up) return new RequestFailure('silent', 'the NATS connection is down and reconnecting');
-    return undefined;
+    if (this.connection.isClosed()) return this.closedFailure();
+    if (this.up) return undefined;
+    return new RequestFailure('silent', `the NATS connection is down and reconnecting${this.contact.why}`);
   }
 
   /** Why the other side seems out of reach: {@link Link.down}, or the last request failed. */
@@ -48,6 +51,10 @@ export class Link {
   /** Whether the connection stands, as far as the client has noticed. */
   get isUp(): boolean {
     return this.up && !this.connection.isClosed();
+  }
+
+  private get up(): boolean {
+    return this.contact.state === 'connected';
   }
 
   /** Calls back after every reconnect, and when messages may have been dropped. Returns how to stop that. */
@@ -154,6 +161,7 @@ export class Link {
   detach(): void {
     this.stopStatus?.();
     this.replies.close();
+    this.contact.forgetObservers();
     this.reconnected.clear();
     for (const done of [...this.waiting]) done();
   }
@@ -164,17 +172,21 @@ export class Link {
     for await (const event of events) {
       const { type } = event;
       if (type === 'disconnect') {
-        this.up = false;
+        this.contact.lost(serverOf(event));
         this.cut();
       } else if (type === 'reconnect') {
-        this.up = true;
+        if (!this.contact.regained()) continue;
         this.failure = undefined;
         for (const callback of [...this.reconnected, ...this.waiting]) callback();
       } else if (type === 'slowConsumer') {
         for (const callback of [...this.reconnected]) callback();
       } else if (type === 'error') {
         const denial = denialOf(event);
-        if (denial === undefined) continue;
+        if (denial === undefined) {
+          const error = errorOf(event);
+          if (error !== undefined) this.contact.heard(error);
+          continue;
+        }
         this.replies.denied(denial);
         for (const callback of [...this.denials]) callback(denial);
       }
@@ -182,8 +194,8 @@ export class Link {
   }
 
   /** The connection was closed for good: all who wait for it learn so. */
-  private ended(): void {
-    this.up = false;
+  private ended(error: unknown): void {
+    this.contact.ended(error);
     this.cut();
     for (const callback of [...this.reconnected, ...this.waiting]) callback();
   }
@@ -194,7 +206,12 @@ export class Link {
   }
 
   private checkOpen(): void {
-    if (this.connection.isClosed()) throw new RequestFailure('closed', 'the NATS connection is closed');
+    if (this.connection.isClosed()) throw this.closedFailure();
+  }
+
+  private closedFailure(): RequestFailure {
+    const what = 'the NATS connection is closed for good';
+    return new RequestFailure('closed', `${what}${this.contact.why}. Make a new dispatcher with an open one`);
   }
 
   /** The error to throw for a request that failed. */

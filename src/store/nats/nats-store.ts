@@ -14,6 +14,7 @@ import { Announcements } from './announcements';
 import { BucketOpener } from './bucket';
 import { commit } from './commit';
 import type { NatsConnection } from './connection';
+import type { Contact } from './contact';
 import { Deadline } from './deadline';
 import { Link } from './link';
 import { leaderFindsNone, readLast, withoutGhosts } from './read';
@@ -57,6 +58,11 @@ export class NatsStore implements Store {
       this.announcements.interrupt();
       void this.session.checkIncarnation();
     });
+  }
+
+  /** How the connection stands. */
+  get contact(): Contact {
+    return this.link.contact;
   }
 
   get counts(): Readonly<WriteCounts> {

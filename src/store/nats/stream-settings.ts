@@ -148,7 +148,7 @@ const RULES: readonly Rule[] = [
     setting: 'persist_mode',
     needs: exactly('"default"'),
     because: 'writes are answered before they are stored, and a server that is killed takes them back',
-    broken: ({ persist_mode }) => ((persist_mode ?? 'default')) === 'async',
+    broken: ({ persist_mode }) => (persist_mode ?? 'default') === 'async',
   },
   {
     setting: 'allow_direct',
