@@ -39,6 +39,7 @@ import {
   checkApiPrefix,
   checkBoolean,
   checkBucket,
+  checkForgetAfter,
   checkHolder,
   checkLimitPolicy,
   checkMaxBytes,
@@ -54,7 +55,7 @@ import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
 import { type Semaphore, createSemaphore } from './semaphore';
 import { Overview, type OverviewOwner } from './overview';
-import type { Settings } from './slot-lock';
+import type { RemoveOptions, Settings } from './slot-lock';
 import {
   KEYS_OF,
   KIND_OF,
@@ -140,6 +141,13 @@ export interface Dispatcher extends AsyncDisposable {
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
   /** What exists in the bucket: every primitive with a stored limit, a holder, a kept slot or somebody who queues. */
   list(): Promise<PrimitiveSummary[]>;
+  /**
+   * Removes everything of a primitive from the bucket: see {@link Watchable.remove} and {@link CountDownLatch.remove}. Takes what
+   * {@link Dispatcher.list} gives.
+   * @example
+   * for (const primitive of await dispatcher.list()) if (primitive.held === 0) await dispatcher.remove(primitive);
+   */
+  remove(primitive: Pick<PrimitiveSummary, 'kind' | 'name'>, options?: RemoveOptions): Promise<boolean>;
   /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
   on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;
   /** Whether permits are granted within this process only, at this moment: see {@link DispatcherOptions.onUnavailable}. */
@@ -255,7 +263,13 @@ export abstract class StoreDispatcher implements Dispatcher {
   semaphore(name: string, slots?: number, options: SemaphoreOptions = {}): Semaphore {
     if (slots !== undefined) checkSlots(slots);
     const limitPolicy = checkLimitPolicy(checkKeys(options, SEMAPHORE).limitPolicy);
-    return createSemaphore({ ...this.#settings('semaphore', name, options), slots, limitPolicy });
+    const forgetAfter = checkForgetAfter(options.forgetAfter);
+    return createSemaphore({
+      ...this.#settings('semaphore', name, options),
+      slots,
+      limitPolicy,
+      forgetAfter,
+    });
   }
 
   mutex(name: string, options: MutexOptions = {}): Mutex {
@@ -339,6 +353,26 @@ export abstract class StoreDispatcher implements Dispatcher {
     return [...slots, ...latches].sort((a, b) =>
       a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1,
     );
+  }
+
+  async remove(
+    { kind, name }: Pick<PrimitiveSummary, 'kind' | 'name'>,
+    options?: RemoveOptions,
+  ): Promise<boolean> {
+    switch (kind) {
+      case 'semaphore':
+        return this.semaphore(name).remove(options);
+      case 'mutex':
+        return this.mutex(name).remove(options);
+      case 'read-write-lock':
+        return this.readWriteLock(name).remove(options);
+      case 'latch':
+        return this.latch(name).remove(options);
+      default:
+        throw new RangeError(
+          `kind must be "semaphore", "mutex", "read-write-lock" or "latch", got ${JSON.stringify(kind)}`,
+        );
+    }
   }
 
   close(): Promise<void> {

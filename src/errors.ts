@@ -90,6 +90,20 @@ export class CorruptEntryError extends SemaphoreError {
   }
 }
 
+/** `IN_USE`: the primitive was not removed, since it is held or waited for. */
+export class PrimitiveInUseError extends SemaphoreError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('IN_USE', message, details);
+  }
+}
+
+/** `REMOVED`: the primitive was removed while it was waited for or watched. The name may be used again at once. */
+export class PrimitiveRemovedError extends SemaphoreError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('REMOVED', message, details);
+  }
+}
+
 /** `DISPATCHER_CLOSED`: the dispatcher was closed before or during the operation. */
 export class DispatcherClosedError extends SemaphoreError {
   constructor(message: string, details?: ErrorDetails) {

@@ -11,6 +11,8 @@ export {
   LockConflictError,
   PermissionDeniedError,
   PermitLostError,
+  PrimitiveInUseError,
+  PrimitiveRemovedError,
   SemaphoreError,
   StoreFullError,
   UnsupportedServerError,
@@ -18,6 +20,7 @@ export {
 export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';
 export type { CountDownLatch } from './latch';
 export type { Lock } from './lock';
+export type { RemoveOptions } from './slot-lock';
 export {
   type ListedLock,
   type LockBackend,

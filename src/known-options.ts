@@ -11,7 +11,7 @@ import type {
   ReadWriteLockOptions,
   SemaphoreOptions,
 } from './options';
-import type { Watchable } from './slot-lock';
+import type { RemoveOptions, Watchable } from './slot-lock';
 import type { ConnectionOptions } from './store/nats/connect';
 
 const dispatcher: AllKeysOf<DispatcherOptions> = {
@@ -92,7 +92,9 @@ export const SEMAPHORE = optionKeys<SemaphoreOptions>('a semaphore', {
   fair: true,
   retain: true,
   limitPolicy: true,
+  forgetAfter: true,
 });
+export const REMOVE = optionKeys<RemoveOptions>('a removal', { force: true });
 export const MUTEX = optionKeys<MutexOptions>('a mutex', mutex);
 export const NAMED_LOCK = optionKeys<MutexOptions & { name?: string }>('createLock', {
   ...mutex,

@@ -2,6 +2,7 @@ import type { LatchEngine } from './core/latch-engine';
 import { LATCH_WAIT } from './known-options';
 import { checkKeys } from './option-keys';
 import { type LatchWaitOptions, checkTimeout, checkSignal, checkTotal, signalOfWatch } from './options';
+import { type RemoveOptions, isForced } from './slot-lock';
 import { type LatchStatus, latchStatusOf } from './status';
 import { changes } from './watching';
 
@@ -48,6 +49,11 @@ export interface CountDownLatch {
   status(): Promise<LatchStatus>;
   /** The status now, and again after every change, as that of a semaphore. */
   watch(options?: { signal?: AbortSignal }): AsyncIterable<LatchStatus>;
+  /**
+   * Removes everything of it from the bucket. Resolves with whether there was anything. Whoever waits fails with `LATCH_LOST`.
+   * @throws PrimitiveInUseError while its round has not reached zero, unless `force` is true
+   */
+  remove(options?: RemoveOptions): Promise<boolean>;
 }
 
 export interface LatchSettings {
@@ -95,6 +101,10 @@ class LatchHandle implements CountDownLatch {
   async status(): Promise<LatchStatus> {
     const { name, total } = this.#settings;
     return latchStatusOf(name, await this.#settings.engine().see(), total);
+  }
+
+  async remove(options?: RemoveOptions): Promise<boolean> {
+    return this.#settings.engine().remove(isForced(options));
   }
 
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<LatchStatus> {

@@ -6,6 +6,7 @@ import type { Mutex } from './mutex';
 import { type LockOptions, type MutexOptions, checkSignal, checkTimeout, signalOfWatch } from './options';
 import type { OwnPermit, Permit } from './permit';
 import { Reentrancy } from './reentrancy';
+import { type RemoveOptions, isForced } from './slot-lock';
 import type { MutexStatus } from './status';
 
 /** A mutex whose dispatcher is connected when it is first used. The timeout of that use covers connecting too. */
@@ -42,6 +43,11 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
 
   async forceRelease(permitId: string): Promise<boolean> {
     return (await this.#mutex()).forceRelease(permitId);
+  }
+
+  async remove(options?: RemoveOptions): Promise<boolean> {
+    isForced(options);
+    return (await this.#mutex()).remove(options);
   }
 
   protected override async take(options: LockOptions): Promise<OwnPermit> {

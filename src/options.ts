@@ -120,6 +120,13 @@ export interface SemaphoreOptions {
    * the one in the code. Changes made later by `setPermits` or `addPermits` are followed, whatever the policy.
    */
   limitPolicy?: LimitPolicy;
+  /**
+   * The stored limit goes when the semaphore was not used by any process for that long, in ms: a whole number, 1,000 or more. Default: it
+   * stays. For names that are made from data, such as one for each customer. Stored with the limit by whoever stores that first, and kept
+   * by all others. While a permit is held or waited for, the limit is stored anew after a third of that time, which is one write more;
+   * so is the first use by each process. A limit set by `setPermits` goes too, and the next use stores the number in the code.
+   */
+  forgetAfter?: number;
 }
 
 /** Settings of a mutex. */
@@ -240,6 +247,11 @@ export function checkOnUnavailable(value: unknown): 'reject' | 'local' {
 
 export function checkTtl(ttl: unknown): number {
   return number('ttl', ttl, LEAST_TTL_MS, MAX_TIMER_MS, 'ms');
+}
+
+export function checkForgetAfter(forgetAfter: unknown): number | undefined {
+  if (forgetAfter === undefined) return undefined;
+  return wholeNumber('forgetAfter', forgetAfter, LEAST_TTL_MS, MAX_TIMER_MS);
 }
 
 export function checkRetain(retain: unknown): number {

@@ -3,7 +3,16 @@ import type { Lease } from './core/lease';
 import { type Lock, LockHandle } from './lock';
 import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, signalOfWatch } from './options';
 import { type OwnPermit, type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
-import { type Settings, type Watchable, acquireBy, patienceOf, permitHome, wantOf } from './slot-lock';
+import {
+  type RemoveOptions,
+  type Settings,
+  type Watchable,
+  isForced,
+  acquireBy,
+  patienceOf,
+  permitHome,
+  wantOf,
+} from './slot-lock';
 import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
 import { changes } from './watching';
 
@@ -76,6 +85,10 @@ class ReadWriteLockHandle implements ReadWriteLock {
 
   async forceRelease(permitId: string): Promise<boolean> {
     return this.settings.engine().forceRelease(checkPermitId(permitId));
+  }
+
+  async remove(options?: RemoveOptions): Promise<boolean> {
+    return this.settings.engine().remove(isForced(options));
   }
 }
 

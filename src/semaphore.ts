@@ -54,20 +54,20 @@ class SlotSemaphore extends SlotLock<AcquireOptions, SemaphoreStatus> implements
     const wanted = checkSlots(slots);
     const { changed } = await this.settings
       .engine()
-      .changeLimit((stored) => (stored === undefined ? wanted : undefined));
+      .changeLimit((stored) => (stored === undefined ? wanted : undefined), this.settings.forgetAfter);
     return changed;
   }
 
   async setPermits(slots: number): Promise<void> {
     const wanted = checkSlots(slots);
-    await this.settings.engine().changeLimit(() => wanted);
+    await this.settings.engine().changeLimit(() => wanted, this.settings.forgetAfter);
   }
 
   async addPermits(delta: number): Promise<number> {
     const step = checkDelta(delta);
     const { slots } = await this.settings
       .engine()
-      .changeLimit((stored) => checkSlots((stored ?? this.defaultLimit) + step));
+      .changeLimit((stored) => checkSlots((stored ?? this.defaultLimit) + step), this.settings.forgetAfter);
     return slots ?? this.defaultLimit;
   }
 }

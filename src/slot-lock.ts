@@ -1,4 +1,6 @@
 import type { Engine } from './core/engine';
+import { REMOVE } from './known-options';
+import { checkKeys } from './option-keys';
 import type { Keys } from './core/keys';
 import type { Lease } from './core/lease';
 import { available } from './core/plan';
@@ -33,6 +35,7 @@ export interface Settings {
   readonly fair: boolean;
   readonly retain: number;
   readonly limitPolicy: LimitPolicy;
+  readonly forgetAfter?: number | undefined;
   readonly safetyMargin: number | undefined;
   readonly telemetry: Telemetry;
   /** The engine for this name, for one operation. */
@@ -60,6 +63,25 @@ export interface Watchable<Status> {
    * before the holder has stopped. Resolves with whether it was held. An operator's tool.
    */
   forceRelease(permitId: string): Promise<boolean>;
+  /**
+   * Removes everything of it from the bucket, with a stored limit. Resolves with whether there was anything. Whoever waits for it or
+   * watches it in any process ends with a {@link PrimitiveRemovedError}. The name may be used again at once: it starts anew, with larger
+   * fencing tokens. Removal markers go by themselves, after as long as what they stand for would have lasted.
+   * @throws PrimitiveInUseError while it is held, or waited for in a fair queue, unless `force` is true
+   * @throws BackendUnavailableError, PermissionDeniedError, DispatcherClosedError
+   */
+  remove(options?: RemoveOptions): Promise<boolean>;
+}
+
+/** Settings of a removal. */
+export interface RemoveOptions {
+  /** Whether permits that are held are taken away, and waiters sent away. Their holders see them lost. Default false. */
+  force?: boolean;
+}
+
+/** @returns whether to remove it by force */
+export function isForced(options: RemoveOptions = {}): boolean {
+  return checkBoolean('force', checkKeys(options, REMOVE).force, false);
 }
 
 /** What semaphore and mutex have in common: a name, an engine, and slots to take. */
@@ -111,6 +133,10 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
     return this.settings.engine().forceRelease(checkPermitId(permitId));
   }
 
+  async remove(options?: RemoveOptions): Promise<boolean> {
+    return this.settings.engine().remove(isForced(options));
+  }
+
   protected async available(): Promise<number> {
     const board = await this.settings.engine().look();
     const stored = board.limit?.limit;
@@ -142,7 +168,7 @@ export function acquireBy(settings: Settings, want: Want, patience: Patience): P
 }
 
 export function wantOf(settings: Settings, options: AcquireOptions): Want {
-  const { slots, fair, limitPolicy, retain, safetyMargin } = settings;
+  const { slots, fair, limitPolicy, forgetAfter, retain, safetyMargin } = settings;
   const ttl = options.ttl === undefined ? settings.ttl : checkTtl(options.ttl);
   checkSafetyMargin(safetyMargin, ttl);
   return {
@@ -154,6 +180,7 @@ export function wantOf(settings: Settings, options: AcquireOptions): Want {
     fair,
     slots,
     limitPolicy,
+    ...(forgetAfter === undefined ? {} : { forgetAfter }),
   };
 }
 

@@ -32,9 +32,11 @@ const OF_CODE: Readonly<Record<string, number>> = {
   BACKEND_UNAVAILABLE: EXIT.unavailable,
   BUCKET_CONFIG: EXIT.config,
   CORRUPT_ENTRY: EXIT.data,
+  IN_USE: EXIT.tempFail,
   LIMIT_CONFLICT: EXIT.config,
   PERMISSION_DENIED: EXIT.noPermission,
   PERMIT_LOST: EXIT.permitLost,
+  STORE_FULL: EXIT.unavailable,
   UNSUPPORTED_SERVER: EXIT.config,
 };
 

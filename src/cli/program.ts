@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { dashboardCommand } from './commands/dashboard';
 import { listCommand } from './commands/list';
 import { releaseCommand } from './commands/release';
+import { rmCommand } from './commands/rm';
 import { runCommand } from './commands/run';
 import { serveCommand } from './commands/serve';
 import { serverCommand } from './commands/server';
@@ -18,6 +19,7 @@ const COMMANDS = [
   watchCommand,
   setPermitsCommand,
   releaseCommand,
+  rmCommand,
   serveCommand,
   dashboardCommand,
   serverCommand,

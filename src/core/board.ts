@@ -142,7 +142,7 @@ export class Board {
       else if (part.part === 'slot') this.vacateSlot(part.slot);
       else if (part.part === 'reader') this.vacate(this.readHolds, part.id);
       else if (part.part === 'wish') this.wishIds.delete(part.id);
-      else this.leave(part.id);
+      else if (part.part === 'ticket') this.leave(part.id);
       return;
     }
     if (part.part === 'limit') {
@@ -157,7 +157,7 @@ export class Board {
       this.occupy(this.readHolds, part.id, known, this.check(key, decodeHold(value)));
     } else if (part.part === 'wish') {
       this.wishIds.add(part.id);
-    } else {
+    } else if (part.part === 'ticket') {
       const ticket = this.check(key, decodeTicket(value));
       this.leave(part.id);
       // One that can not be read has no place: nobody can know for how long it would block the others.

@@ -15,7 +15,9 @@ import { type Host, Line } from './line';
 import { PassingOn, type PassingOnHost } from './passing-on';
 import type { FreeSlot } from './plan';
 import { type Removed, markerEntry, removeEach } from './removal';
-import { dispatcherClosed, outOfTime, tooMany, unavailable } from './refusals';
+import { decodeRemovalNotice } from './record';
+import { dispatcherClosed, outOfTime, removed, tooMany, unavailable } from './refusals';
+import { removePrimitive } from './remove-primitive';
 import type { Memo } from './memo';
 import { Retention, type RetentionHost } from './retention';
 import { Sweeper } from './sweeper';
@@ -98,7 +100,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
     this.limit =
       keys.kind === 'sem'
-        ? new StoredLimit(context, name, keys, this.board, memo?.limit)
+        ? new StoredLimit(context, name, keys, this.board, () => this.isUsed, memo?.limit)
         : new FixedLimit(1, clock, keys, this.board);
     this.free = new FreeSlots(clock, keys, this.board, this.limit);
     this.holdings = new Holdings(clock, this.board, this.feed);
@@ -186,6 +188,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     if (this.waiting === 0) return this.retention.express();
     const limit = this.limit.known;
     if (limit === undefined || !this.admit(limit)) return void this.learn();
+    this.limit.noteUse();
     this.retention.serve(limit);
     // What is free will be known in a moment.
     if (this.retention.busy) return;
@@ -239,6 +242,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   adopt(lease: Lease, entries: readonly Entry[]): void {
     for (const entry of entries) this.board.apply(entry, this.context.clock.now());
     this.holdings.add(lease, entries);
+    this.limit.noteUse();
     if (lease.retain > 0) this.retention.began();
   }
 
@@ -260,15 +264,18 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   /** Stores what `change` makes of the limit. Resolves with the limit in force afterwards, and whether it was changed. */
   async changeLimit(
     change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
   ): Promise<{ slots: number | undefined; changed: boolean }> {
-    const outcome = await this.limit.change(change);
+    const outcome = await this.limit.change(change, forgetAfter);
     this.limitChanged();
     return outcome;
   }
 
   /** The store announced a limit. */
   limitAnnounced(entry: Entry): void {
-    if (this.board.apply(entry, this.context.clock.now())) this.limitChanged();
+    if (!this.board.apply(entry, this.context.clock.now())) return;
+    this.limit.noteAnnounced();
+    this.limitChanged();
   }
 
   /** Announcements of limits may have been missed. */
@@ -346,6 +353,13 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     return found;
   }
 
+  /** Removes all entries of the primitive. Resolves with whether there were any. */
+  async remove(force: boolean): Promise<boolean> {
+    // What this process retains would come back as a hold.
+    this.retention.giveBackAll();
+    return removePrimitive(this, force);
+  }
+
   // ---- ends
 
   /** The store lost all entries at once. */
@@ -372,6 +386,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     await this.holdings.releaseAll();
     this.tickets.close();
     this.observers.clear();
+    this.limit.rest();
     this.feed.stop();
   }
 
@@ -387,6 +402,8 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
       this.tickets.compareAll();
     } else if (part?.part === 'limit') {
       return this.limitChanged();
+    } else if (part?.part === 'removed') {
+      return this.noticeRemoval(entry);
     } else if (part?.part === 'ticket') {
       this.tickets.heard(part.id, entry);
     } else {
@@ -397,6 +414,17 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.retention.yieldToOthers();
     this.tellObservers();
     this.pumpSoon();
+  }
+
+  /** The primitive was removed: whoever waits or watches ends, and whoever holds what was taken away by force. */
+  private noticeRemoval({ value }: Entry): void {
+    const notice = value === null ? undefined : decodeRemovalNotice(value);
+    if (notice?.ok !== true) return;
+    const { force, holder } = notice.record;
+    const error = removed(this.name, holder);
+    if (force) this.holdings.loseAll(`the ${error.message}`);
+    this.refuseAll(error);
+    this.tellObservers(error);
   }
 
   confirmed(): void {
@@ -487,6 +515,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
 
   grantedAgain(lease: Lease): void {
     this.holdings.add(lease, lease.held);
+    this.limit.noteUse();
   }
 
   keptChanged(): void {
@@ -596,6 +625,11 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
     this.pump();
   }
 
+  /** Whether a permit is held or waited for. */
+  private get isUsed(): boolean {
+    return this.holdings.size > 0 || this.isAwaited;
+  }
+
   /** Whether nobody waits, claims or looks. */
   private get unused(): boolean {
     const wanted = this.waiting + this.observers.size;
@@ -606,6 +640,7 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   private rest(): void {
     this.retention.rest();
     if (!this.isAwaited) this.sweeper.stop();
+    if (!this.isUsed) this.limit.rest();
     if (this.waiting + this.observers.size === 0) this.feed.watch(false);
     if (!this.unused || this.holdings.listens || this.tickets.lingers || this.retention.active) return;
     this.free.caughtUp();

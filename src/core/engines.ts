@@ -54,8 +54,10 @@ export class Engines {
     return this.context.store.listen([limitsOf('sem')], {
       changed: (entry) => {
         const { kind, prefix, name } = primitiveOf(entry.key);
-        const known = this.byPrefix.find(prefix) !== undefined || this.memos.has(prefix);
-        if (known) this.get(new Keys(kind, name), name).limitAnnounced(entry);
+        const ready = this.byPrefix.find(prefix) !== undefined;
+        // Names that go by themselves are not worth an engine each.
+        if (!ready && entry.value === null) return void this.memos.delete(prefix);
+        if (ready || this.memos.has(prefix)) this.get(new Keys(kind, name), name).limitAnnounced(entry);
       },
       interrupted: () => {
         for (const engine of this.byPrefix.all) engine.limitUncertain();

@@ -33,6 +33,18 @@ export class FixedLimit implements SlotLimit {
     return false;
   }
 
+  noteAnnounced(): void {
+    // It never is.
+  }
+
+  noteUse(): void {
+    // It does not go.
+  }
+
+  rest(): void {
+    // It keeps no timer.
+  }
+
   noteComplete(): void {
     // Nothing can be held above it.
   }

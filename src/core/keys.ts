@@ -9,7 +9,8 @@ export type Part =
   | { readonly part: 'slot'; readonly slot: number }
   | { readonly part: 'reader'; readonly id: string }
   | { readonly part: 'ticket'; readonly id: string }
-  | { readonly part: 'wish'; readonly id: string };
+  | { readonly part: 'wish'; readonly id: string }
+  | { readonly part: 'removed' };
 
 const SLOT = /^(0|[1-9]\d{0,4})$/;
 
@@ -48,6 +49,11 @@ export class Keys {
     return `${this.prefix}.wish.${id}`;
   }
 
+  /** Says for a moment that the primitive was removed. */
+  get removed(): string {
+    return `${this.prefix}.removed`;
+  }
+
   /** What a key stands for; undefined if it is none of this primitive's. */
   parse(key: string): Part | undefined {
     if (!key.startsWith(this.start)) return undefined;
@@ -64,6 +70,7 @@ export class Keys {
   }
 
   private parseWord(word: string): Part | undefined {
+    if (word === 'removed') return { part: word };
     if (this.kind !== 'rw') return word === 'limit' ? { part: word } : undefined;
     return word === 'writer' ? { part: 'slot', slot: 0 } : undefined;
   }

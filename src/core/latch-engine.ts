@@ -11,7 +11,7 @@ import { LatchBoard, type LatchKeys, type Round } from './latch-board';
 import { LatchWaiter } from './latch-waiter';
 import { throwIfAborted } from './on-abort';
 import { encodeRecord } from './record';
-import { corrupt, dispatcherClosed, limitConflict } from './refusals';
+import { corrupt, dispatcherClosed, latchInUse, limitConflict, stillInUse } from './refusals';
 import { removeEach } from './removal';
 import type { Patience } from './waiter';
 
@@ -30,6 +30,8 @@ type Observer = (failure?: Error) => void;
 const ANSWER_WITHIN_MS = 2_000;
 /** And a mere look this long, as every read. */
 const LOOK_MS = 5_000;
+/** How often to look whether all of a latch is gone that is to be removed. */
+const MAX_REMOVAL_LOOKS = 20;
 
 /**
  * Everything that this process does to one latch.
@@ -106,7 +108,7 @@ export class LatchEngine {
       if (stored?.round === round) break;
       if (stored !== undefined && !board.isZero) return false;
       if (await this.write(board, this.keys.round, { round, total })) {
-        this.context.background.add(this.remove(board));
+        this.context.background.add(this.removeShares(board));
         break;
       }
       await this.pause(pause);
@@ -141,6 +143,28 @@ export class LatchEngine {
   async left(): Promise<number | undefined> {
     const board = await this.see();
     return this.readable(board) === undefined ? undefined : Math.max(0, board.left ?? 0);
+  }
+
+  /**
+   * Removes all entries of the latch; waiters fail. Resolves with whether there were any.
+   * @throws PrimitiveInUseError, without `force`, while its round has not reached zero
+   */
+  async remove(force: boolean): Promise<boolean> {
+    this.checkOpen();
+    this.accepted.clear();
+    let found = false;
+    // The last to count writes once more, that zero was reached: it may need a second look.
+    for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
+      const board = await this.see();
+      const { left } = board;
+      if (!force && left !== undefined && left > 0) throw latchInUse(this.name, left);
+      const entries = [...board.picture.entries()].filter(({ value }) => value !== null);
+      if (entries.length === 0) return found;
+      found = true;
+      const { failure } = await removeEach(this.context.store, entries, this.context.clock.now() + LOOK_MS);
+      if (failure !== undefined) throw failure;
+    }
+    throw stillInUse(this.name);
   }
 
   // ---- waiting
@@ -290,7 +314,7 @@ export class LatchEngine {
     const after = await this.look();
     const round = this.readable(after);
     if (round === undefined || round.round !== target?.round || round.over === true) {
-      this.context.background.add(this.remove(after, this.share));
+      this.context.background.add(this.removeShares(after, this.share));
       return -more;
     }
     if (after.isZero) this.context.background.add(this.finish(after, round));
@@ -299,11 +323,11 @@ export class LatchEngine {
 
   /** Marks a round as over. Whoever does it removes the shares. */
   private async finish(board: LatchBoard, round: Round): Promise<void> {
-    if (await this.write(board, this.keys.round, { ...round, over: true })) await this.remove(board);
+    if (await this.write(board, this.keys.round, { ...round, over: true })) await this.removeShares(board);
   }
 
   /** Removes shares that count for nothing any more, unless they have changed since. */
-  private async remove(board: LatchBoard, only?: string): Promise<void> {
+  private async removeShares(board: LatchBoard, only?: string): Promise<void> {
     const gone = board.standing.filter(({ key }) => only === undefined || key === only);
     const { failure } = await removeEach(this.context.store, gone);
     if (failure !== undefined) throw failure;

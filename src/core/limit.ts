@@ -3,7 +3,7 @@ import type { Board } from './board';
 import type { Context } from './context';
 import type { Keys } from './keys';
 import type { RememberedLimit } from './memo';
-import { encodeRecord } from './record';
+import { type Limit, encodeRecord } from './record';
 import { corrupt, limitConflict } from './refusals';
 import type { Want } from './waiter';
 
@@ -37,6 +37,12 @@ export interface SlotLimit {
   noteChange(): boolean;
   /** The board shows everything at this moment. */
   noteComplete(): void;
+  /** A change of it was announced just now. */
+  noteAnnounced(): void;
+  /** The primitive is used at this moment: a limit that goes without use is stored anew in time. */
+  noteUse(): void;
+  /** The primitive is not used any more. Leaves no timer. */
+  rest(): void;
   /**
    * Compares the number in the code with the limit in force.
    * @returns false if the limit has to be set first
@@ -54,8 +60,12 @@ export interface SlotLimit {
    */
   change(
     change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
   ): Promise<{ slots: number | undefined; changed: boolean }>;
 }
+
+/** How often a limit that goes without use is stored anew while it is used, as a share of the time after which it goes. */
+const REFRESH_SHARE = 1 / 3;
 
 /**
  * The limit of a semaphore: a key of its own, written on first use, followed by every process.
@@ -75,19 +85,27 @@ export class StoredLimit implements SlotLimit {
   private readonly accepted = new Set<number>();
   /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
   private overhang = true;
+  /** Reading of the clock when it was last stored, as far as this process has seen it happen. */
+  private storedAt = -Infinity;
+  private refreshing = false;
+  private cancelRefresh: (() => void) | undefined;
 
   constructor(
     private readonly context: Context,
     private readonly name: string,
     private readonly keys: Keys,
     private readonly board: Board,
+    /** Whether a permit is held or waited for. */
+    private readonly inUse: () => boolean,
     remembered?: RememberedLimit,
   ) {
     if (remembered === undefined) return;
-    const { slots, revision, accepted = [slots], current } = remembered;
+    const { slots, forgetAfter, storedAt, revision, accepted = [slots], current } = remembered;
     const { clock } = context;
-    const value = encodeRecord({ slots });
-    board.apply({ key: keys.limit, revision, value, writtenAt: clock.wallTime() }, clock.now());
+    const value = encodeRecord(limitRecord(slots, forgetAfter));
+    const entry = { key: keys.limit, revision, value, ttl: forgetAfter, writtenAt: clock.wallTime() };
+    board.apply(entry, clock.now());
+    this.storedAt = storedAt;
     for (const number of accepted) this.accepted.add(number);
     this.last = slots;
     this.current = current;
@@ -97,10 +115,11 @@ export class StoredLimit implements SlotLimit {
   remember(): RememberedLimit | undefined {
     const stored = this.board.limit;
     if (stored?.limit.ok !== true || this.overhang) return undefined;
-    const { slots } = stored.limit.record;
+    const { slots, forgetAfter } = stored.limit.record;
+    const { storedAt } = this;
     const plain = this.accepted.size === 1 && this.accepted.has(slots);
     const accepted = plain ? undefined : [...this.accepted];
-    return { slots, revision: stored.revision, accepted, current: this.current };
+    return { slots, forgetAfter, storedAt, revision: stored.revision, accepted, current: this.current };
   }
 
   get known(): number | undefined {
@@ -149,6 +168,31 @@ export class StoredLimit implements SlotLimit {
     return different;
   }
 
+  noteAnnounced(): void {
+    this.storedAt = this.context.clock.now();
+  }
+
+  noteUse(): void {
+    const stored = this.board.limit?.limit;
+    if (stored?.ok !== true || stored.record.forgetAfter === undefined || !this.current) return;
+    const { slots, forgetAfter } = stored.record;
+    const { background, clock } = this.context;
+    const every = forgetAfter * REFRESH_SHARE;
+    this.cancelRefresh ??= clock.after(every, () => {
+      this.cancelRefresh = undefined;
+      if (this.inUse()) this.noteUse();
+    });
+    if (this.refreshing || clock.now() - this.storedAt < every) return;
+    this.refreshing = true;
+    // Refused: another process has stored it. Failed: the next use stores it, or whoever finds it gone.
+    background.add(this.write(slots, forgetAfter).finally(() => (this.refreshing = false)));
+  }
+
+  rest(): void {
+    this.cancelRefresh?.();
+    this.cancelRefresh = undefined;
+  }
+
   noteComplete(): void {
     const limit = this.known;
     if (limit !== undefined) this.overhang = !this.board.fits(limit);
@@ -162,15 +206,15 @@ export class StoredLimit implements SlotLimit {
     return false;
   }
 
-  async settle({ slots, limitPolicy }: Want): Promise<void> {
+  async settle({ slots, limitPolicy, forgetAfter }: Want): Promise<void> {
     await this.readAll();
     const stored = this.readable();
     const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
     if (stored === undefined || set) {
       const wanted = slots ?? DEFAULT_LIMIT;
-      const first = stored === undefined && (await this.write(wanted));
+      const first = stored === undefined && (await this.write(wanted, forgetAfter));
       if (!first) {
-        await this.change((now) => (now === undefined || set ? wanted : undefined));
+        await this.change((now) => (now === undefined || set ? wanted : undefined), forgetAfter);
         // Lowering it may have left slots above it, taken since the first look.
         await this.readAll();
       }
@@ -183,6 +227,7 @@ export class StoredLimit implements SlotLimit {
 
   async change(
     change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
   ): Promise<{ slots: number | undefined; changed: boolean }> {
     const { clock, store } = this.context;
     const key = this.keys.limit;
@@ -195,7 +240,8 @@ export class StoredLimit implements SlotLimit {
       const stored = this.readable();
       const slots = change(stored);
       if (slots === undefined || slots === stored) return { slots: stored, changed: false };
-      if (await this.write(slots)) return { slots, changed: true };
+      if (await this.write(slots, stored === undefined ? forgetAfter : this.forgetAfter))
+        return { slots, changed: true };
     }
     throw new SemaphoreError(
       'LIMIT_BUSY',
@@ -207,15 +253,16 @@ export class StoredLimit implements SlotLimit {
   }
 
   /** Stores a limit over the one that the board shows. Returns false if that is not the one stored any more. */
-  private async write(slots: number): Promise<boolean> {
+  private async write(slots: number, forgetAfter: number | undefined): Promise<boolean> {
     const { clock, store } = this.context;
     const key = this.keys.limit;
     const expected = this.board.picture.get(key)?.revision ?? 0;
-    const value = encodeRecord({ slots });
-    const result = await store.commit([{ key, expected, value }]);
+    const value = encodeRecord(limitRecord(slots, forgetAfter));
+    const result = await store.commit([{ key, expected, value, ttl: forgetAfter }]);
     if (!result.committed) return false;
     const [revision] = result.revisions as [number];
-    this.board.apply({ key, value, revision, writtenAt: clock.wallTime() }, clock.now());
+    this.board.apply({ key, value, revision, ttl: forgetAfter, writtenAt: clock.wallTime() }, clock.now());
+    this.storedAt = clock.now();
     this.accepted.add(slots);
     this.current = true;
     return true;
@@ -241,9 +288,18 @@ export class StoredLimit implements SlotLimit {
     }
   }
 
+  private get forgetAfter(): number | undefined {
+    const stored = this.board.limit?.limit;
+    return stored?.ok === true ? stored.record.forgetAfter : undefined;
+  }
+
   private readable(): number | undefined {
     const stored = this.board.limit?.limit;
     if (stored?.ok === false) throw corrupt(this.name, this.keys.limit, stored.reason);
     return stored?.record.slots;
   }
+}
+
+function limitRecord(slots: number, forgetAfter: number | undefined): Limit {
+  return forgetAfter === undefined ? { slots } : { slots, forgetAfter };
 }

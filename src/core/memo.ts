@@ -17,6 +17,9 @@ export interface Memo {
 
 export interface RememberedLimit {
   readonly slots: number;
+  readonly forgetAfter: number | undefined;
+  /** Reading of the clock when it was last stored, as far as this process has seen it happen. */
+  readonly storedAt: number;
   readonly revision: number;
   /** Other numbers in the code that were dealt with; undefined: none. */
   readonly accepted: readonly number[] | undefined;

@@ -63,6 +63,17 @@ export interface WishRecord {
 /** Value of the limit. */
 export interface Limit {
   readonly slots: number;
+  /** After how long without use the limit goes, in ms; absent: never. */
+  readonly forgetAfter?: number;
+}
+
+/** Value of a removal notice: the primitive was removed, so that whoever waits for it, watches it or holds it is to end. */
+export interface RemovalNotice {
+  readonly holder: string;
+  readonly since: string;
+  readonly ttl: number;
+  /** Whether permits were taken away for it. */
+  readonly force: boolean;
 }
 
 export type Decoded<T> =
@@ -102,11 +113,22 @@ export function decodeTicket(value: string): Decoded<Ticket> {
 }
 
 export function decodeLimit(value: string): Decoded<Limit> {
-  return decodeVersioned(value, ({ slots }) =>
-    isWhole(slots) && slots >= 1 && slots <= MOST_SLOTS
-      ? { slots }
-      : `slots is not a whole number from 1 to ${MOST_SLOTS}`,
-  );
+  return decodeVersioned<Limit>(value, ({ slots, forgetAfter }) => {
+    if (!isWhole(slots) || slots < 1 || slots > MOST_SLOTS)
+      return `slots is not a whole number from 1 to ${MOST_SLOTS}`;
+    if (forgetAfter !== undefined && !(isWhole(forgetAfter) && forgetAfter >= 1_000))
+      return 'forgetAfter is not a whole number from 1,000';
+    return forgetAfter === undefined ? { slots } : { slots, forgetAfter };
+  });
+}
+
+export function decodeRemovalNotice(value: string): Decoded<RemovalNotice> {
+  return decodeVersioned(value, (fields) => {
+    const wrong = commonFault(fields);
+    if (wrong !== undefined) return wrong;
+    if (typeof fields.force !== 'boolean') return 'force is not true or false';
+    return fields as unknown as RemovalNotice;
+  });
 }
 
 /** What is wrong with the fields that holds and tickets share. */

@@ -4,6 +4,8 @@ import {
   CorruptEntryError,
   DispatcherClosedError,
   LimitConflictError,
+  PrimitiveInUseError,
+  PrimitiveRemovedError,
 } from '../errors';
 import type { Board } from './board';
 
@@ -51,6 +53,29 @@ export function corrupt(primitive: string, key: string, reason: string): Corrupt
   return new CorruptEntryError(`the entry ${key} of "${primitive}" can not be read: ${reason}`, {
     primitive,
   });
+}
+
+export function inUse(primitive: string, held: number, waiting: number): PrimitiveInUseError {
+  return new PrimitiveInUseError(
+    `"${primitive}" was not removed: ${held} permits are held and ${waiting} waiters queue. ` +
+      'Release them first, or remove it with force: true, which takes the permits away.',
+    { primitive },
+  );
+}
+
+export function latchInUse(primitive: string, left: number): PrimitiveInUseError {
+  return new PrimitiveInUseError(
+    `the latch "${primitive}" was not removed: ${left} are left to count. Count them down first, or remove it with force: true.`,
+    { primitive },
+  );
+}
+
+export function stillInUse(primitive: string): PrimitiveInUseError {
+  return new PrimitiveInUseError(`"${primitive}" is used again as fast as it is removed`, { primitive });
+}
+
+export function removed(primitive: string, by: string): PrimitiveRemovedError {
+  return new PrimitiveRemovedError(`"${primitive}" was removed by ${by}`, { primitive });
 }
 
 export function dispatcherClosed(primitive: string): DispatcherClosedError {

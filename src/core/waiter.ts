@@ -19,6 +19,8 @@ export interface Want {
   /** The number of slots as the code has it; undefined: whatever is stored. */
   readonly slots: number | undefined;
   readonly limitPolicy: LimitPolicy;
+  /** After how long without use a limit goes that is stored for this, in ms; undefined: never. */
+  readonly forgetAfter?: number | undefined;
   /** Of a read-write lock: which side. */
   readonly mode?: 'read' | 'write';
 }

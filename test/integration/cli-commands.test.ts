@@ -13,7 +13,7 @@ import { inboxOf } from '../support/roles';
 import { scratchDirectory } from '../support/scratch';
 
 /** Those of docs/cli.md. */
-const OWN = ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'server'];
+const OWN = ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'rm', 'server'];
 
 const cli = useCli();
 let server: TestServer;
@@ -125,6 +125,20 @@ describe('set-permits', () => {
     }
     expect((await run('set-permits', 'resized')).code).toBe(64);
     expect((await semaphore.status()).slots).toBe(2);
+  });
+});
+
+describe('rm', () => {
+  it('removes what nobody uses, and what is used only by force', async () => {
+    await dispatcher.semaphore('removable', 2).setPermits(2);
+    expect(await json('rm', 'removable')).toEqual({ name: 'removable', kinds: ['semaphore'] });
+    expect((await run('rm', 'removable')).code).toBe(1);
+    const permit = await dispatcher.mutex('removable').lock();
+    const refused = await run('rm', 'removable');
+    expect([refused.code, refused.stderr]).toEqual([75, expect.stringContaining('force: true') as string]);
+    expect(permit.isHeld).toBe(true);
+    expect(await json('rm', 'removable', '--force')).toEqual({ name: 'removable', kinds: ['mutex'] });
+    await eventually(() => expect(permit.isHeld).toBe(false));
   });
 });
 

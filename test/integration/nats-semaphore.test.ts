@@ -4,6 +4,7 @@ import { latchSuite } from '../suites/latch-suite';
 import { mutexSuites } from '../suites/mutex-suite';
 import { readWriteSuite } from '../suites/read-write-suite';
 import { semaphoreSuite } from '../suites/semaphore-suite';
+import { removalSuite } from '../suites/removal-suite';
 import { signalSuite } from '../suites/signal-suite';
 import { natsSemaphoreWorld } from '../support/nats-worlds';
 
@@ -23,3 +24,4 @@ mutexSuites('on NATS, slots retained', () => natsSemaphoreWorld(server.url, 1, R
 readWriteSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 latchSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
 signalSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
+removalSuite('on NATS, one server', () => natsSemaphoreWorld(server.url));
