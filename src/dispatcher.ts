@@ -467,7 +467,9 @@ export class NatsDispatcher extends StoreDispatcher {
    * @throws TypeError for what is no connection, such as a promise of one
    */
   constructor(connection: NatsConnection, options: DispatcherOptions = {}) {
-    const store = storeFor(checkConnection(connection), checkKeys(options, DISPATCHER));
+    checkKeys(options, DISPATCHER);
+    checkKeys(options.placement, PLACEMENT);
+    const store = storeFor(checkConnection(connection), options);
     super(store, systemClock, options);
     this.#contact = store.contact;
     this.followConnection(store.contact);
@@ -586,7 +588,6 @@ function degradedWarning(cause: Error): string {
 
 function storeFor(connection: NatsConnection, options: DispatcherOptions): NatsStore {
   const { storage, replicas, placement, allowBucketUpdate } = options;
-  checkKeys(placement, PLACEMENT);
   const bucket = checkBucket(options.bucket ?? DEFAULT_BUCKET);
   const maxBytes = checkMaxBytes(options.maxBytes);
   const apiPrefix = checkApiPrefix(options.domain, options.apiPrefix);

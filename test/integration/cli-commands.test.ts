@@ -135,7 +135,7 @@ describe('rm', () => {
     expect((await run('rm', 'removable')).code).toBe(1);
     const permit = await dispatcher.mutex('removable').lock();
     const refused = await run('rm', 'removable');
-    expect([refused.code, refused.stderr]).toEqual([75, expect.stringContaining('force: true') as string]);
+    expect([refused.code, refused.stderr]).toEqual([75, expect.stringContaining('force: true') as unknown]);
     expect(permit.isHeld).toBe(true);
     expect(await json('rm', 'removable', '--force')).toEqual({ name: 'removable', kinds: ['mutex'] });
     await eventually(() => expect(permit.isHeld).toBe(false));
