@@ -1,4 +1,6 @@
 /** Buckets in JetStream domains, behind leaf nodes, and imported from another account. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect as connect3 } from '@nats-io/transport-node';
 import { connect as connect2 } from 'nats';
@@ -222,35 +224,15 @@ it.each([
 });
 
 describe('an account that imports the JetStream API of another', () => {
-  /** The text of docs/operations.md, and users. */
+  /** The block of docs/operations.md, with a user in each account. */
   const start = (): Promise<TestServer> => {
-    const config = scratchDirectory().write(
-      'import.conf',
-      `jetstream { store_dir: $NATS_STORE_DIR, max_file_store: 1GB }
-      accounts {
-        LOCKS: {
-          jetstream: enabled
-          users: [{ user: owner, password: owner }]
-          exports: [
-            { service: "$JS.API.DIRECT.GET.KV_SEMAPHORES", response_type: stream }
-            { service: "$JS.API.>" }
-            { service: "$KV.SEMAPHORES.>" }
-            { stream: "$SEMAPHORE.SEMAPHORES.>" }
-            { stream: "$JS.EVENT.ADVISORY.STREAM.*.KV_SEMAPHORES" }
-          ]
-        }
-        APP: {
-          users: [{ user: guest, password: guest }]
-          imports: [
-            { service: { account: LOCKS, subject: "$JS.API.DIRECT.GET.KV_SEMAPHORES" }, to: "locks.DIRECT.GET.KV_SEMAPHORES" }
-            { service: { account: LOCKS, subject: "$JS.API.>" }, to: "locks.>" }
-            { service: { account: LOCKS, subject: "$KV.SEMAPHORES.>" }, to: "locks.$KV.SEMAPHORES.>" }
-            { stream: { account: LOCKS, subject: "$SEMAPHORE.SEMAPHORES.>" } }
-            { stream: { account: LOCKS, subject: "$JS.EVENT.ADVISORY.STREAM.*.KV_SEMAPHORES" } }
-          ]
-        }
-      }`,
-    );
+    const page = readFileSync(join(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
+    const block = /^```text import\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '';
+    const accounts = block
+      .replace(/^LOCKS: \{$/m, '$& users: [{ user: owner, password: owner }]')
+      .replace(/^APP: \{$/m, '$& users: [{ user: guest, password: guest }]');
+    const jetstream = 'jetstream { store_dir: $NATS_STORE_DIR, max_file_store: 1GB }';
+    const config = scratchDirectory().write('import.conf', `${jetstream}\naccounts {\n${accounts}}`);
     return TestServer.start({ config });
   };
 
@@ -258,6 +240,7 @@ describe('an account that imports the JetStream API of another', () => {
     await using server = await start();
     const login = (user: string) => ({ servers: server.url, user, pass: user });
     await using owner = await NatsDispatcher.connect(login('owner'));
+    await owner.ready();
     await using guest = await NatsDispatcher.connect({ ...login('guest'), apiPrefix: 'locks' });
     await using other = await NatsDispatcher.connect({ ...login('guest'), apiPrefix: 'locks' });
     const pool = (dispatcher: NatsDispatcher) => dispatcher.semaphore('pool', 2, { fair: true });

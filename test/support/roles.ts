@@ -15,7 +15,7 @@ export const ROLES_FILE = join(__dirname, '..', '..', 'docker', 'roles.conf');
 
 /** The block of a role in `docker/roles.conf`, or in a page that shows it. */
 export function roleBlock(role: Role, text: string): string {
-  const block = new RegExp(`^ *${role.toUpperCase()} = \\{\\n[\\s\\S]*?\\n *\\}$`, 'm').exec(text)?.[0];
+  const block = new RegExp(`^( *)${role.toUpperCase()} = \\{\\n[\\s\\S]*?\\n\\1\\}$`, 'm').exec(text)?.[0];
   if (block === undefined) throw new Error(`there is no block of ${role}`);
   const indent = /^ */.exec(block)?.[0].length ?? 0;
   return block
