@@ -257,6 +257,8 @@ export async function inflict<T>(
   random: () => number,
 ): Promise<void> {
   const ms = within(random, ...fault.ms);
+  // Before it as well: what a server still has a while after it came back, it has forgotten.
+  if (targetName === 'server') await arena.recorder.look();
   const ended = arena.begin(fault.kind, targetName, `${ms} ms`);
   try {
     const { begin } = await fault.strike(arena, target, random);

@@ -116,6 +116,8 @@ export interface StreamLine {
   readonly value: string | null;
   /** `PURGE`, `MaxAge` and so on if it is a removal. */
   readonly marker: string;
+  /** How long the server keeps it, in ms; undefined: until it is written over. */
+  readonly ttl?: number | undefined;
   /** When the server stored it, by its own clock, on ours. */
   readonly storedAt: number;
   /** When it was heard; of one that was read later, when that was. */

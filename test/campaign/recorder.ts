@@ -156,6 +156,7 @@ export class Recorder implements AsyncDisposable {
     this.first ??= revision;
     this.newest = Math.max(this.newest, revision);
     const marker = header('Nats-Marker-Reason') || header('KV-Operation');
+    const ttl = /^(\d+)s$/.exec(header('Nats-TTL'))?.[1];
     const at = monotonicMs();
     this.file.add({
       revision,
@@ -163,6 +164,7 @@ export class Recorder implements AsyncDisposable {
       last,
       value: marker === '' ? value() : null,
       marker,
+      ttl: ttl === undefined ? undefined : Number(ttl) * 1_000,
       storedAt: Date.parse(stamp) + this.clocks.offset(),
       at,
     });

@@ -50,7 +50,13 @@ class Tale {
   }
 
   /** Stores a value, or with null a marker, under a key of the job; returns its revision. */
-  store(at: number, part: string, fields: object | null, marker = 'PURGE'): number {
+  store(
+    at: number,
+    part: string,
+    fields: { readonly ttl?: number; readonly [field: string]: unknown } | null,
+    marker = 'PURGE',
+    ttl: number | undefined = fields?.ttl,
+  ): number {
     const revision = ++this.revision;
     const key = `${KEYS[this.job.kind]}.${this.job.name}.${part}`;
     this.stream.push({
@@ -59,6 +65,7 @@ class Tale {
       last: this.last.get(key) ?? 0,
       value: fields === null ? null : JSON.stringify(fields),
       marker: fields === null ? marker : '',
+      ttl,
       storedAt: at,
       at,
     });
@@ -323,6 +330,16 @@ const innocent: Record<string, () => Tale> = {
   'a follower that has what was removed, and that clients do not believe': () =>
     new Tale().grant(10, 'a').release(20, 'a').read(30, { 'slot.0': 102 }, { leads: false }),
 
+  'an entry whose ttl is over, which the server is about to remove': () =>
+    new Tale().grant(10, 'a').release(20, 'a').read(1_100, { 'slot.0': 102 }),
+
+  'a share of a round that is over'() {
+    const tale = new Tale(LAPS).begin(5).countDown(10, 1, 1).countDown(20, 1, 0, 'c1');
+    tale.store(30, 'count', { round: 'next', total: 2 });
+    tale.store(40, 'share.c0', null);
+    return tale.read(9_000, { 'share.c0': 102 });
+  },
+
   'a hold that was removed after a server was read'() {
     const tale = new Tale().grant(10, 'a');
     return tale.read(20, { 'slot.0': 102 }).release(30, 'a');
@@ -562,7 +579,7 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
     ],
   ],
   'what a server has when it is back': [
-    ['came back', () => new Tale().grant(10, 'a').release(20, 'a').read(3_000, { 'slot.0': 102 })],
+    ['came back', () => new Tale().grant(10, 'a').release(20, 'a').read(900, { 'slot.0': 102 })],
     [
       'came back',
       // A place in the queue is nobody's slot, and stays removed as well.
@@ -578,7 +595,7 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
       // It was released and taken again; then the first of the two was there.
       () => {
         const tale = new Tale().grant(10, 'a').release(20, 'a').grant(30, 'b').release(40, 'b');
-        return tale.read(3_000, { 'slot.0': 102 });
+        return tale.read(900, { 'slot.0': 102 });
       },
     ],
     [
@@ -593,6 +610,14 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
     [
       'came back',
       () => new Tale(BOTH).grantTo(10, 'a', 'read').releaseOf(20, 'a', 'read').read(30, { 'reader.a': 101 }),
+    ],
+    [
+      'came back',
+      // Of the round that goes on.
+      () => {
+        const tale = new Tale({ ...LAPS, slots: 9 }).begin(5).countDown(10, 1, 8).countDown(20, 2, 7);
+        return tale.read(900, { 'share.c0': 102 });
+      },
     ],
     [
       'left behind',
@@ -765,18 +790,26 @@ describe('the checker', () => {
 });
 
 describe('what servers had for too long', () => {
+  const none = { alive: 0, expiring: 0, forgotten: 0 };
+
   it('counts what was removed again, and by whose account it was there', () => {
-    const tale = new Tale().grant(10, 'a').release(20, 'a').read(3_000, { 'slot.0': 102 });
-    tale.read(3_000, { 'slot.0': 102 }, { leads: false });
-    // Removed under the revision of what was removed before.
+    const tale = new Tale().grant(10, 'a').release(20, 'a').read(900, { 'slot.0': 102 });
+    tale.read(900, { 'slot.0': 102 }, { leads: false });
+    // Removed under the revision of what was removed before: while the server might have done so, and long after.
+    tale.removeAgain(1_100, 'slot.0', 102);
     tale.removeAgain(5_000, 'slot.0', 102);
-    const ticket = tale.store(6_000, 'ticket.x', { holder: 'c0.1', ttl: 10_000 });
-    tale.store(6_100, 'ticket.x', null, 'MaxAge');
-    tale.read(7_000, { 'ticket.x': ticket }, { leads: false });
+    const ticket = tale.store(6_000, 'ticket.x', { ttl: 1_000 });
+    tale.store(7_100, 'ticket.x', null, 'MaxAge');
+    tale
+      .read(7_200, { 'ticket.x': ticket }, { leads: false })
+      .read(9_000, { 'ticket.x': ticket }, { leads: false });
+    const wish = tale.store(9_000, 'wish.x', { ttl: 1_000 });
+    tale.store(9_100, 'wish.x', null);
+    tale.read(10_100, { 'wish.x': wish });
     expect(tale.leftovers()).toEqual({
-      holds: { sweptAgain: 1, sweptOverdue: 0, onLeader: { released: 1 }, onFollower: {} },
-      tickets: { sweptAgain: 0, sweptOverdue: 0, onLeader: {}, onFollower: { expired: 1 } },
-      others: { sweptAgain: 0, sweptOverdue: 0, onLeader: {}, onFollower: {} },
+      holds: { sweptForgotten: 1, sweptEarly: 1, onLeader: { ...none, alive: 1 }, onFollower: none },
+      tickets: { sweptForgotten: 0, sweptEarly: 0, onLeader: none, onFollower: { ...none, forgotten: 1 } },
+      others: { sweptForgotten: 0, sweptEarly: 0, onLeader: { ...none, expiring: 1 }, onFollower: none },
     });
   });
 
@@ -785,13 +818,13 @@ describe('what servers had for too long', () => {
     const overdue = new Tale();
     overdue.store(10, 'slot.0', hold);
     overdue.store(4_000, 'slot.0', null);
-    expect(overdue.leftovers().holds).toMatchObject({ sweptAgain: 0, sweptOverdue: 1 });
+    expect(overdue.leftovers().holds).toMatchObject({ sweptForgotten: 1, sweptEarly: 0 });
 
     const away = new Tale().fault(...server('server killed', 500, 4_500));
     away.store(10, 'slot.0', hold);
     away.store(5_000, 'slot.0', null);
-    away.store(5_100, 'ticket.x', { holder: 'c0.1', ttl: 10_000 });
+    away.store(5_100, 'ticket.x', { ttl: 10_000 });
     away.store(5_200, 'ticket.x', null);
-    expect(away.leftovers()).toMatchObject({ holds: { sweptOverdue: 0 }, tickets: { sweptOverdue: 0 } });
+    expect(away.leftovers()).toMatchObject({ holds: { sweptForgotten: 0 }, tickets: { sweptForgotten: 0 } });
   });
 });

@@ -1,20 +1,29 @@
-import { type Disturbance, type Span, length, undisturbed } from './calm';
 import type { History, StreamLine } from '../history';
-import { type Ending, endingOf, returnsOf } from './returns';
+import { type Disturbance, type Span, length, undisturbed } from './calm';
+import { type Return, endOf, isAlive, returnsOf } from './returns';
 
-/** In which a server removes what has run out, while nothing is wrong with it. */
+/** In which a server that is well removes what has run out. */
 const EXPIRED_WITHIN_MS = 1_000;
 
-/** Entries of one kind that a server had for longer than it should. */
+/** What became of entries of one kind that a server had for longer than it should. */
 export interface Leftovers {
-  /** Removed by a client although the stream had stored their end before: a server had them again. */
-  readonly sweptAgain: number;
-  /** Removed by a client long after their TTL: a server had forgotten it. */
-  readonly sweptOverdue: number;
-  /** Had again when they were looked for, on the server that decides, by how they had ended. */
-  readonly onLeader: Readonly<Partial<Record<Ending, number>>>;
-  /** Likewise on servers that follow it, and only there. */
-  readonly onFollower: Readonly<Partial<Record<Ending, number>>>;
+  /** Removed by a client after a server that was well had not, though their TTL was over or the stream had stored their end. */
+  readonly sweptForgotten: number;
+  /** Removed by a client although the stream had stored their end, before the server came to it by itself. */
+  readonly sweptEarly: number;
+  /** Had again, when they were looked for, by the server that decides. */
+  readonly onLeader: Had;
+  /** Had again by a server that follows it, and not by that one. */
+  readonly onFollower: Had;
+}
+
+interface Had {
+  /** Whose TTL was not over. */
+  readonly alive: number;
+  /** Whose TTL was over, soon after the server came back. */
+  readonly expiring: number;
+  /** Whose TTL was over, while the server had been well for longer than it needs. */
+  readonly forgotten: number;
 }
 
 const KINDS = ['holds', 'tickets', 'others'] as const;
@@ -27,61 +36,62 @@ function kindOf(key: string): Kind {
 }
 
 /** How often each protection against entries that a server has for too long had something to do. */
-export function leftoversOf(
-  history: History,
-  troubles: readonly Disturbance[],
-): Readonly<Record<Kind, Leftovers>> {
-  const swept = sweptOf(history, troubles);
+export function leftoversOf(history: History, troubles: readonly Disturbance[]): Record<Kind, Leftovers> {
+  const outages = troubles.filter(({ target }) => target === 'server');
+  const swept = sweptOf(history, outages);
   const returns = returnsOf(history);
-  const deciding = new Set(
-    returns.filter(({ leads }) => leads).map(({ key, revision }) => `${key} ${revision}`),
-  );
-  const counted = (kind: Kind, leads: boolean): Leftovers['onLeader'] => {
-    const endings = new Map<string, Ending>();
-    for (const each of returns) {
-      const id = `${each.key} ${each.revision}`;
-      if (kindOf(each.key) === kind && each.leads === leads && (leads || !deciding.has(id)))
-        endings.set(id, endingOf(each));
-    }
-    const counts: Partial<Record<Ending, number>> = {};
-    for (const ending of endings.values()) counts[ending] = (counts[ending] ?? 0) + 1;
-    return counts;
+  const onLeader = new Set(returns.filter(({ leads }) => leads).map(idOf));
+  const leftovers = (kind: Kind): Leftovers => {
+    const own = returns.filter(({ key }) => kindOf(key) === kind);
+    return {
+      sweptForgotten: swept.filter(({ key, forgotten }) => forgotten && kindOf(key) === kind).length,
+      sweptEarly: swept.filter(({ key, forgotten }) => !forgotten && kindOf(key) === kind).length,
+      onLeader: hadOf(
+        own.filter(({ leads }) => leads),
+        outages,
+      ),
+      onFollower: hadOf(
+        own.filter((each) => !onLeader.has(idOf(each))),
+        outages,
+      ),
+    };
   };
-  return Object.fromEntries(
-    KINDS.map((kind) => [
-      kind,
-      {
-        sweptAgain: swept.filter(({ line, again }) => again && kindOf(line.key) === kind).length,
-        sweptOverdue: swept.filter(({ line, again }) => !again && kindOf(line.key) === kind).length,
-        onLeader: counted(kind, true),
-        onFollower: counted(kind, false),
-      },
-    ]),
-  ) as Record<Kind, Leftovers>;
+  return { holds: leftovers('holds'), tickets: leftovers('tickets'), others: leftovers('others') };
 }
 
-interface Swept {
-  readonly line: StreamLine;
-  /** Whether the stream had stored its end before; if not, that was overdue. */
-  readonly again: boolean;
+const idOf = ({ key, revision }: Return): string => `${key} ${revision}`;
+
+/** Each entry once, by the worst that was seen of it. */
+function hadOf(returns: readonly Return[], outages: readonly Span[]): Had {
+  const ids = (some: readonly Return[]): Set<string> => new Set(some.map(idOf));
+  const alive = ids(returns.filter(isAlive));
+  const forgotten = ids(
+    returns.filter((each) => wellFor(each.endedAt, each.at, outages) > EXPIRED_WITHIN_MS),
+  );
+  for (const id of alive) forgotten.delete(id);
+  return {
+    alive: alive.size,
+    forgotten: forgotten.size,
+    expiring: ids(returns).size - alive.size - forgotten.size,
+  };
+}
+
+/** For how long at most the server was well between two moments. */
+function wellFor(from: number, to: number, outages: readonly Span[]): number {
+  return Math.max(0, ...undisturbed({ from, to }, outages).map(length));
 }
 
 /** Removals by clients of what should have been gone. */
-function sweptOf({ stream }: History, troubles: readonly Disturbance[]): Swept[] {
-  const outages: Span[] = troubles.filter(({ target }) => target === 'server');
+function sweptOf({ stream }: History, outages: readonly Span[]): { key: string; forgotten: boolean }[] {
   const byRevision = new Map(stream.map((line) => [line.revision, line]));
   const last = new Map<string, StreamLine>();
-  return stream.flatMap((line): Swept[] => {
-    const before = last.get(line.key);
-    last.set(line.key, line);
-    if (line.marker !== 'PURGE' || line.last === undefined || line.last === 0) return [];
-    if (before !== undefined && before.revision > line.last) return [{ line, again: true }];
-    const removed = byRevision.get(line.last);
-    const ttl = removed?.value == null ? undefined : (JSON.parse(removed.value) as { ttl?: number }).ttl;
-    if (removed === undefined || ttl === undefined) return [];
-    const endedAt = removed.storedAt + Math.ceil(ttl / 1_000) * 1_000;
-    const well = undisturbed({ from: endedAt, to: line.storedAt }, outages);
-    const over = Math.max(0, ...well.map(length));
-    return over > EXPIRED_WITHIN_MS ? [{ line, again: false }] : [];
+  return stream.flatMap((line) => {
+    const { key, marker, storedAt } = line;
+    const before = last.get(key);
+    last.set(key, line);
+    if (marker !== 'PURGE' || line.last === undefined || line.last === 0) return [];
+    const again = before !== undefined && before.revision > line.last;
+    const forgotten = wellFor(endOf(byRevision.get(line.last)), storedAt, outages) > EXPIRED_WITHIN_MS;
+    return again || forgotten ? [{ key, forgotten }] : [];
   });
 }
