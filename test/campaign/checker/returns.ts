@@ -1,4 +1,4 @@
-import type { History, ReadingLine, StreamLine } from '../history';
+import type { History, StreamLine } from '../history';
 import { CLOCK_ERROR_MS } from './believed-holds';
 import type { Violation } from './violation';
 

@@ -26,8 +26,7 @@ interface Had {
   readonly forgotten: number;
 }
 
-const KINDS = ['holds', 'tickets', 'others'] as const;
-type Kind = (typeof KINDS)[number];
+type Kind = 'holds' | 'tickets' | 'others';
 
 function kindOf(key: string): Kind {
   const part = key.split('.')[2];
@@ -66,7 +65,7 @@ function hadOf(returns: readonly Return[], outages: readonly Span[]): Had {
   const ids = (some: readonly Return[]): Set<string> => new Set(some.map(idOf));
   const alive = ids(returns.filter(isAlive));
   const forgotten = ids(
-    returns.filter((each) => wellFor(each.endedAt, each.at, outages) > EXPIRED_WITHIN_MS),
+    returns.filter((each) => wellSince(each.endedAt, each.at, outages) > EXPIRED_WITHIN_MS),
   );
   for (const id of alive) forgotten.delete(id);
   return {
@@ -76,9 +75,15 @@ function hadOf(returns: readonly Return[], outages: readonly Span[]): Had {
   };
 }
 
-/** For how long at most the server was well between two moments. */
+/** For how long at most a server was well between two moments. */
 function wellFor(from: number, to: number, outages: readonly Span[]): number {
   return Math.max(0, ...undisturbed({ from, to }, outages).map(length));
+}
+
+/** The same of an entry that came back, which it did in the last outage. */
+function wellSince(from: number, to: number, outages: readonly Span[]): number {
+  const back = outages.filter((outage) => outage.from < to).map((outage) => outage.to);
+  return wellFor(Math.max(from, ...back), to, outages);
 }
 
 /** Removals by clients of what should have been gone. */
@@ -91,7 +96,8 @@ function sweptOf({ stream }: History, outages: readonly Span[]): { key: string; 
     last.set(key, line);
     if (marker !== 'PURGE' || line.last === undefined || line.last === 0) return [];
     const again = before !== undefined && before.revision > line.last;
-    const forgotten = wellFor(endOf(byRevision.get(line.last)), storedAt, outages) > EXPIRED_WITHIN_MS;
+    const well = (again ? wellSince : wellFor)(endOf(byRevision.get(line.last)), storedAt, outages);
+    const forgotten = well > EXPIRED_WITHIN_MS;
     return again || forgotten ? [{ key, forgotten }] : [];
   });
 }
