@@ -3,6 +3,7 @@ import { monotonicMs } from '../support/monotonic';
 import { type CampaignFacts, type FaultLine, LineFile, files } from './history';
 import { ClientLink } from './client-link';
 import { ClientProcess } from './client-process';
+import type { Recorder } from './recorder';
 import type { Topology } from './topology';
 
 /** How long a client that was told to finish may take: it waits a while for who still waits, and then closes. */
@@ -23,9 +24,11 @@ export class Arena implements AsyncDisposable {
   readonly participants: Participant[] = [];
   private readonly file: LineFile<FaultLine>;
   private faults = 0;
+  private resting = false;
 
   private constructor(
     readonly topology: Topology,
+    readonly recorder: Recorder,
     readonly facts: CampaignFacts,
     private readonly folder: string,
     private readonly library: string,
@@ -37,11 +40,12 @@ export class Arena implements AsyncDisposable {
 
   static async open(
     topology: Topology,
+    recorder: Recorder,
     facts: CampaignFacts,
     folder: string,
     library: string,
   ): Promise<Arena> {
-    const arena = new Arena(topology, facts, folder, library);
+    const arena = new Arena(topology, recorder, facts, folder, library);
     const ports = topology.servers.map(({ port }) => port);
     for (let number = 0; number < facts.clients; number++) {
       const link = await ClientLink.open(ports, facts.bucket);
@@ -84,6 +88,12 @@ export class Arena implements AsyncDisposable {
     participant.process = this.launch(id, number, process.run + 1, link);
   }
 
+  /** Tells all clients to give back what they hold and to ask for nothing, or to go on. Those of them that are stopped hear of it later. */
+  rest(resting: boolean): void {
+    this.resting = resting;
+    for (const { process } of this.participants) process.rest(resting);
+  }
+
   /** Tells all clients to come to their end, and waits for it. */
   async finish(): Promise<void> {
     this.write({ t: 'finish', at: monotonicMs() });
@@ -122,6 +132,7 @@ export class Arena implements AsyncDisposable {
       seed: seed * 10_000 + number * 100 + run,
       jobs: jobs.filter(({ clients }) => clients === undefined || clients.includes(number)),
     });
+    if (this.resting) launched.rest(true);
     void launched.exited.then(({ code, signal }) => {
       const { expected, stderr } = launched;
       this.write({ t: 'exit', at: monotonicMs(), client, run, code, signal, expected, stderr });

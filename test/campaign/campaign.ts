@@ -8,7 +8,7 @@ import { Arena } from './arena';
 import { type Verdict, check } from './checker/check';
 import { Bag, CLIENT_FAULTS, commonFaults, inflict } from './faults';
 import { files, readHistory } from './history';
-import { LOAD, type Range } from './load';
+import { CLIENTS, LOAD, type Range, isSteady } from './load';
 import { Recorder } from './recorder';
 import { Topology, type TopologyName } from './topology';
 
@@ -26,7 +26,6 @@ export interface CampaignOptions {
 }
 
 const BUCKET = 'CAMPAIGN';
-const CLIENTS = 6;
 const STORM_MS = 28_000;
 /** Longer than any bound that the checker holds clients to. */
 const CALM_MS = 16_000;
@@ -48,8 +47,9 @@ export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
     topology.servers.map(({ url }) => url),
     BUCKET,
     files.stream(folder),
+    files.readings(folder),
   );
-  await using arena = await Arena.open(topology, facts, folder, library);
+  await using arena = await Arena.open(topology, recorder, facts, folder, library);
   const weather = new Weather(arena, seed);
   let suspected = false;
   const found = async (): Promise<boolean> => {
@@ -138,11 +138,14 @@ class Weather {
 
   private async troubleClients(end: number): Promise<void> {
     while (monotonicMs() < end) {
-      const idle = this.arena.participants.filter(({ busy }) => !busy);
+      const fault = this.forClients.next();
+      const idle = this.arena.participants.filter(
+        ({ busy, number }) => !busy && !(fault.deadly === true && isSteady(number)),
+      );
       const target = idle[within(this.random, 0, idle.length - 1)];
       if (target !== undefined) {
         target.busy = true;
-        await inflict(this.arena, this.forClients.next(), target, target.id, this.random);
+        await inflict(this.arena, fault, target, target.id, this.random);
         target.busy = false;
       }
       await sleep(within(this.random, ...CLIENT_GAP));

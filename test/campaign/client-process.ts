@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { reaper } from '../../src/testing/reaper';
-import type { ClientSetup } from './client';
+import type { ClientSetup, Order } from './client';
 
 export interface Exit {
   readonly code: number | null;
@@ -41,11 +41,19 @@ export class ClientProcess {
   }
 
   finish(): void {
-    this.child.stdin?.write('finish\n');
+    this.order('finish');
+  }
+
+  rest(resting: boolean): void {
+    this.order(resting ? 'rest' : 'go on');
   }
 
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
     if (!this.over) this.child.kill(signal);
+  }
+
+  private order(order: Order): void {
+    this.child.stdin?.write(`${order}\n`);
   }
 
   /** Waits for its end at most `ms`; resolves with whether it came. */

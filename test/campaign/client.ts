@@ -26,6 +26,9 @@ export interface ClientSetup {
   readonly jobs: readonly Job[];
 }
 
+/** What it is told on its standard input: to come to its end; to give back what it holds and ask for nothing; to ask again. */
+export type Order = 'finish' | 'rest' | 'go on';
+
 const LOOK_EVERY_MS = 50;
 const COUNT_EVERY_MS = 1_000;
 const CONNECT_AGAIN_MS = 200;
@@ -40,6 +43,8 @@ const file = new LineFile<ClientLine>(setup.log);
 const permits = new Map<string, Permit>();
 const resting = new Set<() => void>();
 let finishing = false;
+/** While nothing is to be asked for: resolves when that is over. */
+let idle: { readonly over: Promise<void>; readonly end: () => void } | undefined;
 let asks = 0;
 
 const write = (line: ClientLine): void => file.add(line);
@@ -50,7 +55,11 @@ async function main(): Promise<void> {
   const orders = createInterface({ input: process.stdin });
   let finish: (() => void) | undefined;
   const told = new Promise<void>((resolve) => (finish = resolve));
-  orders.on('line', () => finish?.());
+  orders.on('line', (order: Order) => {
+    if (order === 'rest') startRest();
+    else idle?.end();
+    if (order === 'finish') finish?.();
+  });
   // Whoever started us is gone.
   orders.on('close', () => {
     if (!finishing) process.exit(1);
@@ -125,6 +134,7 @@ function handlesOf(
 async function work(handles: readonly Handle[], job: Job, random: () => number): Promise<void> {
   await rest(random, [0, 300]);
   while (!finishing) {
+    await idle?.over;
     const count = job.counts[within(random, 0, job.counts.length - 1)] ?? 1;
     const lot = handles.length > 1 ? random() : 0;
     const permit = await ask(handles.find(({ share }) => lot < share) as Handle, job, count);
@@ -166,6 +176,7 @@ async function count(
   try {
     await latch.trySetCount(slots);
     while (!finishing) {
+      await idle?.over;
       write({ t: 'count', at: monotonicMs(), name });
       const left = await latch.countDown();
       write({ t: 'counted', at: monotonicMs(), name, left });
@@ -222,9 +233,20 @@ function note({ diagnostics }: NatsDispatcher): void {
   write({ t: 'counts', at: monotonicMs(), ...writes, ...feed });
 }
 
+function startRest(): void {
+  let wake = (): void => undefined;
+  const over = new Promise<void>((resolve) => (wake = resolve));
+  const end = (): void => {
+    idle = undefined;
+    wake();
+  };
+  idle ??= { over, end };
+  for (const cut of [...resting]) cut();
+}
+
 function rest(random: () => number, [least, most]: Range, signal?: AbortSignal): Promise<void> {
   const ms = within(random, least, most);
-  if (finishing) return Promise.resolve();
+  if (finishing || idle !== undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const wake = (): void => {
       clearTimeout(timer);

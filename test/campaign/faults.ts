@@ -20,6 +20,8 @@ interface Fault<T> {
   readonly ms: Range;
   /** How often it comes in each round of all of them. Default 1. */
   readonly weight?: number;
+  /** Whether what it happens to does not live on. */
+  readonly deadly?: boolean;
   readonly strike: (arena: Arena, target: T, random: () => number) => Strike | Promise<Strike>;
 }
 
@@ -51,6 +53,7 @@ export const CLIENT_FAULTS: readonly Fault<Participant>[] = [
     kind: 'client killed',
     ms: [100, 1_500],
     weight: 2,
+    deadly: true,
     strike: (arena, target) => ({
       detail: `run ${target.process.run}`,
       begin: async () => {
@@ -100,6 +103,9 @@ const EVERY_LINK_FAULTS: readonly Fault<undefined>[] = [
   ),
 ];
 
+/** Longer than a marker of the shortest TTL stays. */
+const REST: Range = [2_500, 5_000];
+
 /** Runs out a little after the leases that it cuts off, so that renewals wait when the server goes on. */
 const PAUSE: Range = [800, 3_500];
 
@@ -113,6 +119,11 @@ const SERVER_FAULTS: readonly Fault<undefined>[] = [
     kind: 'leader killed',
     ms: [500, 3_000],
     strike: async (arena, _, random) => death(await leaderOf(arena, random)),
+  },
+  {
+    kind: 'server killed at rest',
+    ms: [50, 1_500],
+    strike: (arena, _, random) => deathAtRest(arena, random),
   },
   {
     kind: 'server paused',
@@ -156,6 +167,26 @@ function death(server: TestServer): Strike {
     begin: async () => {
       await server.kill();
       return () => server.restart();
+    },
+  };
+}
+
+/** All clients let go of everything, for a while nothing happens, and then a server dies, or all of several do. */
+function deathAtRest(arena: Arena, random: () => number): Strike {
+  const { servers } = arena.topology;
+  const victims = random() < 0.5 ? servers : [anyOf(servers, random)];
+  const restMs = within(random, ...REST);
+  return {
+    detail: victims.map(({ name }) => name).join(', '),
+    begin: async () => {
+      arena.rest(true);
+      await sleep(restMs);
+      await Promise.all(victims.map((server) => server.kill()));
+      return async () => {
+        await Promise.all(victims.map((server) => server.restart()));
+        await arena.recorder.look();
+        arena.rest(false);
+      };
     },
   };
 }
@@ -226,6 +257,8 @@ export async function inflict<T>(
   random: () => number,
 ): Promise<void> {
   const ms = within(random, ...fault.ms);
+  // Before it as well: what a server still has a while after it came back, it has forgotten.
+  if (targetName === 'server') await arena.recorder.look();
   const ended = arena.begin(fault.kind, targetName, `${ms} ms`);
   try {
     const { begin } = await fault.strike(arena, target, random);
@@ -235,4 +268,5 @@ export async function inflict<T>(
   } finally {
     ended();
   }
+  if (targetName === 'server') await arena.recorder.look();
 }

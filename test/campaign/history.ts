@@ -11,6 +11,7 @@ import type { Job } from './load';
  *   clients/<id>.<run>     what one process asked for, was told, and believed
  *   faults                 what was done to clients, links and servers
  *   stream                 what the bucket's stream stored
+ *   readings               what each server had when one of them was back
  */
 
 /** What a client writes down, each line before it goes on. */
@@ -115,10 +116,24 @@ export interface StreamLine {
   readonly value: string | null;
   /** `PURGE`, `MaxAge` and so on if it is a removal. */
   readonly marker: string;
+  /** How long the server keeps it, in ms; undefined: until it is written over. */
+  readonly ttl?: number | undefined;
   /** When the server stored it, by its own clock, on ours. */
   readonly storedAt: number;
   /** When it was heard; of one that was read later, when that was. */
   readonly at: number;
+}
+
+/** Which values a server had at some moment. */
+export interface ReadingLine {
+  /** When it was asked. */
+  readonly at: number;
+  readonly server: number;
+  /** Whether what it has decides: it led the stream before and afterwards, or is the only one. */
+  readonly leads: boolean;
+  /** Up to which revision it knew the stream. */
+  readonly upTo: number;
+  readonly entries: readonly (readonly [key: string, revision: number])[];
 }
 
 export interface CampaignFacts {
@@ -135,6 +150,7 @@ export interface History {
   readonly runs: readonly ClientRun[];
   readonly faults: readonly FaultLine[];
   readonly stream: readonly StreamLine[];
+  readonly readings: readonly ReadingLine[];
   /** Nothing is known of what happened later. */
   readonly until: number;
 }
@@ -154,6 +170,7 @@ export const files = {
   client: (folder: string, client: string, run: number) => join(folder, 'clients', `${client}.${run}.jsonl`),
   faults: (folder: string) => join(folder, 'faults.jsonl'),
   stream: (folder: string) => join(folder, 'stream.jsonl'),
+  readings: (folder: string) => join(folder, 'readings.jsonl'),
   report: (folder: string) => join(folder, 'report.json'),
 };
 
@@ -172,6 +189,7 @@ export function readHistory(folder: string, until?: number): History {
     runs,
     faults,
     stream,
+    readings: linesOf<ReadingLine>(files.readings(folder)),
     until: until ?? Math.max(...ends),
   };
 }

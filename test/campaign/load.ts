@@ -19,8 +19,19 @@ export interface Job {
   readonly writes?: number;
   /** Default: wait for ever. */
   readonly timeout?: number;
-  /** The clients that do it, by number, each in a loop of its own. Default: all. */
+  /** The clients that do it, by number, each in a loop of its own. Default: all of them that may be killed. */
   readonly clients?: readonly number[];
+}
+
+/** Clients that are killed now and then, as any client may be. */
+const MORTAL: readonly number[] = [0, 1, 2, 3, 4, 5];
+/** Clients that are not: what they do would stay taken for a minute and more. */
+const STEADY: readonly number[] = [6, 7];
+
+export const CLIENTS = MORTAL.length + STEADY.length;
+
+export function isSteady(client: number): boolean {
+  return STEADY.includes(client);
 }
 
 const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
@@ -36,6 +47,7 @@ const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
  * - turns: slots that are kept, and wanted by others all the time
  * - relay, baton: ttls long enough for slots to be given to the next in the queue, by waiters that give up and that do not
  * - rare: a ttl so long that a claim which was forgotten is seen to stay
+ * - vault, store, shelf, ledger, archive: ttls of minutes, so that it is seen if something that was removed comes back with a server
  */
 export const LOAD: readonly Job[] = [
   job({ name: 'pool', slots: 3, ttl: 1_500, counts: [1, 1, 2], hold: [20, 400], pause: [20, 200] }),
@@ -112,8 +124,48 @@ export const LOAD: readonly Job[] = [
   }),
   job({ name: 'baton', kind: 'mutex', slots: 1, ttl: 7_000, fair: true, hold: [0, 150], pause: [0, 300] }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
+  job({
+    name: 'vault',
+    kind: 'mutex',
+    slots: 1,
+    ttl: 60_000,
+    fair: true,
+    hold: [20, 200],
+    pause: [50, 400],
+    clients: STEADY,
+  }),
+  job({
+    name: 'store',
+    slots: 2,
+    ttl: 120_000,
+    counts: [1, 2],
+    hold: [20, 200],
+    pause: [50, 400],
+    clients: STEADY,
+  }),
+  job({ name: 'shelf', slots: 2, ttl: 90_000, hold: [0, 60], pause: [0, 300], retain: 800, clients: STEADY }),
+  job({
+    name: 'ledger',
+    slots: 2,
+    ttl: 600_000,
+    fair: true,
+    counts: [1, 2],
+    hold: [20, 200],
+    pause: [50, 400],
+    timeout: 1_000,
+    clients: STEADY,
+  }),
+  job({
+    ...READ_WRITE,
+    name: 'archive',
+    ttl: 60_000,
+    writes: 0.3,
+    hold: [20, 300],
+    pause: [50, 400],
+    clients: STEADY,
+  }),
 ];
 
 function job(some: Omit<Job, 'kind' | 'fair' | 'counts'> & Partial<Job>): Job {
-  return { kind: 'semaphore', fair: false, counts: [1], ...some };
+  return { kind: 'semaphore', fair: false, counts: [1], clients: MORTAL, ...some };
 }

@@ -1,6 +1,7 @@
 import { type Msg, type NatsConnection, connect } from '@nats-io/transport-node';
 import { monotonicMs } from '../support/monotonic';
-import { LineFile, type StreamLine } from './history';
+import { LineFile, type ReadingLine, type StreamLine } from './history';
+import { readHeld } from './reading';
 
 interface StoredMessage {
   readonly subject: string;
@@ -15,6 +16,9 @@ const ASK_MS = 2_000;
 const LATE_MS = 300;
 const MOST_AT_ONCE = 200;
 const NO_SUCH_MESSAGE = 10037;
+/** A server that is back may take that long until it can be read. */
+const BACK_WITHIN_MS = 4_000;
+const READ_AGAIN_MS = 100;
 
 /**
  * Writes down what the bucket's stream stores: as it is announced, on a connection of its own to every server, past the
@@ -34,9 +38,16 @@ export class Recorder implements AsyncDisposable {
     private readonly connections: readonly NatsConnection[],
     private readonly bucket: string,
     private readonly file: LineFile<StreamLine>,
+    private readonly readings: LineFile<ReadingLine>,
   ) {}
 
-  static async start(urls: readonly string[], bucket: string, path: string): Promise<Recorder> {
+  /** @param path where what is stored goes @param readings where goes what servers that are back have */
+  static async start(
+    urls: readonly string[],
+    bucket: string,
+    path: string,
+    readings: string,
+  ): Promise<Recorder> {
     const connections = await Promise.all(
       urls.map((url) =>
         connect({
@@ -48,7 +59,7 @@ export class Recorder implements AsyncDisposable {
         }),
       ),
     );
-    const recorder = new Recorder(connections, bucket, new LineFile(path));
+    const recorder = new Recorder(connections, bucket, new LineFile(path), new LineFile(readings));
     for (const connection of connections) {
       connection.subscribe(`$SEMAPHORE.${bucket}.>`, {
         callback: (error, message) => {
@@ -84,8 +95,39 @@ export class Recorder implements AsyncDisposable {
     return this.gone.size;
   }
 
+  /**
+   * Writes down which values each server has, as it is to be after one of them was away. A server that does not answer in time
+   * is left out.
+   */
+  async look(): Promise<void> {
+    await Promise.all(this.connections.map((connection, server) => this.lookAt(connection, server)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.connections.map((connection) => connection.close()));
+  }
+
+  private async lookAt(connection: NatsConnection, server: number): Promise<void> {
+    for (const end = monotonicMs() + BACK_WITHIN_MS; monotonicMs() < end;) {
+      try {
+        const at = monotonicMs();
+        const before = await this.leader(connection);
+        const { upTo, entries } = await readHeld(connection, this.bucket);
+        const leader = await this.leader(connection);
+        const leads = leader === before && (leader === undefined || leader === connection.info?.server_name);
+        return this.readings.add({ at, server, leads, upTo, entries });
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_MS));
+      }
+    }
+  }
+
+  /** Which server leads the stream; undefined without replicas. */
+  private async leader(connection: NatsConnection): Promise<string | undefined> {
+    const reply = await connection.request(`$JS.API.STREAM.INFO.KV_${this.bucket}`, '', { timeout: ASK_MS });
+    const info = reply.json<{ cluster?: { leader?: string; replicas?: unknown[] }; error?: unknown }>();
+    if (info.error !== undefined) throw new Error('there is no leader');
+    return info.cluster?.replicas === undefined ? undefined : (info.cluster.leader ?? '');
   }
 
   private hear(message: Msg): void {
@@ -114,6 +156,7 @@ export class Recorder implements AsyncDisposable {
     this.first ??= revision;
     this.newest = Math.max(this.newest, revision);
     const marker = header('Nats-Marker-Reason') || header('KV-Operation');
+    const ttl = /^(\d+)s$/.exec(header('Nats-TTL'))?.[1];
     const at = monotonicMs();
     this.file.add({
       revision,
@@ -121,6 +164,7 @@ export class Recorder implements AsyncDisposable {
       last,
       value: marker === '' ? value() : null,
       marker,
+      ttl: ttl === undefined ? undefined : Number(ttl) * 1_000,
       storedAt: Date.parse(stamp) + this.clocks.offset(),
       at,
     });

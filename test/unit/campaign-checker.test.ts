@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { check } from '../campaign/checker/check';
-import type { ClientLine, FaultLine, History, StreamLine } from '../campaign/history';
+import type { Figures } from '../campaign/checker/figures';
+import type { ClientLine, FaultLine, History, ReadingLine, StreamLine } from '../campaign/history';
 import type { Job } from '../campaign/load';
 import { fencingToken } from '../support/token';
 
@@ -29,6 +30,7 @@ class Tale {
   private readonly runs = new Map<string, ClientLine[]>();
   private readonly faults: FaultLine[] = [];
   private stream: StreamLine[] = [];
+  private readonly readings: ReadingLine[] = [];
   private readonly last = new Map<string, number>();
   private revision = 100;
   private asks = 0;
@@ -48,7 +50,13 @@ class Tale {
   }
 
   /** Stores a value, or with null a marker, under a key of the job; returns its revision. */
-  store(at: number, part: string, fields: object | null, marker = 'PURGE'): number {
+  store(
+    at: number,
+    part: string,
+    fields: { readonly ttl?: number; readonly [field: string]: unknown } | null,
+    marker = 'PURGE',
+    ttl: number | undefined = fields?.ttl,
+  ): number {
     const revision = ++this.revision;
     const key = `${KEYS[this.job.kind]}.${this.job.name}.${part}`;
     this.stream.push({
@@ -57,11 +65,18 @@ class Tale {
       last: this.last.get(key) ?? 0,
       value: fields === null ? null : JSON.stringify(fields),
       marker: fields === null ? marker : '',
+      ttl,
       storedAt: at,
       at,
     });
     this.last.set(key, revision);
     return revision;
+  }
+
+  /** Removes what is under a key by the revision that the server has there, whatever the stream stored since. */
+  removeAgain(at: number, part: string, expected: number): number {
+    this.last.set(`${KEYS[this.job.kind]}.${this.job.name}.${part}`, expected);
+    return this.store(at, part, null);
   }
 
   claim(at: number, permit: string, client = 'c0', slot = 0, more: object = {}): number {
@@ -148,6 +163,14 @@ class Tale {
     return this;
   }
 
+  /** What a server says that it has, by what is at the end of its keys. */
+  read(at: number, entries: Record<string, number>, { upTo = this.revision, leads = true } = {}): this {
+    const prefix = `${KEYS[this.job.kind]}.${this.job.name}.`;
+    const found = Object.entries(entries).map(([part, revision]) => [prefix + part, revision] as const);
+    this.readings.push({ at, server: 0, leads, upTo, entries: found });
+    return this;
+  }
+
   /** What was stored under these revisions was recorded by nobody. */
   forget(...revisions: number[]): this {
     this.stream = this.stream.filter(({ revision }) => !revisions.includes(revision));
@@ -155,6 +178,15 @@ class Tale {
   }
 
   kinds(until = 60_000): string[] {
+    return check(this.history(until)).violations.map(({ kind }) => kind);
+  }
+
+  /** What servers had for too long. */
+  leftovers(): Figures['leftovers'] {
+    return check(this.history(60_000)).figures.leftovers;
+  }
+
+  private history(until: number): History {
     const runs = [...this.runs].map(([client, lines]) => ({ client, run: 1, lines }));
     const facts = {
       seed: 1,
@@ -164,8 +196,8 @@ class Tale {
       jobs: [this.job],
       startedAt: 0,
     };
-    const history: History = { facts, runs, faults: this.faults, stream: this.stream, until };
-    return check(history).violations.map(({ kind }) => kind);
+    const { faults, readings, stream } = this;
+    return { facts, runs, faults, stream, readings, until };
   }
 }
 
@@ -275,9 +307,48 @@ const innocent: Record<string, () => Tale> = {
       .countDown(20, 1, 0, 'c1')
       .client({ t: 'open', at: 25, name: 'laps', since: 15 }),
 
-  'a key that was removed, and that the server has again at the end'() {
-    const tale = new Tale().grant(10, 'a').release(20, 'a');
+  'a hold that ran out, and that the server has again at the end'() {
+    const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+    tale.free(1_150, 'MaxAge');
     return tale.fault({ t: 'left', at: 30_000, keys: ['sem.one.slot.0', 'sem.one.limit'], consumers: 0 });
+  },
+
+  'a server that is back, and has what was not removed'() {
+    const tale = new Tale()
+      .grant(10, 'a')
+      .release(20, 'a')
+      .grant(30, 'b')
+      .read(40, { limit: 101, 'slot.0': 104 });
+    return tale.release(50, 'b').read(60, { limit: 101 });
+  },
+
+  'a server that is back, and does not know yet of what was removed'() {
+    const tale = new Tale().grant(10, 'a').release(20, 'a');
+    return tale.read(30, { 'slot.0': 102 }, { upTo: 102, leads: false });
+  },
+
+  'a follower that has what was removed, and that clients do not believe': () =>
+    new Tale().grant(10, 'a').release(20, 'a').read(30, { 'slot.0': 102 }, { leads: false }),
+
+  'an entry whose ttl is over, which the server is about to remove': () =>
+    new Tale().grant(10, 'a').release(20, 'a').read(1_100, { 'slot.0': 102 }),
+
+  'a share of a round that is over'() {
+    const tale = new Tale(LAPS).begin(5).countDown(10, 1, 1).countDown(20, 1, 0, 'c1');
+    tale.store(30, 'count', { round: 'next', total: 2 });
+    tale.store(40, 'share.c0', null);
+    return tale.read(9_000, { 'share.c0': 102 });
+  },
+
+  'a hold that was removed after a server was read'() {
+    const tale = new Tale().grant(10, 'a');
+    return tale.read(20, { 'slot.0': 102 }).release(30, 'a');
+  },
+
+  'a hold that ran out while its server was away'() {
+    const tale = new Tale().grant(10, 'a').fault({ t: 'kill', at: 50, client: 'c0', run: 1 });
+    tale.free(1_150, 'MaxAge');
+    return tale.read(2_000, { 'slot.0': 102 });
   },
 
   'a claim that ran out unanswered, and was sent and stored again'() {
@@ -507,6 +578,55 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
       },
     ],
   ],
+  'what a server has when it is back': [
+    ['came back', () => new Tale().grant(10, 'a').release(20, 'a').read(900, { 'slot.0': 102 })],
+    [
+      'came back',
+      // A place in the queue is nobody's slot, and stays removed as well.
+      () => {
+        const tale = new Tale();
+        const ticket = tale.store(10, 'ticket.x', { holder: 'c0.1', ttl: 10_000 });
+        tale.store(20, 'ticket.x', null);
+        return tale.read(3_000, { 'ticket.x': ticket });
+      },
+    ],
+    [
+      'came back',
+      // It was released and taken again; then the first of the two was there.
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a').grant(30, 'b').release(40, 'b');
+        return tale.read(900, { 'slot.0': 102 });
+      },
+    ],
+    [
+      'came back',
+      // What a renewal wrote over.
+      () => {
+        const tale = new Tale().grant(10, 'a');
+        tale.claim(400, 'a', 'c0', 0, { token: 102 });
+        return tale.read(500, { 'slot.0': 102 }).release(600, 'a');
+      },
+    ],
+    [
+      'came back',
+      () => new Tale(BOTH).grantTo(10, 'a', 'read').releaseOf(20, 'a', 'read').read(30, { 'reader.a': 101 }),
+    ],
+    [
+      'came back',
+      // Of the round that goes on.
+      () => {
+        const tale = new Tale({ ...LAPS, slots: 9 }).begin(5).countDown(10, 1, 8).countDown(20, 2, 7);
+        return tale.read(900, { 'share.c0': 102 });
+      },
+    ],
+    [
+      'left behind',
+      () => {
+        const tale = new Tale().grant(10, 'a').release(20, 'a');
+        return tale.fault({ t: 'left', at: 30_000, keys: ['sem.one.slot.0'], consumers: 0 });
+      },
+    ],
+  ],
   'read-write locks': [
     [
       'written while held',
@@ -666,5 +786,45 @@ describe('the checker', () => {
     it.each(cases.map(([kind, tell], i) => [kind, i, tell] as const))('finds "%s" (%i)', (kind, _i, tell) => {
       expect(tell().kinds()).toContain(kind);
     });
+  });
+});
+
+describe('what servers had for too long', () => {
+  const none = { alive: 0, expiring: 0, forgotten: 0 };
+
+  it('counts what was removed again, and by whose account it was there', () => {
+    const tale = new Tale().grant(10, 'a').release(20, 'a').read(900, { 'slot.0': 102 });
+    tale.read(900, { 'slot.0': 102 }, { leads: false });
+    // Removed under the revision of what was removed before: while the server might have done so, and long after.
+    tale.removeAgain(1_100, 'slot.0', 102);
+    tale.removeAgain(5_000, 'slot.0', 102);
+    const ticket = tale.store(6_000, 'ticket.x', { ttl: 1_000 });
+    tale.store(7_100, 'ticket.x', null, 'MaxAge');
+    tale
+      .read(7_200, { 'ticket.x': ticket }, { leads: false })
+      .read(9_000, { 'ticket.x': ticket }, { leads: false });
+    const wish = tale.store(9_000, 'wish.x', { ttl: 1_000 });
+    tale.store(9_100, 'wish.x', null);
+    tale.read(10_100, { 'wish.x': wish });
+    expect(tale.leftovers()).toEqual({
+      holds: { sweptForgotten: 1, sweptEarly: 1, onLeader: { ...none, alive: 1 }, onFollower: none },
+      tickets: { sweptForgotten: 0, sweptEarly: 0, onLeader: none, onFollower: { ...none, forgotten: 1 } },
+      others: { sweptForgotten: 0, sweptEarly: 0, onLeader: { ...none, expiring: 1 }, onFollower: none },
+    });
+  });
+
+  it('counts what was removed long after its ttl while the server was well, and nothing else', () => {
+    const hold = { permit: 'p', holder: 'c0.1', ttl: 1_000 };
+    const overdue = new Tale();
+    overdue.store(10, 'slot.0', hold);
+    overdue.store(4_000, 'slot.0', null);
+    expect(overdue.leftovers().holds).toMatchObject({ sweptForgotten: 1, sweptEarly: 0 });
+
+    const away = new Tale().fault(...server('server killed', 500, 4_500));
+    away.store(10, 'slot.0', hold);
+    away.store(5_000, 'slot.0', null);
+    away.store(5_100, 'ticket.x', { ttl: 10_000 });
+    away.store(5_200, 'ticket.x', null);
+    expect(away.leftovers()).toMatchObject({ holds: { sweptForgotten: 0 }, tickets: { sweptForgotten: 0 } });
   });
 });

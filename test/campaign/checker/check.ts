@@ -7,6 +7,7 @@ import { type Figures, figuresOf } from './figures';
 import { readStream } from './holds';
 import { checkLatches } from './latches';
 import { checkLiveness } from './liveness';
+import { checkReturns } from './returns';
 import { checkSafety } from './safety';
 import type { Violation } from './violation';
 
@@ -28,10 +29,11 @@ export function check(history: History): Verdict {
     ...checkSafety(beliefs, story, history.facts.jobs),
     ...checkLiveness(history, beliefs, story, troubles),
     ...checkLatches(history, troubles),
+    ...checkReturns(history),
     ...checkEndings(history),
   ].sort((a, b) => a.at - b.at);
   return {
-    figures: figuresOf(history, beliefs, story),
+    figures: figuresOf(history, beliefs, story, troubles),
     violations,
     evidence: violations.slice(0, EVIDENCE_OF).map((violation) => evidenceOf(history, violation)),
   };

@@ -65,9 +65,9 @@ function checkProcesses({ faults, stream }: History): Violation[] {
 }
 
 /**
- * Whether the last thing that the stream stored under a key was its removal. A server may have it again after a change of leader or a
- * restart, without having stored anything.
+ * Whether the last thing that the stream stored under a key was its expiry. A server may have it again after a change of leader or a
+ * restart, without having stored anything. What a client removed must not come back.
  */
 export function isBroughtBack(key: string, stream: History['stream']): boolean {
-  return stream.findLast((line) => line.key === key)?.value === null;
+  return stream.findLast((line) => line.key === key)?.marker === 'MaxAge';
 }

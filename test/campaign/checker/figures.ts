@@ -1,8 +1,10 @@
 import { max, median } from 'simple-statistics';
 import type { History } from '../history';
 import type { Belief } from './beliefs';
+import type { Disturbance } from './calm';
 import { isBroughtBack } from './endings';
 import type { StreamStory } from './holds';
+import { leftoversOf } from './sweeping';
 
 export interface Spread {
   readonly count: number;
@@ -31,13 +33,20 @@ export interface Figures {
   readonly recovery: Readonly<Record<string, Spread>>;
   /** Keys that were there at the end although the stream had stored their removal. */
   readonly broughtBack: number;
+  /** What servers had for longer than they should, and clients removed. */
+  readonly leftovers: ReturnType<typeof leftoversOf>;
   /** Highest number of slots taken at once, by name, of how many. */
   readonly peak: Readonly<Record<string, string>>;
 }
 
 const RECOVERY_AT_MOST_MS = 10_000;
 
-export function figuresOf(history: History, beliefs: readonly Belief[], story: StreamStory): Figures {
+export function figuresOf(
+  history: History,
+  beliefs: readonly Belief[],
+  story: StreamStory,
+  troubles: readonly Disturbance[],
+): Figures {
   const { runs, faults, stream, facts, until } = history;
   const lines = runs.flatMap((run) => run.lines);
   const counts = runs.map((run) => run.lines.findLast((line) => line.t === 'counts'));
@@ -63,6 +72,7 @@ export function figuresOf(history: History, beliefs: readonly Belief[], story: S
     broughtBack: faults
       .flatMap((line) => (line.t === 'left' ? line.keys : []))
       .filter((key) => isBroughtBack(key, stream)).length,
+    leftovers: leftoversOf(history, troubles),
     peak: Object.fromEntries(
       facts.jobs.map(({ name, slots }) => [name, `${story.peak[name] ?? 0} of ${slots}`]),
     ),

@@ -1,0 +1,79 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+
+/** What one server says that a bucket has. */
+export interface Held {
+  /** Up to which revision that server knew the stream. */
+  readonly upTo: number;
+  /** Keys that have a value, and its revision. */
+  readonly entries: readonly (readonly [key: string, revision: number])[];
+}
+
+const PAGE = 500;
+const ASK_MS = 3_000;
+/** More keys in one question are refused. */
+const MOST_KEYS = 1_000;
+const ANY_NUMBER = 1_000_000;
+
+interface Found {
+  readonly key: string;
+  readonly revision: number;
+  readonly isValue: boolean;
+}
+
+/**
+ * Reads all values of a bucket from the server that a connection is to: a server that has a replica answers direct gets by itself.
+ * First which keys have one, then those once more in one answer each, which says how far the server has come.
+ */
+export async function readHeld(connection: NatsConnection, bucket: string): Promise<Held> {
+  const keys: string[] = [];
+  for (let seq = 1; ;) {
+    const page = await directGet(connection, bucket, {
+      seq,
+      batch: PAGE,
+      next_by_subj: `$KV.${bucket}.>`,
+    });
+    for (const { key, isValue } of page.found) if (isValue) keys.push(key);
+    if (page.pending === 0 || page.found.length === 0) break;
+    seq = Math.max(...page.found.map(({ revision }) => revision)) + 1;
+  }
+  const entries: [string, number][] = [];
+  let upTo = Infinity;
+  for (let i = 0; i < keys.length; i += MOST_KEYS) {
+    const multi_last = keys.slice(i, i + MOST_KEYS).map((key) => `$KV.${bucket}.${key}`);
+    const part = await directGet(connection, bucket, { multi_last });
+    for (const { key, revision, isValue } of part.found) if (isValue) entries.push([key, revision]);
+    upTo = Math.min(upTo, part.upTo);
+  }
+  return { upTo: entries.length === 0 ? 0 : upTo, entries };
+}
+
+async function directGet(
+  connection: NatsConnection,
+  bucket: string,
+  query: object,
+): Promise<{ found: Found[]; pending: number; upTo: number }> {
+  const answer = await connection.requestMany(
+    `$JS.API.DIRECT.GET.KV_${bucket}`,
+    JSON.stringify(query),
+    // Markers have no body, which ends other kinds of answers.
+    { strategy: 'count', maxMessages: ANY_NUMBER, maxWait: ASK_MS },
+  );
+  const found: Found[] = [];
+  for await (const { headers } of answer) {
+    const header = (name: string): string => headers?.get(name) ?? '';
+    const code = headers?.code ?? 0;
+    if (code === 204 || code === 404)
+      return {
+        found,
+        pending: Number(header('Nats-Num-Pending')),
+        upTo: Number(header('Nats-UpTo-Sequence')),
+      };
+    if (code !== 0) throw new Error(`a direct get was answered with ${code}`);
+    found.push({
+      key: header('Nats-Subject').slice(`$KV.${bucket}.`.length),
+      revision: Number(header('Nats-Sequence')),
+      isValue: header('Nats-Marker-Reason') === '' && header('KV-Operation') === '',
+    });
+  }
+  throw new Error('the answer to a direct get did not end in time');
+}
