@@ -350,11 +350,11 @@ describe('a permission that is missing', () => {
   const lacking = WAYS[0]![0];
   it.each([
     ['"$SEMAPHORE.SEMAPHORES.>"', /Subscription to "\$SEMAPHORE\.SEMAPHORES\.[\w-]{16}\.sem/],
-    ['"_INBOX_WORKER.>"', /Subscription to "_INBOX_WORKER\./],
+    ['"_INBOX_WORKER.>"', /subscription to "_INBOX_WORKER\./],
     ['STREAM.DELETED', /Subscription to "\$JS\.EVENT\.ADVISORY\.STREAM\.DELETED/],
     ['STREAM.UPDATED', /Subscription to "\$JS\.EVENT\.ADVISORY\.STREAM\.UPDATED/],
-    ['STREAM.INFO', /Publish to "\$JS\.API\.STREAM\.INFO\.KV_SEMAPHORES"/],
-    ['DIRECT.GET', /Publish to "\$JS\.API\.DIRECT\.GET\.KV_SEMAPHORES"/],
+    ['STREAM.INFO', /publish to "\$JS\.API\.STREAM\.INFO\.KV_SEMAPHORES"/],
+    ['DIRECT.GET', /publish to "\$JS\.API\.DIRECT\.GET\.KV_SEMAPHORES"/],
     ['*.*.slot', /publish to "\$KV\.SEMAPHORES\.sem\.reports\.slot/],
   ])(`%s: an acquire names it, at once (${lacking})`, async (subject, message) => {
     await using server = await without(subject);

@@ -84,6 +84,12 @@ export class BucketProbe implements AsyncDisposable {
     return { revision: message.seq, marker, permit: permitIn(value), value };
   }
 
+  /** How many messages the stream has, removal markers included. */
+  async messages(): Promise<number> {
+    const { state } = await this.manager.streams.info(this.stream);
+    return state.messages;
+  }
+
   /** Keys that hold a value: neither markers nor nothing. */
   async liveKeys(): Promise<string[]> {
     const info = await this.manager.streams.info(this.stream, { subjects_filter: '>' });

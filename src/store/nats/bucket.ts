@@ -6,7 +6,7 @@ import { RequestFailure, failureKind, toPublicError } from './failure';
 import type { Link } from './link';
 import type { LeaderView } from './read';
 import { type BucketOptions, type Misfit, isForgetful, misfitsOf, newStream } from './stream-settings';
-import { type BucketNames, DEFAULT_API_PREFIX } from './wire';
+import { type BucketNames, DEFAULT_API_PREFIX, decode, encodeJson } from './wire';
 
 /** What an open bucket is like. */
 export interface OpenBucket {
@@ -65,7 +65,7 @@ export class BucketOpener {
   /** The state of the stream as its leader knows it; undefined if there is none. */
   async find(): Promise<StreamInfo | undefined> {
     try {
-      const info = await this.ask((manager) => manager.streams.info(this.names.stream));
+      const info = await this.info();
       this.answered = true;
       return info;
     } catch (error) {
@@ -90,8 +90,7 @@ export class BucketOpener {
     let lastSequence = Infinity;
     try {
       for (const pattern of patterns) {
-        const filter = { subjects_filter: this.names.subject(pattern) };
-        const { state } = await this.ask((manager) => manager.streams.info(this.names.stream, filter));
+        const { state } = await this.info(this.names.subject(pattern));
         lastSequence = Math.min(lastSequence, state.last_seq);
         for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
       }
@@ -100,6 +99,40 @@ export class BucketOpener {
       throw this.explain(error, `listing the keys of the bucket "${this.names.bucket}"`);
     }
     return { keys, lastSequence };
+  }
+
+  /**
+   * The stream's info, as its leader has it. By a request of ours, since reads depend on it: an answer that has come in counts, however
+   * late it is read.
+   * @param filter also lists the subjects that match it, page by page
+   */
+  private async info(filter?: string): Promise<StreamInfo> {
+    let whole: StreamInfo | undefined;
+    for (let offset = 0; ;) {
+      const page = await this.infoPage(filter === undefined ? {} : { subjects_filter: filter, offset });
+      if (whole === undefined) whole = page;
+      else Object.assign(whole.state.subjects ?? {}, page.state.subjects);
+      const listed = Object.keys(page.state.subjects ?? {}).length;
+      offset += listed;
+      if (listed === 0 || offset >= (page.total ?? 0)) return whole;
+    }
+  }
+
+  private async infoPage(query: object): Promise<StreamInfo & { total?: number }> {
+    const { apiStreamInfo, apiPrefix } = this.names;
+    const timeout = API_TIMEOUT_MS;
+    const page = await this.link.collect(
+      apiStreamInfo,
+      encodeJson(query),
+      { timeout },
+      ({ data, headers }) => {
+        if (data.length === 0 && headers?.code === 503)
+          throw new RequestFailure('absent', `no JetStream answers under ${apiPrefix}`);
+        return JSON.parse(decode(data)) as StreamInfo & { total?: number; error?: ApiError };
+      },
+    );
+    if (page.error !== undefined) throw new ApiRefusal(page.error);
+    return page;
   }
 
   /** One request to the API. That nobody answers it, the client words as if JetStream were off. */
@@ -292,6 +325,22 @@ function noJetStream(cause: unknown, domain: string | undefined): UnsupportedSer
 function domainAdvice(domain: string | undefined): string {
   const own = domain === undefined ? '' : ` (that of this server is "${domain}")`;
   return `At a leaf node, JetStream may be in another domain${own}, which has to be named, or the account may have none here`;
+}
+
+interface ApiError {
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+/** The API refused a request. */
+class ApiRefusal extends Error {
+  readonly code: number;
+
+  constructor({ err_code: code = 0, description = 'no reason given' }: ApiError) {
+    super(description);
+    this.name = 'ApiRefusal';
+    this.code = code;
+  }
 }
 
 /** The server's error code of a refused API request; undefined for any other error. */

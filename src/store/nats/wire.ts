@@ -23,6 +23,7 @@ export class BucketNames {
   readonly apiMessageGet: string;
   readonly apiInfo: string;
   readonly apiCreate: string;
+  readonly apiStreamInfo: string;
   readonly deletedAdvisory: string;
   readonly updatedAdvisory: string;
   private readonly prefix: string;
@@ -41,6 +42,7 @@ export class BucketNames {
     this.apiDirectGet = `${apiPrefix}.DIRECT.GET.${this.stream}`;
     this.apiMessageGet = `${apiPrefix}.STREAM.MSG.GET.${this.stream}`;
     this.apiCreate = `${apiPrefix}.STREAM.CREATE.${this.stream}`;
+    this.apiStreamInfo = `${apiPrefix}.STREAM.INFO.${this.stream}`;
     this.deletedAdvisory = `$JS.EVENT.ADVISORY.STREAM.DELETED.${this.stream}`;
     this.updatedAdvisory = `$JS.EVENT.ADVISORY.STREAM.UPDATED.${this.stream}`;
   }
