@@ -116,9 +116,16 @@ export class TicketLine {
       this.host.context.background.add(nextTurn().then(() => this.withdrawServed()));
   }
 
+  /**
+   * Removes a ticket. Slots handed off to it are listened for until a while after the removal was answered: until then other processes
+   * may not have heard of it, however long it took.
+   */
   private withdraw(place: Place): void {
-    this.depart(place);
-    this.host.context.background.add(place.ticket.release());
+    this.depart(place, Infinity);
+    const removing = place.ticket.release();
+    this.host.context.background.add(removing);
+    const removed = (): void => this.depart(place);
+    void removing.then(removed, removed);
   }
 
   serve(limit: number): void {

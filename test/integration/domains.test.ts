@@ -6,6 +6,8 @@ import { connect as connect3 } from '@nats-io/transport-node';
 import { connect as connect2 } from 'nats';
 import { NatsDispatcher, type Permit, getDefaultLockManager } from '../../src';
 import { TestServer } from '../../src/testing';
+import { startSidecar } from '../../src/sidecar';
+import type { PermitView } from '../../src/sidecar/permits';
 import { BucketProbe } from '../support/bucket-probe';
 import { useCli } from '../support/cli';
 import { eventually } from '../support/eventually';
@@ -13,6 +15,7 @@ import { HUB, HubAndLeaf, LEAF } from '../support/leaf-node';
 import { occupancy } from '../support/occupancy';
 import { scratchDirectory } from '../support/scratch';
 import { connections } from '../support/server-counts';
+import { SidecarClient } from '../support/sidecar-client';
 import { WorkerProcess } from '../support/worker-process';
 
 const cli = useCli();
@@ -184,6 +187,17 @@ describe('a bucket of the hub', () => {
     ]);
   });
 
+  it('is served by a sidecar at the leaf', async () => {
+    const connect = { servers: servers.leaf.url, ...options };
+    const sidecar = await startSidecar({ port: 0, drainTimeout: 0, connect });
+    const client = new SidecarClient(sidecar.url);
+    const { body } = await client.post<PermitView>('/v1/mutexes/served/permits');
+    await using hub = await NatsDispatcher.connect({ servers: servers.hub.url, bucket: BUCKET });
+    expect((await hub.mutex('served').status()).holders).toMatchObject([{ permitId: body.id }]);
+    await sidecar.close();
+    expect(await hub.mutex('served').isLocked()).toBe(false);
+  });
+
   it('is not the bucket of that name of the leaf', async () => {
     await using there = await NatsDispatcher.connect({ servers: servers.leaf.url, ...options });
     await using here = await NatsDispatcher.connect({
@@ -276,6 +290,9 @@ describe('an account that imports the JetStream API of another', () => {
     await admin.request('$JS.API.STREAM.DELETE.KV_SEMAPHORES');
     await eventually(() => expect(lost.signal.aborted).toBe(true));
     await admin.close();
+    // It may not create the bucket, and uses it again as soon as the owner has.
+    await owner.ready();
+    expect(await (await guest.mutex('m').acquire({ timeout: 10_000 })).release()).toBe(true);
   });
 });
 

@@ -642,6 +642,58 @@ describe('looking', () => {
   });
 });
 
+describe('names that go', () => {
+  /** The notice goes by itself. */
+  const noticeGone = (): Promise<void> =>
+    eventually(async () => expect((await foreign.readOnLeader('sem.s.removed'))?.value).toBeUndefined());
+
+  it('a limit with forgetAfter is kept while it is used, with its number changed too', async () => {
+    const follower = await foreign.follow('s');
+    const semaphore = ours.semaphore('s', 2, { forgetAfter: 3_000 });
+    const permit = await semaphore.lock();
+    const first = await heard(follower, 'sem.s.limit', () => true);
+    expect(Object.keys(JSON.parse(first.value ?? '') as object)).toEqual(
+      Object.keys(text.json('limit-that-goes')),
+    );
+    const again = await heard(follower, 'sem.s.limit', ({ revision }) => revision > first.revision);
+    const shown = text.message('limit-keep', {
+      ...{ bucket, name: 's', expected: first.revision, seconds: 3, 'limit-that-goes': '' },
+      write: again.headers.get('Semaphore-Write') ?? '',
+    });
+    expect(again.headers.get('Nats-TTL')).toBe(shown.headers.get('Nats-TTL'));
+    expect(again.headers.get('Nats-Expected-Last-Subject-Sequence')).toBe(String(first.revision));
+    await semaphore.setPermits(4);
+    const changed = await heard(follower, 'sem.s.limit', ({ value }) => value?.includes('4') === true);
+    expect(JSON.parse(changed.value ?? '')).toEqual({ v: 1, slots: 4, forgetAfter: 3_000 });
+    await permit.release();
+  });
+
+  it('our removal is what the page shows', async () => {
+    const { semaphore, follower } = await shared('s', 1);
+    await semaphore.lock(5_000, () => undefined);
+    expect(await semaphore.remove()).toBe(true);
+    const notice = await heard(follower, 'sem.s.removed', () => true);
+    expect(notice.headers.get('Nats-TTL')).toBe('2s');
+    expect(Object.keys(JSON.parse(notice.value ?? '') as object)).toEqual(Object.keys(text.json('notice')));
+    await heard(follower, 'sem.s.limit', ({ value }) => value === undefined);
+    await noticeGone();
+  });
+
+  it('a foreign notice ends our waiters and, by force, our holders', async () => {
+    const { semaphore } = await shared('s', 1);
+    const permit = await semaphore.lock();
+    const waiting = semaphore.lock(20_000).catch((error: { code: string }) => error.code);
+    const listening = ours.semaphore('s').watch()[Symbol.asyncIterator]();
+    await listening.next();
+    const notice = JSON.stringify({ ...text.json('notice'), force: true });
+    stored(await foreign.write('notice-write', { name: 's', expected: 0, seconds: 2, notice }));
+    expect(await waiting).toBe('REMOVED');
+    await eventually(() => expect(permit.isHeld).toBe(false));
+    await expect(listening.next()).rejects.toMatchObject({ code: 'REMOVED' });
+    await noticeGone();
+  });
+});
+
 describe('a kept slot', () => {
   const KEY = 'sem.s.slot.0';
   const RETAIN_MS = 600_000;
