@@ -216,21 +216,20 @@ export class Keeper {
     const { key, ttl } = hold;
     const value = encodeRecord({ ...this.record(kept, note.id), after: hold.permit });
     let written: { revision: number; sentAt: number } | undefined;
-    let unsent = false;
     try {
       const write = { key, expected: hold.revision, value, ttl };
       const result = await store.commit([write], { abandon: note.abandon });
       if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
-      else unsent = result.withdrawn === 'unsent';
     } catch {
-      // Refused for good, or never to be known: the server ends it by itself.
+      // Refused for good, or never to be known.
     }
     this.notes.delete(key);
     const { leaving } = note;
     if (!note.gone) this.kept.delete(key);
-    // It was to be given back before the note could be sent.
-    if (unsent && leaving && !note.gone) this.remove(hold);
-    if (written !== undefined) {
+    if (written === undefined) {
+      // It was given up before it was sent, for one: then the slot stands as it did. Whatever else is there stays.
+      if (!note.gone) this.remove(hold);
+    } else {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
       const next: RestingHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
       const entry = { key, value, ttl, revision: written.revision, writtenAt: clock.wallTime() };

@@ -115,11 +115,32 @@ export class Recorder implements AsyncDisposable {
         const { upTo, entries } = await readHeld(connection, this.bucket);
         const leader = await this.leader(connection);
         const leads = leader === before && (leader === undefined || leader === connection.info?.server_name);
-        return this.readings.add({ at, server, leads, upTo, entries });
+        // Any replica may have answered; what decides is what the leader says when it is asked.
+        const led = leads ? await this.askLeader(entries.map(([key]) => key)) : entries;
+        return this.readings.add({ at, server, leads, upTo, entries: led });
       } catch {
         await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_MS));
       }
     }
+  }
+
+  /** Which of these keys have a value on the stream's leader. */
+  private async askLeader(keys: readonly string[]): Promise<(readonly [string, number])[]> {
+    const found: (readonly [string, number])[] = [];
+    for (let i = 0; i < keys.length; i += MOST_AT_ONCE) {
+      const some = keys.slice(i, i + MOST_AT_ONCE).map(async (key) => {
+        const query = { last_by_subj: `$KV.${this.bucket}.${key}` };
+        const { message } = await this.ask<{ message?: StoredMessage }>(
+          `$JS.API.STREAM.MSG.GET.KV_${this.bucket}`,
+          query,
+        );
+        const head = Buffer.from(message?.hdrs ?? '', 'base64').toString();
+        const isValue = message !== undefined && !/^(?:KV-Operation|Nats-Marker-Reason):/m.test(head);
+        if (isValue) found.push([key, message.seq]);
+      });
+      await Promise.all(some);
+    }
+    return found;
   }
 
   /** Which server leads the stream; undefined without replicas. */

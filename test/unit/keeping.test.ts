@@ -60,6 +60,18 @@ describe('a kept slot', () => {
     await closing;
   });
 
+  it('is given back although the note that it is kept was given up before it was sent', async () => {
+    const client = lab.client('s', 1, 600_000);
+    await (await client.semaphore.lock()).release();
+    client.wire.cut();
+    // The note is due after 100 ms, and the slot is to be given back while nothing gets through.
+    await lab.clock.advance(2 * RETAIN_MS);
+    client.wire.mend();
+    await lab.clock.advance(RETAIN_MS);
+    const [entry] = await lab.store.read([new Keys('sem', 's').slot(0)]);
+    expect(entry?.value ?? null).toBeNull();
+  });
+
   it('is nobody to take it from', async () => {
     const { semaphore } = lab.client('s', 1, 30_000);
     const permit = await semaphore.lock();
