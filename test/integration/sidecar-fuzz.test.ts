@@ -65,7 +65,7 @@ const known = fc
   })
   .map(({ path, name }) => `/v1/${path.replaceAll('*', () => name)}`);
 const path = fc.oneof(
-  known,
+  { weight: 3, arbitrary: known },
   fc.array(step, { maxLength: 6 }).map((steps) => `/${steps.join('/')}`),
 );
 const query = fc.oneof(
@@ -236,7 +236,7 @@ it('what callers left behind is gone: no waiters and no streams', async () => {
   await eventually(async () => {
     const { body: text } = await client.get<string>('/metrics');
     // The requests got as far as to be granted something.
-    expect(text).toMatch(/^nats_semaphore_sidecar_acquire_duration_count\{.*outcome="granted".*\} \d\d/m);
+    expect(text).toMatch(/^nats_semaphore_sidecar_acquire_duration_count\{.*outcome="granted".*\} [1-9]/m);
     expect(text).toMatch(/^nats_semaphore_sidecar_waiting(\{.*\})? 0$/m);
     expect(text).toMatch(/^nats_semaphore_sidecar_streams(\{.*\})? 0$/m);
   });

@@ -35,13 +35,7 @@ describe('callers of one sidecar', () => {
     const looks = ['/v1/mutexes/seen', '/v1/primitives', '/metrics', `/v1/permits/${permit.permitId}`];
     const shown = await Promise.all(looks.map(async (path) => (await client.get<unknown>(path)).body));
     const refused = await client.post('/v1/mutexes/seen/permits', { timeout: 0 });
-    const everything = JSON.stringify([
-      shown,
-      refused,
-      all.events,
-      one.events,
-      await beside.mutex('seen').status(),
-    ]);
+    const everything = toJson([shown, refused, all.events, one.events, await beside.mutex('seen').status()]);
     expect(everything).toContain(permit.permitId);
     for (const secret of [session.id, permit.id]) expect(everything).not.toContain(secret);
     all.hangUp();
