@@ -98,7 +98,9 @@ describe('a release that the server does not acknowledge', () => {
       stall();
       const ended = await client.call('DELETE', `/v1/sessions/${session.body.id}`);
       expect(ended.status).toBe(204);
-      expect(told).toEqual([{ kind: 'mutex', name: 'held', permitId: granted.body.id, error: UNAVAILABLE }]);
+      expect(told).toEqual([
+        { kind: 'mutex', name: 'held', permitId: granted.body.permitId, error: UNAVAILABLE },
+      ]);
     });
   });
 });

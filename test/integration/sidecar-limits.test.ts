@@ -287,3 +287,37 @@ describe('without what operators do', () => {
     );
   });
 });
+
+it('one that only shows stores nothing, whatever is looked at', async () => {
+  await using beside = await NatsDispatcher.connect({ servers: server.url });
+  const permit = await beside.semaphore('shown', 2).acquire({ ttl: 600_000 });
+  await using(
+    {},
+    async (client) => {
+      const before = (await totals(server)).stored;
+      const all = client.stream('/v1/events');
+      await all.event('snapshot');
+      for (const kind of ['semaphores', 'mutexes', 'read-write-locks']) {
+        for (const name of ['shown', 'never-heard-of']) {
+          expect((await client.get(`/v1/${kind}/${name}`)).status).toBe(200);
+          const one = client.stream(`/v1/${kind}/${name}/events`);
+          await one.event('status');
+          one.hangUp();
+        }
+      }
+      for (const [method, path] of [
+        ['POST', '/v1/sessions'],
+        ['POST', '/v1/semaphores/shown/permits'],
+        ['POST', '/v1/read-write-locks/shown/write/permits'],
+        ['DELETE', `/v1/semaphores/shown/permits/${permit.id}`],
+        ['PATCH', '/v1/semaphores/shown'],
+      ] as const) {
+        expect(await client.call(method, path)).toMatchObject({ status: 403, body: { code: 'READ_ONLY' } });
+      }
+      all.hangUp();
+      expect((await totals(server)).stored).toBe(before);
+    },
+    { readOnly: true },
+  );
+  await permit.release();
+});
