@@ -92,7 +92,7 @@ describe('a release that the server does not acknowledge', () => {
       await using sidecar = await startSidecar({ dispatcher, port: 0, drainTimeout: 0 });
       const client = new SidecarClient(sidecar.url);
       const session = await client.post<{ id: string }>('/v1/sessions', {});
-      const granted = await client.post<{ id: string }>('/v1/mutexes/held/permits', {
+      const granted = await client.post<{ permitId: string }>('/v1/mutexes/held/permits', {
         session: session.body.id,
       });
       stall();
