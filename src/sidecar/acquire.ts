@@ -33,14 +33,14 @@ export async function acquireFor(
   body: SemaphoreRequest,
   take: (order: Order) => Promise<Permit>,
 ): Promise<PermitView> {
-  const { drain, permits } = context;
+  const { drain, permits, waiters } = context;
   drain.check();
   const session = sessionOf(context, body.session);
   const gone = hangUp(reply);
   const { count, timeout, metadata, ttl = DEFAULT_TTL_MS } = body;
-  const view = await underAnyOf(
-    [gone, drain.signal, ...(session ? [session.signal] : [])],
-    async (signal) => {
+  const signals = [gone, drain.signal, ...(session ? [session.signal] : [])];
+  const view = await waiters.during(() =>
+    underAnyOf(signals, async (signal) => {
       const order = { count, timeout, metadata, ttl, autoRenew: session !== undefined, signal };
       const permit = await measured(context, what.kind, () => take(order));
       // He may have hung up before the grant without our having heard of it: once the answer is written it is his.
@@ -50,7 +50,7 @@ export async function acquireFor(
         throw signal.reason;
       }
       return permits.add(permit, { ...what, ttl, session });
-    },
+    }),
   );
   onAbort(gone, () => void permits.releaseAll([view.id]));
   return view;
@@ -62,7 +62,7 @@ function sessionOf({ sessions }: SidecarContext, id: string | undefined): Sessio
     return sessions.get(id);
   } catch (error) {
     const problem = toProblem(error);
-    throw problem.status === 404 ? invalid('session', `"${id}" is not known here`) : problem;
+    throw problem.status === 404 ? invalid('session', 'is not known here') : problem;
   }
 }
 

@@ -3,9 +3,11 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { version } from '../cli/version';
 import { HungUp } from './caller';
 import { warn } from '../warning';
+import { boundConnections } from './connections';
 import type { SidecarContext } from './context';
 import { guard } from './guard';
 import { Problem, notFound, sendProblem, toProblem } from './problem';
+import { refuseRaw } from './raw-refusal';
 import { everythingRoutes } from './routes/everything';
 import { healthRoutes } from './routes/health';
 import { pageRoutes } from './routes/page';
@@ -13,19 +15,32 @@ import { permitRoutes } from './routes/permits';
 import { sessionRoutes } from './routes/sessions';
 import { readWriteRoutes } from './routes/read-write-locks';
 import { slotRoutes } from './routes/slots';
+import { shownPath } from './secret';
 
 /** A name of 256 bytes, each percent-encoded, and some to spare. */
 const MOST_PARAM = 1_000;
-const MOST_BODY = 64 * 1024;
+/** How often to look for requests that take too long to come in, in ms. */
+const CHECK_MS = 1_000;
 /** After which a caller whose machine has vanished is asked whether he is there. */
 const TCP_KEEPALIVE_MS = 10_000;
 
 /** The HTTP side of a sidecar, not listening yet. */
 export async function buildApp(context: SidecarContext): Promise<FastifyInstance> {
+  const { clock, settings } = context;
+  const { limits } = settings;
   const app = fastify({
-    bodyLimit: MOST_BODY,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestTimeout,
+    keepAliveTimeout: limits.idleTimeout,
     forceCloseConnections: 'idle',
-    http: { keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
+    http: {
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersTimeout,
+      connectionsCheckingInterval: CHECK_MS,
+    },
+    clientErrorHandler: refuseRaw,
     routerOptions: { maxParamLength: MOST_PARAM },
     // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.
     // `verbose` adds the schema to what is wrong, and so the names that there are.
@@ -40,13 +55,17 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
     if (problem.code === 'INTERNAL' && !(error instanceof HungUp))
-      warn('NATS_SEMAPHORE_SIDECAR_FAILED', `${request.url}: ${(error as Error).stack}`);
+      warn(
+        'NATS_SEMAPHORE_SIDECAR_FAILED',
+        `${request.method} ${shownPath(request.url)}: ${(error as Error).stack}`,
+      );
     return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, notFound(`there is no ${request.method} ${request.url}`)),
+    sendProblem(reply, notFound(`there is no ${request.method} ${shownPath(request.url)}`)),
   );
-  guard(app, context.settings);
+  boundConnections(app, clock, limits.connections);
+  guard(app, settings);
   measure(app, context);
   await app.register(swagger, {
     openapi: {
@@ -57,7 +76,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
         description:
           'Semaphores, mutexes and locks on NATS JetStream, for programs in any language. All durations are in ms.',
       },
-      ...(context.settings.token !== undefined && {
+      ...(settings.token !== undefined && {
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
         security: [{ token: [] }],
       }),

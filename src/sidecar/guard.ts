@@ -4,7 +4,7 @@ import { type Settings, isLoopback } from './options';
 import { Problem } from './problem';
 
 /** What needs no token: it says nothing of what is in the bucket. */
-const OPEN = /^\/(healthz|readyz|openapi\.json|page\/[\w.-]+)?(\?|$)/;
+const OPEN = /^\/(healthz|readyz|page\/[\w.-]+)?(\?|$)/;
 const SAFE_METHODS = new Set(['GET', 'HEAD']);
 
 /**

@@ -1,10 +1,11 @@
 import { type Clock, sleep } from '../core/clock';
 import type { Overview } from '../overview';
+import { History } from './history';
 import type { Backend } from './options';
-import { whyUnreachable } from './reach';
+import type { Reach } from './reach';
 import type { AnyStatus } from './schemas';
-import type { EventStream } from './sse';
-import { type Span, keyOf, withStatus } from './timeline';
+import { type EventStream, frameOf } from './sse';
+import { keyOf } from './timeline';
 import { type BackendEvent, type ChangeEvent, type SnapshotEvent, toWire } from './wire';
 
 /** Changes are gathered for this long, so that a page of hundreds of busy semaphores draws ten times a second, not thousands. */
@@ -15,7 +16,7 @@ const RETRY_MS = 2_000;
 
 /**
  * The event streams of everything: one overview of the bucket for all of them. Each begins with a snapshot;
- * after that come changes. A reader that does not keep up is given a new snapshot once it does.
+ * after that come changes, each serialised once. A reader that does not keep up is given a new snapshot once it does.
  */
 export class Hub {
   private overview: Overview | undefined;
@@ -23,7 +24,7 @@ export class Hub {
   /** Streams that have not been given a snapshot, or have missed changes since. */
   private readonly behind = new Set<EventStream>();
   private readonly statuses = new Map<string, AnyStatus>();
-  private history = new Map<string, readonly Span[]>();
+  private readonly history: History;
   private backend: BackendEvent = { reachable: true };
   private failure: string | undefined;
   private cancelGather: (() => void) | undefined;
@@ -35,7 +36,10 @@ export class Hub {
     private readonly clock: Clock,
     /** Whether to look also while nobody watches, so that who comes sees the last minutes. */
     private readonly always: boolean,
-  ) {}
+    private readonly reach: Reach,
+  ) {
+    this.history = new History(clock, (key) => this.statuses.get(key));
+  }
 
   start(): void {
     if (this.always) this.begin();
@@ -82,11 +86,11 @@ export class Hub {
     if (this.overview?.live !== true) return;
     const change = this.takeChange(this.overview);
     if (change.changed.length + change.gone.length > 0) {
-      const json = JSON.stringify(change);
+      const frame = frameOf('change', change);
       for (const stream of this.streams) {
         if (this.behind.has(stream)) continue;
         if (stream.congested) this.behind.add(stream);
-        else stream.sendText('change', json);
+        else stream.sendFrame(frame);
       }
     }
     this.catchUp();
@@ -95,10 +99,10 @@ export class Hub {
   private catchUp(): void {
     const ready = [...this.behind].filter((stream) => !stream.congested);
     if (ready.length === 0) return;
-    const json = JSON.stringify(this.snapshot());
+    const frame = frameOf('snapshot', this.snapshot());
     for (const stream of ready) {
       this.behind.delete(stream);
-      stream.sendText('snapshot', json);
+      stream.sendFrame(frame);
     }
   }
 
@@ -114,16 +118,12 @@ export class Hub {
   private note(key: string, status: AnyStatus | undefined, now: number): void {
     if (status === undefined) this.statuses.delete(key);
     else this.statuses.set(key, status);
-    this.history.set(key, withStatus(this.history.get(key) ?? [], status, now));
+    this.history.note(key, status, now);
   }
 
   private snapshot(): SnapshotEvent {
     const now = this.clock.wallTime();
-    const pruned = [...this.history].map(
-      ([key, spans]) => [key, withStatus(spans, this.statuses.get(key), now)] as const,
-    );
-    this.history = new Map(pruned.filter(([, spans]) => spans.length > 0));
-    return { now, primitives: [...this.statuses.values()], history: Object.fromEntries(this.history) };
+    return { now, primitives: [...this.statuses.values()], history: this.history.all(now) };
   }
 
   /** Tells when the server goes out of reach and when it is back. One round of looking goes on while anybody watches. */
@@ -131,7 +131,7 @@ export class Hub {
     if (this.looking) return;
     this.looking = true;
     while (this.streams.size > 0) {
-      const reason = this.failure ?? (await whyUnreachable(this.dispatcher, this.clock));
+      const reason = this.failure ?? (await this.reach.whyUnreachable());
       this.report(reason);
       if (this.behind.size > 0) this.gather();
       await sleep(this.clock, LOOK_MS);
@@ -143,7 +143,8 @@ export class Hub {
     const reachable = reason === undefined;
     if (reachable === this.backend.reachable) return;
     this.backend = { reachable, ...(reason !== undefined && { reason }) };
-    for (const stream of this.streams) stream.send('backend', this.backend);
+    const frame = frameOf('backend', this.backend);
+    for (const stream of this.streams) stream.sendFrame(frame);
   }
 
   private remove(stream: EventStream): void {

@@ -1,7 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Attributes, type Histogram, type UpDownCounter, metrics } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Counter,
+  type Histogram,
+  type UpDownCounter,
+  metrics,
+} from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { MetricNames } from './metric-names';
 
 /** What is counted by others and asked for when the metrics are read. */
 export interface Gauges {
@@ -15,14 +22,20 @@ const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60];
 /** The sidecar's metrics and the library's, as Prometheus reads them. */
 export class Metrics {
   private readonly exporter = new PrometheusExporter({ preventServerStart: true });
-  private readonly provider = new MeterProvider({ readers: [this.exporter] });
+  private readonly provider: MeterProvider;
   /** Whether the library's metrics come here. Where the program has a provider of its own, they go there. */
   private readonly global: boolean;
   private readonly requests: Histogram;
   private readonly waits: Histogram;
   private readonly waiting: UpDownCounter;
+  private readonly dropped: Counter;
 
-  constructor(gauges: Gauges) {
+  /** @param mostNames how many names of primitives have time series of their own */
+  constructor(gauges: Gauges, mostNames: number) {
+    this.provider = new MeterProvider({
+      readers: [this.exporter],
+      views: [{ instrumentName: '*', attributesProcessors: [new MetricNames(mostNames)] }],
+    });
     this.global = metrics.setGlobalMeterProvider(this.provider);
     const meter = this.provider.getMeter('nats-semaphore-sidecar');
     const advice = { explicitBucketBoundaries: SECONDS };
@@ -39,10 +52,13 @@ export class Metrics {
     this.waiting = meter.createUpDownCounter('nats_semaphore.sidecar.waiting', {
       description: 'Callers that wait for a permit at this moment.',
     });
+    this.dropped = meter.createCounter('nats_semaphore.sidecar.streams.dropped', {
+      description: 'Event streams that were ended because their readers did not read.',
+    });
     for (const [name, description] of [
       ['permits', 'Permits that callers hold through this sidecar.'],
       ['sessions', 'Sessions that are open.'],
-      ['streams', 'Event streams of everything that are open.'],
+      ['streams', 'Event streams that are open.'],
     ] as const) {
       meter
         .createObservableGauge(`nats_semaphore.sidecar.${name}`, { description })
@@ -62,6 +78,10 @@ export class Metrics {
   waitEnded(seconds: number, attributes: Attributes): void {
     this.waiting.add(-1);
     this.waits.record(seconds, attributes);
+  }
+
+  streamDropped(): void {
+    this.dropped.add(1);
   }
 
   write(request: IncomingMessage, response: ServerResponse): void {

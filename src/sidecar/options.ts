@@ -1,6 +1,7 @@
 import type { LocalDispatcher, NatsDispatcher, StoreDispatcher } from '../dispatcher';
 import { checkKeys, optionKeys } from '../option-keys';
-import type { ConnectOptions } from '../options';
+import { checkBoolean, type ConnectOptions } from '../options';
+import { type Limits, type SidecarLimits, limitsOf } from './limits';
 
 /** Settings of a sidecar. Durations are in ms. */
 export interface SidecarOptions {
@@ -20,6 +21,13 @@ export interface SidecarOptions {
   allowedHosts?: readonly string[];
   /** Whether it only shows: everything that changes something is refused. Default false. */
   readOnly?: boolean;
+  /**
+   * Whether callers may do what operators do: release permits by force, and change a stored number of slots (`limitPolicy: "set"`).
+   * Default true; false leaves these requests out.
+   */
+  operator?: boolean;
+  /** The most of everything that it takes. */
+  limits?: SidecarLimits;
   /**
    * Whether to follow the bucket all the time, so that the page shows the last minutes to whoever opens it. Default true; false does
    * so only while somebody watches, which costs less where the bucket is busy.
@@ -46,6 +54,8 @@ const SIDECAR = optionKeys<SidecarOptions>('startSidecar', {
   token: true,
   allowedHosts: true,
   readOnly: true,
+  operator: true,
+  limits: true,
   timeline: true,
   drainTimeout: true,
   unhealthyAfter: true,
@@ -61,6 +71,8 @@ export interface Settings {
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly readOnly: boolean;
+  readonly operator: boolean;
+  readonly limits: Limits;
   readonly timeline: boolean;
   readonly drainTimeout: number;
   readonly unhealthyAfter: number;
@@ -72,7 +84,7 @@ export type Backend = StoreDispatcher;
 /** @throws RangeError, TypeError that name the option */
 export function settingsOf(options: SidecarOptions): Settings {
   checkKeys(options, SIDECAR);
-  const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [], readOnly = false } = options;
+  const { host = '127.0.0.1', port = DEFAULT_PORT, token, allowedHosts = [] } = options;
   const { timeline = true, drainTimeout = DEFAULT_DRAIN_MS, unhealthyAfter = Infinity } = options;
   if (typeof host !== 'string' || host === '') throw new TypeError('host must be a non-empty string');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
@@ -81,6 +93,9 @@ export function settingsOf(options: SidecarOptions): Settings {
   if (!(drainTimeout >= 0)) throw new RangeError(`drainTimeout must be 0 or more ms, got ${drainTimeout}`);
   if (!(unhealthyAfter > 0))
     throw new RangeError(`unhealthyAfter must be more than 0 ms, got ${unhealthyAfter}`);
+  const readOnly = checkBoolean('readOnly', options.readOnly, false);
+  const operator = checkBoolean('operator', options.operator, true);
+  const limits = limitsOf(options.limits);
   checkDispatcher(options.dispatcher);
   if (token !== undefined && !(typeof token === 'string' && /^[\x21-\x7e]{16,}$/.test(token))) {
     throw new RangeError(`token must be ${LEAST_TOKEN} or more printable ASCII characters without spaces`);
@@ -90,7 +105,18 @@ export function settingsOf(options: SidecarOptions): Settings {
       `host ${JSON.stringify(host)} can be reached from other machines: give a token, or listen on 127.0.0.1`,
     );
   }
-  return { host, port, token, allowedHosts, readOnly, timeline, drainTimeout, unhealthyAfter };
+  return {
+    host,
+    port,
+    token,
+    allowedHosts,
+    readOnly,
+    operator,
+    limits,
+    timeline,
+    drainTimeout,
+    unhealthyAfter,
+  };
 }
 
 export function isLoopback(host: string): boolean {

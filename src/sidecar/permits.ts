@@ -2,6 +2,7 @@ import type { Permit } from '../permit';
 import { type Clock, isoTime } from '../core/clock';
 import { onAbort } from '../core/on-abort';
 import { Problem, notFound } from './problem';
+import { newSecret } from './secret';
 import type { Session } from './sessions';
 
 /** What a caller asked for. */
@@ -15,7 +16,10 @@ export interface Terms {
 
 /** A permit as its caller sees it. */
 export interface PermitView {
+  /** Names it to this sidecar. A secret of its caller: to know it is the right to renew and release. */
   readonly id: string;
+  /** Names it to everybody: in the status, and to operators. */
+  readonly permitId: string;
   readonly kind: Terms['kind'];
   readonly name: string;
   readonly mode?: 'read' | 'write';
@@ -25,10 +29,12 @@ export interface PermitView {
   /** Ms until it is lost unless it is renewed. */
   readonly remaining: number;
   readonly expiresAt: string;
-  readonly session: string | null;
+  /** Whether it lasts as long as a session does. */
+  readonly session: boolean;
 }
 
 interface Held {
+  readonly id: string;
   readonly permit: Permit;
   readonly terms: Terms;
   ttl: number;
@@ -37,7 +43,7 @@ interface Held {
 /** How many ended permits to remember, to tell "lost" and "released" from "never heard of". */
 const REMEMBERED = 10_000;
 
-/** What callers of this sidecar hold, by id. */
+/** What callers of this sidecar hold, by secrets that only they know. */
 export class Permits {
   private readonly held = new Map<string, Held>();
   private readonly ended = new Map<string, 'lost' | 'released'>();
@@ -50,12 +56,13 @@ export class Permits {
   }
 
   add(permit: Permit, terms: Terms): PermitView {
-    const held: Held = { permit, terms, ttl: terms.ttl };
-    this.held.set(permit.id, held);
-    terms.session?.take(permit.id);
+    const id = newSecret();
+    const held: Held = { id, permit, terms, ttl: terms.ttl };
+    this.held.set(id, held);
+    terms.session?.take(id);
     const lost = (): void => {
-      if (!this.forget(permit.id, 'lost')) return;
-      terms.session?.lost(permit.id, terms, (permit.signal.reason as Error).message);
+      if (!this.forget(id, 'lost')) return;
+      terms.session?.lost(id, permit.id, terms, (permit.signal.reason as Error).message);
     };
     onAbort(permit.signal, lost);
     return this.view(held);
@@ -106,7 +113,7 @@ export class Permits {
     const held = this.held.get(id);
     if (held !== undefined) return held;
     const how = this.ended.get(id);
-    if (how === undefined) throw notFound(`there is no permit "${id}" here`);
+    if (how === undefined) throw notFound('there is no such permit here');
     throw new Problem(410, how === 'lost' ? 'PERMIT_LOST' : 'PERMIT_RELEASED', `the permit was ${how}`);
   }
 
@@ -126,11 +133,12 @@ export class Permits {
     return true;
   }
 
-  private view({ permit, terms, ttl }: Held): PermitView {
+  private view({ id, permit, terms, ttl }: Held): PermitView {
     const { kind, name, mode, session } = terms;
     const { remaining } = permit;
     return {
-      id: permit.id,
+      id,
+      permitId: permit.id,
       kind,
       name,
       ...(mode !== undefined && { mode }),
@@ -139,7 +147,7 @@ export class Permits {
       ttl,
       remaining: Math.floor(remaining),
       expiresAt: isoTime(this.clock.wallTime() + remaining),
-      session: session?.id ?? null,
+      session: session !== undefined,
     };
   }
 }

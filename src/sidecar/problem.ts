@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { SemaphoreError } from '../errors';
 import { nearestName } from '../option-keys';
+import { shownPath } from './secret';
 
 /** One field of a request that is wrong. */
 export interface FieldError {
@@ -22,15 +23,15 @@ export class Problem extends Error {
     super(detail);
   }
 
-  /** @param instance path of the request */
-  body(instance: string): Record<string, unknown> {
+  /** @param url of the request */
+  body(url: string): Record<string, unknown> {
     return {
       type: `urn:nats-semaphore:problem:${this.code.toLowerCase().replaceAll('_', '-')}`,
       title: STATUS_CODES[this.status] ?? 'Error',
       status: this.status,
       code: this.code,
       detail: this.detail,
-      instance,
+      instance: shownPath(url),
       ...(this.errors.length > 0 && { errors: this.errors }),
     };
   }
@@ -102,7 +103,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .headers(problem.headers)
     .type('application/problem+json')
     .serializer((body: unknown) => JSON.stringify(body))
-    .send(problem.body(reply.request.url.split('?')[0] ?? ''));
+    .send(problem.body(reply.request.url));
 }
 
 function fieldError(

@@ -7,8 +7,29 @@ const ANSWER_MS = 2_000;
 /** Nobody's; it is only asked about. */
 const PROBE = 'nats-semaphore/reach';
 
+/** How long an answer holds, in ms: many probes are one request. */
+const FRESH_MS = 1_000;
+
+/** Whether the server can be reached, asked at most once a second however many want to know. */
+export class Reach {
+  private answer: Promise<string | undefined> | undefined;
+
+  constructor(
+    private readonly dispatcher: Backend,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Why it can not be asked; undefined if it answers. Up to a second old. */
+  whyUnreachable(): Promise<string | undefined> {
+    this.answer ??= whyUnreachable(this.dispatcher, this.clock).finally(() => {
+      this.clock.after(FRESH_MS, () => (this.answer = undefined));
+    });
+    return this.answer;
+  }
+}
+
 /** Asks the server something, and resolves with why it can not be asked; undefined if it answered. */
-export async function whyUnreachable(dispatcher: Backend, clock: Clock): Promise<string | undefined> {
+async function whyUnreachable(dispatcher: Backend, clock: Clock): Promise<string | undefined> {
   const down = dispatcher.trouble;
   const done = new Abort();
   const asked = dispatcher

@@ -1,4 +1,4 @@
-import { type Static, type TObject, Type } from '@sinclair/typebox';
+import { type Static, type TObject, type TUnsafe, Type } from '@sinclair/typebox';
 import { MAX_TIMER_MS } from '../core/clock';
 import { MOST_SLOTS } from '../core/record';
 import { MOST_AT_ONCE } from '../store/store';
@@ -36,6 +36,12 @@ const acquire = {
 
 export const LockRequest = Type.Object(acquire, strict);
 export type LockRequest = Static<typeof LockRequest>;
+const limitPolicy = (allowed: readonly ('error' | 'adopt' | 'set')[]): TUnsafe<'error' | 'adopt' | 'set'> =>
+  Type.Unsafe({
+    type: 'string',
+    enum: allowed,
+    description: 'What to do when `slots` is not the stored number. Default "error".',
+  });
 export const SemaphoreRequest = Type.Object(
   {
     slots: Type.Optional(
@@ -46,13 +52,7 @@ export const SemaphoreRequest = Type.Object(
           'How many there are: stored on first use. Another number than the stored one is a conflict.',
       }),
     ),
-    limitPolicy: Type.Optional(
-      Type.Unsafe<'error' | 'adopt' | 'set'>({
-        type: 'string',
-        enum: ['error', 'adopt', 'set'],
-        description: 'What to do when `slots` is not the stored number. Default "error".',
-      }),
-    ),
+    limitPolicy: Type.Optional(limitPolicy(['error', 'adopt', 'set'])),
     count: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -65,6 +65,15 @@ export const SemaphoreRequest = Type.Object(
   strict,
 );
 export type SemaphoreRequest = Static<typeof SemaphoreRequest>;
+
+/** The same for callers that may not change the stored number of slots. */
+export const OwnSemaphoreRequest = Type.Object(
+  {
+    ...SemaphoreRequest.properties,
+    limitPolicy: Type.Optional(limitPolicy(['error', 'adopt'])),
+  },
+  strict,
+);
 
 export const RenewRequest = Type.Object(
   { ttl: Type.Optional(ttl('From now on, in ms. Default: as it was.')) },
@@ -121,7 +130,11 @@ const fencingToken = Type.String({
     'A whole number of up to 63 bits, as text. Grows with every grant of the same slot: compare as numbers.',
 });
 export const Permit = Type.Object({
-  id: Type.String(),
+  id: Type.String({
+    description:
+      'Names the permit to this sidecar. A secret of its caller: to know it is the right to renew and release.',
+  }),
+  permitId: Type.String({ description: 'Names the permit in the status, and to operators.' }),
   kind: Type.String(),
   name: Type.String(),
   mode: Type.Optional(side),
@@ -130,18 +143,20 @@ export const Permit = Type.Object({
   ttl: Type.Integer(),
   remaining: Type.Integer({ description: 'Ms until it is lost unless it is renewed.' }),
   expiresAt: timeStamp,
-  session: Type.Union([Type.String(), Type.Null()]),
+  session: Type.Boolean({ description: 'Whether it lasts as long as a session does.' }),
 });
 export const Released = Type.Object({
   released: Type.Boolean({ description: 'Whether it was still held.' }),
 });
 export const Session = Type.Object({
-  id: Type.String(),
+  id: Type.String({
+    description: 'A secret of its caller: to know it is the right to use and end the session.',
+  }),
   ttl: Type.Integer(),
   expiresAt: Type.Union([timeStamp, Type.Null()], {
     description: 'null while somebody listens to its stream.',
   }),
-  permits: Type.Array(Type.String()),
+  permits: Type.Array(Type.String(), { description: 'The `id` of each permit that it keeps.' }),
 });
 
 const holder = {
@@ -217,12 +232,21 @@ export const ProblemDocument = Type.Object(
 export const Health = Type.Object({ status: Type.String() });
 export const Empty = Type.Null({ description: 'Nothing.' });
 
+/** The answers of a route of server-sent events. */
+export function streamAnswers(...problems: number[]): object {
+  const content = { 'text/event-stream': { schema: Type.String() } };
+  return {
+    ...answers({}, ...problems, 429),
+    200: { description: 'Server-sent events, until one side ends them.', content },
+  };
+}
+
 /** The answers of a route: that of success, and problems with what they mean. */
 export function answers(
   success: Record<number, TObject | ReturnType<typeof Type.Null>>,
   ...problems: number[]
 ): object {
-  const documents = [400, ...problems, 503].map((status) => [
+  const documents = [...new Set([400, 401, ...problems, 503])].map((status) => [
     status,
     {
       description: PROBLEMS[status] ?? 'A problem.',
@@ -234,8 +258,12 @@ export function answers(
 
 const PROBLEMS: Readonly<Record<number, string>> = {
   400: 'A field is wrong or not known: `errors` names it.',
+  401: 'The sidecar wants a token, or another one.',
+  403: '`READ_ONLY`, `CROSS_ORIGIN`: this sidecar refuses the request.',
   404: 'There is no such permit or session here.',
   409: '`ACQUIRE_TIMEOUT`: not to be had in time. `LIMIT_CONFLICT`: it has another number of slots.',
   410: 'The permit was lost or released, or the session has ended.',
-  503: '`BACKEND_UNAVAILABLE`: the NATS server can not be reached. `DRAINING`: the sidecar is about to end.',
+  413: '`BODY_TOO_LARGE`: the body is longer than this sidecar takes.',
+  429: '`TOO_MANY_STREAMS`: the address of the caller has as many event streams as it may have. Comes with `Retry-After`.',
+  503: '`BACKEND_UNAVAILABLE`: the NATS server can not be reached. `DRAINING`: the sidecar is about to end. `SIDECAR_FULL`: it has as many permits, waiters, sessions, event streams or connections as it takes. Comes with `Retry-After`.',
 };

@@ -1,7 +1,8 @@
 import { type Clock, atDeadline, isoTime } from '../core/clock';
-import { newId } from '../core/id';
+import { checkRoom } from './limits';
 import type { Permits, Terms } from './permits';
 import { Problem, notFound } from './problem';
+import { newSecret } from './secret';
 
 export interface SessionView {
   readonly id: string;
@@ -12,12 +13,12 @@ export interface SessionView {
 
 /** What a session's stream tells. */
 export interface SessionListener {
-  lost(permit: { id: string; kind: string; name: string; reason: string }): void;
+  lost(permit: { id: string; permitId: string; kind: string; name: string; reason: string }): void;
   ended(reason: string): void;
 }
 
 /**
- * Callers that hold permits for as long as they are there. A session lasts while somebody listens to its stream, or while signs of
+ * Callers that hold permits for as long as they are there. The id of a session is a secret of its caller. A session lasts while somebody listens to its stream, or while signs of
  * life come within its ttl; when it ends, whatever was acquired under it is released and whoever waits under it stops waiting.
  */
 export class Sessions {
@@ -27,14 +28,17 @@ export class Sessions {
   constructor(
     private readonly clock: Clock,
     private readonly permits: Permits,
+    private readonly most: number,
   ) {}
 
   get size(): number {
     return this.all.size;
   }
 
+  /** @throws Problem 503 if there are as many as may be */
   open(ttl: number): Session {
-    const session: Session = new Session(this.clock, newId(), ttl, (reason) => this.end(session, reason));
+    checkRoom('sessions', this.all.size, this.most);
+    const session: Session = new Session(this.clock, newSecret(), ttl, (reason) => this.end(session, reason));
     this.all.set(session.id, session);
     return session;
   }
@@ -44,7 +48,7 @@ export class Sessions {
     const session = this.all.get(id);
     if (session !== undefined) return session;
     if (this.ended.has(id)) throw new Problem(410, 'SESSION_ENDED', 'the session has ended');
-    throw notFound(`there is no session "${id}" here`);
+    throw notFound('there is no such session here');
   }
 
   /** Ends it and releases what it holds. */
@@ -124,8 +128,8 @@ export class Session {
     this.permits.delete(permit);
   }
 
-  lost(id: string, { kind, name }: Terms, reason: string): void {
-    for (const listener of this.listeners) listener.lost({ id, kind, name, reason });
+  lost(id: string, permitId: string, { kind, name }: Terms, reason: string): void {
+    for (const listener of this.listeners) listener.lost({ id, permitId, kind, name, reason });
   }
 
   /** Returns what it held. */

@@ -10,8 +10,11 @@ import { Hub } from './hub';
 import { Metrics } from './metrics';
 import { type SidecarOptions, settingsOf } from './options';
 import { Permits } from './permits';
+import { Reach } from './reach';
 import { Sessions } from './sessions';
 import { Streams } from './sse';
+import { StatusFeeds } from './status-feeds';
+import { Waiters } from './waiters';
 
 /** How long the last answers may take, in ms, and how often to look. */
 const LAST_ANSWERS_MS = 2_000;
@@ -42,13 +45,13 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   const settings = settingsOf(options);
   const dispatcher = options.dispatcher ?? (await NatsDispatcher.connect(options.connect));
   const permits = new Permits(systemClock);
-  const sessions = new Sessions(systemClock, permits);
-  const hub = new Hub(dispatcher, systemClock, settings.timeline);
-  const metrics = new Metrics({
-    permits: () => permits.size,
-    sessions: () => sessions.size,
-    streams: () => hub.size,
-  });
+  const { limits } = settings;
+  const sessions = new Sessions(systemClock, permits, limits.sessions);
+  const reach = new Reach(dispatcher, systemClock);
+  const hub = new Hub(dispatcher, systemClock, settings.timeline, reach);
+  const streams = new Streams(systemClock, limits, () => metrics.streamDropped());
+  const gauges = { permits: () => permits.size, sessions: () => sessions.size, streams: () => streams.size };
+  const metrics = new Metrics(gauges, limits.metricNames);
   const context: SidecarContext = {
     dispatcher,
     clock: systemClock,
@@ -56,14 +59,17 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
     permits,
     sessions,
     hub,
-    streams: new Streams(systemClock),
+    streams,
+    feeds: new StatusFeeds(systemClock),
+    reach,
+    waiters: new Waiters(limits, permits),
     drain: new Drain(),
     metrics,
   };
   const owned = options.dispatcher === undefined;
   const closeAll = async (app?: FastifyInstance): Promise<void> => {
     hub.close();
-    context.streams.endAll();
+    streams.endAll();
     if (app !== undefined) await stopListening(app, systemClock);
     if (owned) await dispatcher.close();
     await metrics.close();

@@ -21,7 +21,13 @@ const start = (...args: string[]) => startOn(server.url, ...args);
 async function startOn(
   url: string,
   ...args: string[]
-): Promise<{ child: ChildProcess; client: SidecarClient; events: string[]; exited: Promise<unknown[]> }> {
+): Promise<{
+  child: ChildProcess;
+  client: SidecarClient;
+  page: string;
+  events: string[];
+  exited: Promise<unknown[]>;
+}> {
   const main = join(__dirname, '..', '..', 'src', 'cli', 'main.ts');
   const argv = ['--import', 'tsx', main, ...args, '--server', url, '--json'];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -32,7 +38,8 @@ async function startOn(
   );
   const exited = once(child, 'close');
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  return { child, events, client: new SidecarClient((JSON.parse(line) as { url: string }).url), exited };
+  const { url: at, page } = JSON.parse(line) as { url: string; page: string };
+  return { child, events, client: new SidecarClient(at), page, exited };
 }
 
 describe('serve', () => {
@@ -53,6 +60,22 @@ describe('serve', () => {
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
     expect(events).toEqual(['disconnected', 'login-refused', 'reconnected', 'draining']);
+  });
+
+  it('takes bounds, and leaves out what operators do', async () => {
+    const { child, client, exited } = await start(
+      'serve',
+      '--port',
+      '0',
+      '--no-operator',
+      '--max-sessions',
+      '1',
+    );
+    expect((await client.post('/v1/sessions')).status).toBe(201);
+    expect((await client.post('/v1/sessions')).body).toMatchObject({ status: 503, code: 'SIDECAR_FULL' });
+    expect((await client.call('DELETE', '/v1/mutexes/c/permits/x')).status).toBe(404);
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
   });
 
   it('drains on SIGTERM: who holds may finish, and then it ends', async () => {
@@ -77,10 +100,31 @@ describe('serve', () => {
   });
 });
 
-it('dashboard shows the page and, if so asked, nothing can be changed by it', async () => {
-  const { child, client, exited } = await start('dashboard', '--read-only');
-  expect((await client.get<string>('/')).body).toContain('data-read-only="true"');
-  expect((await client.post('/v1/mutexes/c/permits')).status).toBe(403);
-  child.kill('SIGINT');
-  expect(await exited).toEqual([0, null]);
+describe('dashboard', () => {
+  it('shows the page to the user who has its address, and only asks others for the token', async () => {
+    const { child, client, exited, page } = await start('dashboard');
+    const [, token] = /^#token=([\w-]{32})$/.exec(new URL(page).hash) ?? [];
+    expect(page.startsWith(`${client.url}/#`)).toBe(true);
+    for (const path of ['/v1/primitives', '/v1/events', '/metrics', '/openapi.json', '/v1/mutexes/c']) {
+      expect({ path, status: (await client.get(path)).status }).toEqual({ path, status: 401 });
+    }
+    expect((await client.post('/v1/mutexes/c/permits')).status).toBe(401);
+    const shell = await client.get<string>('/');
+    expect(shell.status).toBe(200);
+    expect(shell.body).not.toContain(token);
+    const user = new SidecarClient(client.url, { authorization: `Bearer ${token}` });
+    expect((await user.get('/v1/primitives')).status).toBe(200);
+    child.kill('SIGINT');
+    expect(await exited).toEqual([0, null]);
+  });
+
+  it('lets nothing be changed, if so asked', async () => {
+    const { child, client, exited, page } = await start('dashboard', '--read-only');
+    const [, token] = page.split('#token=');
+    const user = new SidecarClient(client.url, { authorization: `Bearer ${token}` });
+    expect((await user.get<string>('/')).body).toContain('data-read-only="true"');
+    expect((await user.post('/v1/mutexes/c/permits')).status).toBe(403);
+    child.kill('SIGINT');
+    expect(await exited).toEqual([0, null]);
+  });
 });

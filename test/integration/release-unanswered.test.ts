@@ -92,13 +92,15 @@ describe('a release that the server does not acknowledge', () => {
       await using sidecar = await startSidecar({ dispatcher, port: 0, drainTimeout: 0 });
       const client = new SidecarClient(sidecar.url);
       const session = await client.post<{ id: string }>('/v1/sessions', {});
-      const granted = await client.post<{ id: string }>('/v1/mutexes/held/permits', {
+      const granted = await client.post<{ permitId: string }>('/v1/mutexes/held/permits', {
         session: session.body.id,
       });
       stall();
       const ended = await client.call('DELETE', `/v1/sessions/${session.body.id}`);
       expect(ended.status).toBe(204);
-      expect(told).toEqual([{ kind: 'mutex', name: 'held', permitId: granted.body.id, error: UNAVAILABLE }]);
+      expect(told).toEqual([
+        { kind: 'mutex', name: 'held', permitId: granted.body.permitId, error: UNAVAILABLE },
+      ]);
     });
   });
 });

@@ -20,10 +20,10 @@ describe('a permit', () => {
     const asked = { ttl: 5_000, metadata: { job: 'x' }, ...body };
     const granted = await client.post<PermitView>(`/v1/${path}/${name}/permits`, asked);
     expect(granted.status).toBe(201);
-    const { id, fencingToken } = granted.body;
-    expect(granted.body).toMatchObject({ name, ttl: 5_000, session: null });
+    const { id, permitId, fencingToken } = granted.body;
+    expect(granted.body).toMatchObject({ name, ttl: 5_000, session: false });
     const [seen] = (await beside[path === 'mutexes' ? 'mutex' : 'semaphore'](name).status()).holders;
-    expect(seen).toMatchObject({ permitId: id, slots: granted.body.slots, metadata: { job: 'x' } });
+    expect(seen).toMatchObject({ permitId, slots: granted.body.slots, metadata: { job: 'x' } });
     expect(String(seen?.fencingToken)).toBe(fencingToken);
 
     expect((await client.get(`/v1/permits/${id}`)).body).toMatchObject({ id, name });
@@ -103,7 +103,7 @@ describe('a permit', () => {
     const { client } = world();
     const name = fresh();
     const { body } = await client.post<PermitView>(`/v1/semaphores/${name}/permits`, { slots: 1 });
-    const path = `/v1/semaphores/${name}/permits/${body.id}`;
+    const path = `/v1/semaphores/${name}/permits/${body.permitId}`;
     expect((await client.call('DELETE', path)).body).toEqual({ released: true });
     expect((await client.call('DELETE', path)).body).toEqual({ released: false });
     await eventually(async () =>
@@ -128,7 +128,7 @@ describe('a permit', () => {
     const writer = await acquire('write');
     expect(writer.body).toMatchObject({ mode: 'write', kind: 'read-write-lock' });
     expect((await acquire('read')).status).toBe(409);
-    expect((await client.call('DELETE', `${path}/permits/${writer.body.id}`)).body).toEqual({
+    expect((await client.call('DELETE', `${path}/permits/${writer.body.permitId}`)).body).toEqual({
       released: true,
     });
     expect((await acquire('neither')).body).toMatchObject({ errors: [{ field: 'side' }] });

@@ -123,6 +123,24 @@ it('asks for the token, and takes it from the address', async () => {
   const other = await open(`${sidecar.url}/#token=${token}`);
   await other.getByText('No semaphores yet').waitFor();
   expect(other.url()).not.toContain(token);
+
+  // An address that only differs behind the `#` does not load the page anew.
+  const asking = await open(sidecar.url);
+  await asking.getByLabel('Token').waitFor();
+  await asking.goto(`${sidecar.url}/#token=${token}`);
+  await asking.getByText('No semaphores yet').waitFor();
+  expect(asking.url()).not.toContain(token);
+});
+
+it('has nothing to release by force with where that is left out', async () => {
+  await using dispatcher = new LocalDispatcher();
+  await using sidecar = await startSidecar({ dispatcher, port: 0, drainTimeout: 0, operator: false });
+  await using permit = await dispatcher.mutex('kept').acquire();
+  const page = await open(sidecar.url);
+  await page.locator('[data-key="mutex/kept"]').getByText('1 of 1 held').waitFor();
+  await page.getByText('held for').waitFor();
+  expect(await page.getByRole('button', { name: 'Release…' }).count()).toBe(0);
+  expect(permit.isHeld).toBe(true);
 });
 
 it('says when the sidecar does not answer, and goes on when it does again', async () => {

@@ -118,6 +118,7 @@ describe('the tarball', () => {
     expect(exportedNames(join(packed.installed, 'dist/esm/sidecar.d.mts'))).toMatchInlineSnapshot(`
      [
        "Sidecar",
+       "SidecarLimits",
        "SidecarOptions",
        "startSidecar",
      ]

@@ -1,6 +1,7 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { onAbort } from '../../core/on-abort';
 import { NatsDispatcher } from '../../dispatcher';
+import type { SidecarLimits } from '../../sidecar/limits';
 import { DEFAULT_PORT, type SidecarOptions } from '../../sidecar/options';
 import { type Invocation, does } from '../command';
 import { connectOptionsOf, parseWhole } from '../connection-options';
@@ -15,10 +16,29 @@ interface ServeFlags {
   readonly token?: string;
   readonly allowHost?: string[];
   readonly readOnly?: boolean;
+  readonly operator: boolean;
+  readonly maxConnections?: number;
+  readonly maxStreams?: number;
+  readonly maxStreamsPerAddress?: number;
+  readonly maxSessions?: number;
+  readonly maxPermits?: number;
+  readonly maxWaiters?: number;
+  readonly maxMetricNames?: number;
   readonly timeline: boolean;
   readonly drain: number;
   readonly unhealthyAfter?: number;
 }
+
+/** What may be bounded on the command line. */
+const BOUNDS = [
+  ['connections', 'open connections'],
+  ['streams', 'event streams'],
+  ['streams-per-address', 'event streams of one remote address'],
+  ['sessions', 'open sessions'],
+  ['permits', 'permits that are held'],
+  ['waiters', 'acquires under way'],
+  ['metric-names', 'names with time series of their own in /metrics'],
+] as const;
 
 /** `serve`: the sidecar, for programs in any language. */
 export function serveCommand(): Command {
@@ -37,6 +57,7 @@ export function serveCommand(): Command {
     )
     .addOption(new Option('--allow-host <names...>', 'further names by which callers may address it'))
     .addOption(new Option('--read-only', 'refuse everything that changes something'))
+    .addOption(new Option('--no-operator', 'leave out what operators do: release by force, change a limit'))
     .addOption(new Option('--no-timeline', 'follow the bucket only while somebody looks at the page'))
     .addOption(
       new Option('--drain <duration>', 'how long holders may finish at the end')
@@ -49,12 +70,22 @@ export function serveCommand(): Command {
         'without NATS for so long /healthz fails (default: never)',
       ).argParser(parseDuration),
     );
+  for (const [flag, what] of BOUNDS) {
+    command.addOption(
+      new Option(`--max-${flag} <n>`, `most ${what} (docs/sidecar.md has the defaults)`).argParser(
+        parseBound,
+      ),
+    );
+  }
   return does<ServeFlags>(command, (invocation) => {
-    const { allowHost, drain, host, port, readOnly, timeline, token, unhealthyAfter } = invocation.flags;
+    const { allowHost, drain, host, operator, port, readOnly, timeline, token, unhealthyAfter } =
+      invocation.flags;
     return serve(invocation, {
       allowedHosts: allowHost,
       drainTimeout: drain,
       host,
+      limits: limitsOf(invocation.flags),
+      operator,
       port,
       readOnly,
       timeline,
@@ -64,11 +95,30 @@ export function serveCommand(): Command {
   });
 }
 
-/** Runs a sidecar until it is asked to stop, and says where it is. */
+function limitsOf(flags: ServeFlags): SidecarLimits {
+  return {
+    connections: flags.maxConnections,
+    streams: flags.maxStreams,
+    streamsPerAddress: flags.maxStreamsPerAddress,
+    sessions: flags.maxSessions,
+    permits: flags.maxPermits,
+    waiters: flags.maxWaiters,
+    metricNames: flags.maxMetricNames,
+  };
+}
+
+function parseBound(text: string): number {
+  const value = parseWhole(text);
+  if (value < 1) throw new InvalidArgumentError('It must be 1 or more.');
+  return value;
+}
+
+/** Runs a sidecar until it is asked to stop, and says where it and its page are. @param pageOf the address of the page */
 export async function serve(
   { flags, output }: Invocation<unknown>,
   options: SidecarOptions,
-  text = (url: string): string => `serving on ${url}, its page too`,
+  text = (page: string): string => `serving on ${page}, its page too`,
+  pageOf = (url: string): string => url,
 ): Promise<void> {
   using stop = new StopSignal();
   await using dispatcher = await NatsDispatcher.connect(connectOptionsOf(flags));
@@ -80,7 +130,8 @@ export async function serve(
       ? new UsageError(`--${error.message}`, { cause: error })
       : error;
   });
-  output.print({ url: sidecar.url }, () => text(sidecar.url));
+  const page = pageOf(sidecar.url);
+  output.print({ url: sidecar.url, page }, () => text(page));
   await new Promise<void>((resolve) => void onAbort(stop.signal, resolve));
   output.note({ event: 'draining' });
   await sidecar.close();

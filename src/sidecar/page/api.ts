@@ -5,12 +5,14 @@ const KEY = 'nats-semaphore-token';
 
 export const readOnly = document.documentElement.dataset.readOnly === 'true';
 
-export function takeTokenFromAddress(): void {
+/** Returns whether there was one. */
+export function takeTokenFromAddress(): boolean {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (given === null) return;
+  if (given === null) return false;
   keepToken(given);
   // It must not stay in the history, nor be sent on with the address.
   history.replaceState(null, '', location.pathname);
+  return true;
 }
 
 export function keepToken(token: string): void {

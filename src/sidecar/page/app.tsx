@@ -198,11 +198,20 @@ function useModel(): [Model, () => void] {
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     takeTokenFromAddress();
-    return follow('/v1/events', authorization, {
+    // The address of a new dashboard, put into this tab, only changes what is behind the `#`.
+    const again = (): void => {
+      if (takeTokenFromAddress()) setAttempt((n) => n + 1);
+    };
+    addEventListener('hashchange', again);
+    const stop = follow('/v1/events', authorization, {
       event: (name, data) => setModel((before) => after(before, name, data)),
       lost: () => setModel((before) => withLink(before, 'lost')),
       refused: () => setModel((before) => withLink(before, 'refused')),
     });
+    return () => {
+      removeEventListener('hashchange', again);
+      stop();
+    };
   }, [attempt]);
   return [model, () => setAttempt((n) => n + 1)];
 }

@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import type { SidecarContext } from '../context';
 import { Problem } from '../problem';
-import { whyUnhealthy, whyUnreachable } from '../reach';
+import { whyUnhealthy } from '../reach';
 import { Health, answers } from '../schemas';
 
 /** For whoever runs the sidecar: whether it lives, whether it can be used, and its metrics. */
 export function healthRoutes(
   app: FastifyInstance,
-  { clock, dispatcher, drain, metrics, settings }: SidecarContext,
+  { dispatcher, drain, metrics, reach, settings }: SidecarContext,
 ): void {
   const tags = ['health'];
   app.get(
@@ -31,12 +31,13 @@ export function healthRoutes(
       schema: {
         tags,
         summary: 'Whether the NATS server can be reached and the sidecar is not about to end',
+        description: 'The server is asked at most once a second.',
         response: answers({ 200: Health }),
       },
     },
     async () => {
       drain.check();
-      const why = await whyUnreachable(dispatcher, clock);
+      const why = await reach.whyUnreachable();
       if (why !== undefined) throw new Problem(503, 'BACKEND_UNAVAILABLE', why);
       return { status: 'ready' };
     },

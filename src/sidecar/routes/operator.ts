@@ -1,20 +1,16 @@
 import type { TObject } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { sleep } from '../../core/clock';
 import type { PrimitiveStatus } from '../../overview';
 import type { Watchable } from '../../slot-lock';
 import type { SidecarContext } from '../context';
-import { toProblem } from '../problem';
-import { NameParams, PermitParams, Released, answers } from '../schemas';
+import { NameParams, PermitParams, Released, answers, streamAnswers } from '../schemas';
+import { shownPath } from '../secret';
 import { toWire } from '../wire';
 
-/** Changes are gathered for this long. */
-const GATHER_MS = 100;
-
-/** What operators do to a primitive of whatever kind, and see of it. */
+/** The status of a primitive of whatever kind, and what operators do to it, unless that is left out. */
 export function operatorRoutes(
   app: FastifyInstance,
-  { clock, streams }: SidecarContext,
+  { feeds, settings, streams }: SidecarContext,
   {
     kind,
     path,
@@ -38,31 +34,24 @@ export function operatorRoutes(
   app.get(
     `/v1/${path}/:name/events`,
     {
+      exposeHeadRoute: false,
       schema: {
         tags: [path],
         summary: `The status of a ${kind} now, and again after every change`,
         description: 'Server-sent events named `status`. Who reads slowly is given the latest.',
         params: NameParams,
-        produces: ['text/event-stream'],
+        response: streamAnswers(),
       },
     },
-    async (request, reply) => {
-      const watched = open((request.params as NameParams).name);
-      const left = new AbortController();
+    (request, reply) => {
+      const { name } = request.params as NameParams;
+      const watched = open(name);
       const stream = streams.begin(reply);
-      stream.onClose(() => left.abort());
-      try {
-        for await (const now of watched.watch({ signal: left.signal })) {
-          stream.send('status', toWire(now));
-          await sleep(clock, GATHER_MS, left.signal);
-        }
-      } catch (error) {
-        stream.send('problem', toProblem(error).body(request.url));
-      }
-      stream.end();
+      feeds.add(shownPath(request.url), stream, watched);
     },
   );
 
+  if (!settings.operator) return;
   app.delete(
     `/v1/${path}/:name/permits/:id`,
     {

@@ -32,7 +32,7 @@ export function pageRoutes(app: FastifyInstance, { settings }: SidecarContext): 
   for (const [file, type] of Object.entries(TYPES)) {
     const body = readFileSync(join(folder, file), 'utf8').replaceAll(
       '__READ_ONLY__',
-      String(settings.readOnly),
+      String(settings.readOnly || !settings.operator),
     );
     const path = file === 'index.html' ? '/' : `/page/${file}`;
     app.get(path, { schema: { hide: true } }, (_request, reply) =>

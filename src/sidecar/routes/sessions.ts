@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { onAbort } from '../../core/on-abort';
 import type { SidecarContext } from '../context';
-import { Empty, IdParams, Session, SessionRequest, answers } from '../schemas';
+import { Empty, IdParams, Session, SessionRequest, answers, streamAnswers } from '../schemas';
 
 const DEFAULT_TTL_MS = 15_000;
 
@@ -52,13 +52,14 @@ export function sessionRoutes(app: FastifyInstance, { drain, sessions, streams }
   app.get(
     '/v1/sessions/:id/events',
     {
+      exposeHeadRoute: false,
       schema: {
         tags,
         summary: 'Keep a session alive, and hear of permits that are lost',
         description:
           'Server-sent events: `lost` with the permit and the reason, `draining` when the sidecar is about to end, `ended`. **The session ends when this stream is closed**, by whichever side.',
         params: IdParams,
-        produces: ['text/event-stream'],
+        response: streamAnswers(404, 410),
       },
     },
     (request, reply) => {

@@ -8,6 +8,7 @@ import {
   LockRequest,
   NameParams,
   Permit as PermitSchema,
+  OwnSemaphoreRequest,
   SemaphoreRequest,
   SlotStatus,
   answers,
@@ -20,12 +21,12 @@ interface Lockable extends Watchable<PrimitiveStatus> {
 
 /** Semaphores and mutexes: to acquire, to look at, to watch, and to release by force. */
 export function slotRoutes(app: FastifyInstance, context: SidecarContext): void {
-  const { dispatcher } = context;
+  const { dispatcher, settings } = context;
   const kinds = [
     {
       kind: 'semaphore' as const,
       path: 'semaphores',
-      body: SemaphoreRequest,
+      body: settings.operator ? SemaphoreRequest : OwnSemaphoreRequest,
       open: (name: string, { slots, fair, limitPolicy }: SemaphoreRequest): Lockable =>
         dispatcher.semaphore(name, slots, { fair, limitPolicy }),
     },
