@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What is downloaded with every install. Raise it knowingly. */
-const MOST_BYTES = 270_000;
+const MOST_BYTES = 320_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dir = mkdtempSync(join(tmpdir(), 'nats-semaphore-pack-'));

@@ -40,7 +40,10 @@ export class Problem extends Error {
 /** Of our errors, by code. What is not named is the fault of nobody who asked: 500. */
 const STATUS_OF: Readonly<Record<string, number>> = {
   ACQUIRE_TIMEOUT: 409,
+  IN_USE: 409,
   LIMIT_CONFLICT: 409,
+  REMOVED: 410,
+  STORE_FULL: 503,
   PERMIT_LOST: 410,
   BACKEND_UNAVAILABLE: 503,
   DISPATCHER_CLOSED: 503,

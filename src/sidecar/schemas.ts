@@ -145,6 +145,14 @@ export const Permit = Type.Object({
   expiresAt: timeStamp,
   session: Type.Boolean({ description: 'Whether it lasts as long as a session does.' }),
 });
+const yesOrNo = Type.Unsafe<'true' | 'false'>({ type: 'string', enum: ['true', 'false'] });
+export const RemoveQuery = Type.Object({ force: Type.Optional(yesOrNo) }, { additionalProperties: false });
+export type RemoveQuery = Static<typeof RemoveQuery>;
+
+export const Removed = Type.Object({
+  removed: Type.Boolean({ description: 'Whether there was anything to remove' }),
+});
+
 export const Released = Type.Object({
   released: Type.Boolean({ description: 'Whether it was still held.' }),
 });
@@ -261,7 +269,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   401: 'The sidecar wants a token, or another one.',
   403: '`READ_ONLY`, `CROSS_ORIGIN`: this sidecar refuses the request.',
   404: 'There is no such permit or session here.',
-  409: '`ACQUIRE_TIMEOUT`: not to be had in time. `LIMIT_CONFLICT`: it has another number of slots.',
+  409: '`ACQUIRE_TIMEOUT`: not to be had in time. `LIMIT_CONFLICT`: it has another number of slots. `IN_USE`: it is not removed while it is used.',
   410: 'The permit was lost or released, or the session has ended.',
   413: '`BODY_TOO_LARGE`: the body is longer than this sidecar takes.',
   429: '`TOO_MANY_STREAMS`: the address of the caller has as many event streams as it may have. Comes with `Retry-After`.',

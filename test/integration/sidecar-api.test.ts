@@ -111,6 +111,22 @@ describe('a permit', () => {
     );
   });
 
+  it('goes with its primitive, which is removed only by force while it is held', async () => {
+    const { client } = world();
+    const name = fresh();
+    const { body } = await client.post<PermitView>(`/v1/semaphores/${name}/permits`, { slots: 1 });
+    const path = `/v1/semaphores/${name}`;
+    expect((await client.call('DELETE', path)).body).toMatchObject({ status: 409, code: 'IN_USE' });
+    expect((await client.call('DELETE', `${path}?forced=true`)).status).toBe(400);
+    expect((await client.call('DELETE', `${path}?force=true`)).body).toEqual({ removed: true });
+    await eventually(async () =>
+      expect((await client.post(`/v1/permits/${body.id}/renew`)).status).toBe(410),
+    );
+    await eventually(async () =>
+      expect((await client.call('DELETE', path)).body).toEqual({ removed: false }),
+    );
+  });
+
   it('reads with others, and writes alone', async () => {
     const { client } = world();
     const path = `/v1/read-write-locks/${fresh()}`;

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { PrimitiveStatus } from '../../overview';
 import type { Watchable } from '../../slot-lock';
 import type { SidecarContext } from '../context';
-import { NameParams, PermitParams, Released, answers, streamAnswers } from '../schemas';
+import { NameParams, PermitParams, Released, RemoveQuery, Removed, answers, streamAnswers } from '../schemas';
 import { shownPath } from '../secret';
 import { toWire } from '../wire';
 
@@ -67,6 +67,26 @@ export function operatorRoutes(
     async (request) => {
       const { name, id } = request.params as PermitParams;
       return { released: await open(name).forceRelease(id) };
+    },
+  );
+
+  app.delete(
+    `/v1/${path}/:name`,
+    {
+      schema: {
+        tags: [path],
+        summary: `Remove all entries of a ${kind}`,
+        description:
+          'For operators: with its stored limit. Refused with 409 `IN_USE` while a permit is held or a waiter queues; with `force`, permits are taken away and waiters end.',
+        params: NameParams,
+        querystring: RemoveQuery,
+        response: answers({ 200: Removed }),
+      },
+    },
+    async (request) => {
+      const { name } = request.params as NameParams;
+      const { force } = request.query as RemoveQuery;
+      return { removed: await open(name).remove({ force: force === 'true' }) };
     },
   );
 }
