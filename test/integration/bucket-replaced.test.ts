@@ -85,4 +85,21 @@ describe('a bucket deleted and made again under live holders', () => {
     expect(lost.code).toBe('PERMIT_LOST');
     expect(BigInt(granted.token)).toBeGreaterThan(BigInt(held.token));
   });
+
+  it('only in the words of another client: takes nothing', async () => {
+    await using server = await TestServer.start();
+    await using probe = await BucketProbe.open(server.url);
+    const holder = await WorkerProcess.start({ url: server.url });
+    const held = await holder.request('acquire', { name: 'n', ttl: TTL });
+    for (const what of ['DELETED', 'UPDATED'])
+      probe.connection.publish(`$JS.EVENT.ADVISORY.STREAM.${what}.KV_SEMAPHORES`, '{}');
+    await probe.connection.flush();
+    // The holder has asked the server about each, and had its answer, before it is done with a write.
+    await holder.request('acquire', { name: 'other' });
+    await holder.request('flush');
+    expect(await holder.request('state', { permit: held.permit })).toMatchObject({
+      isHeld: true,
+      aborted: false,
+    });
+  });
 });

@@ -25,8 +25,8 @@ interface Listening {
 }
 
 /**
- * Who listens to the bucket. Subscriptions begin when the bucket is open, since only then it is known where it announces its
- * changes, and move when that changes.
+ * The listeners of the bucket. They are subscribed when the bucket is open, since only then it is known where it announces its
+ * changes, and subscribed anew when that changes.
  */
 export class Announcements {
   private readonly listening = new Set<Listening>();

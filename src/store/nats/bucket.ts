@@ -135,7 +135,7 @@ export class BucketOpener {
     return page;
   }
 
-  /** One request to the API. That nobody answers it, the client words as if JetStream were off. */
+  /** One request to the API. The client words a missing answer as if JetStream were off. */
   private async ask<T>(send: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     const manager = await this.jetstream();
     return this.link.exchange(() =>

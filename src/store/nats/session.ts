@@ -215,7 +215,7 @@ export class Session {
       this.link.subscribe(subject, () => void this.checkIncarnation()),
     );
     const bucket = await this.opener.open();
-    // Before the bucket counts as open: who has begun to listen must hear of what comes after the first read.
+    // Before the bucket counts as open: listeners must hear of every change that comes after their first read.
     this.announcements.follow(bucket.destination);
     try {
       this.link.checkSubscriptions();

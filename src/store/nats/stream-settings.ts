@@ -62,8 +62,7 @@ const RULES: readonly Rule[] = [
   {
     setting: 'retention',
     needs: exactly('"limits"'),
-    because:
-      'an entry that no consumer wants is removed at once, or when it was consumed, and a hold with it',
+    because: 'entries are removed at once, or when a consumer has acknowledged them, and holds with them',
     broken: ({ retention }) => (retention as string) !== 'limits',
     // The server refuses to change "workqueue".
     mend: ({ retention }) =>
@@ -167,7 +166,7 @@ const RULES: readonly Rule[] = [
   {
     setting: 'subject_delete_marker_ttl',
     needs: exactly('1000000000'),
-    because: 'without a marker nobody would hear that a key has expired',
+    because: 'without a marker waiters would not hear that a key has expired',
     broken: ({ subject_delete_marker_ttl }) => (subject_delete_marker_ttl ?? 0) === 0,
     mend: mendWith({ subject_delete_marker_ttl: MARKER_TTL_MS * NANOS_PER_MS }),
   },
