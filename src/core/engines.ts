@@ -53,7 +53,9 @@ export class Engines {
   private followLimits(): () => void {
     return this.context.store.listen([limitsOf('sem')], {
       changed: (entry) => {
-        const { kind, prefix, name } = primitiveOf(entry.key);
+        const primitive = primitiveOf(entry.key);
+        if (primitive === undefined) return;
+        const { kind, prefix, name } = primitive;
         const known = this.byPrefix.find(prefix) !== undefined || this.memos.has(prefix);
         if (known) this.get(new Keys(kind, name), name).limitAnnounced(entry);
       },

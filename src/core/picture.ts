@@ -36,8 +36,8 @@ export class Picture {
         this.known.set(entry.key, { ...before, heardAt });
       return false;
     }
-    const { key, revision, value, ttl, writtenAt } = entry;
-    this.put({ key, revision, value, ttl, writtenAt, heardAt });
+    const { key, revision, value, fault, ttl, writtenAt } = entry;
+    this.put({ key, revision, value, fault, ttl, writtenAt, heardAt });
     return true;
   }
 

@@ -93,7 +93,10 @@ export class BucketOpener {
         const filter = { subjects_filter: this.names.subject(pattern) };
         const { state } = await this.ask((manager) => manager.streams.info(this.names.stream, filter));
         lastSequence = Math.min(lastSequence, state.last_seq);
-        for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
+        for (const subject of Object.keys(state.subjects ?? {})) {
+          const key = this.names.keyOf(subject);
+          if (key !== undefined) keys.add(key);
+        }
       }
     } catch (error) {
       if (apiCode(error) === STREAM_NOT_FOUND) return { keys: new Set(), lastSequence: 0 };
