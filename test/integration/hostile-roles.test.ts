@@ -200,8 +200,10 @@ describe.each([
     };
     // A marker copied over a slot that is held, and a limit copied over a slot.
     await ask('DIRECT.GET', { last_by_subj: slot }, held0);
-    const seen = await (await dispatcher('observer')).semaphore(`${name}b`).status();
-    expect(seen).toMatchObject({ available: 0, corrupt: [{ key: `sem.${name}b.slot.0` }] });
+    const seen = (await dispatcher('observer')).semaphore(`${name}b`);
+    await eventually(async () =>
+      expect(await seen.status()).toMatchObject({ available: 0, corrupt: [{ key: `sem.${name}b.slot.0` }] }),
+    );
     // The hold is gone all the same: an answer that is stored is a write. Its holder hears of it from its next renewal.
     await expect(held.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
     expect(held.isHeld).toBe(false);
