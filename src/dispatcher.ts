@@ -337,7 +337,9 @@ export abstract class StoreDispatcher implements Dispatcher {
     const boards = new Map<string, { kind: PermitKind; name: string; board: Board }>();
     const askedAt = clock.now();
     for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
-      const { kind, prefix, name } = primitiveOf(entry.key);
+      const primitive = primitiveOf(entry.key);
+      if (primitive === undefined) continue;
+      const { kind, prefix, name } = primitive;
       const known = boards.get(prefix) ?? {
         kind: KIND_OF[kind],
         name,

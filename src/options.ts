@@ -3,7 +3,7 @@ import { MAX_TIMER_MS } from './core/clock';
 import { ACQUIRE, WATCH } from './known-options';
 import { type OptionKeys, checkKeys } from './option-keys';
 import { safetyMargin } from './core/lease';
-import { MOST_SLOTS } from './core/record';
+import { LEAST_TTL_MS, MOST_HOLDER_BYTES, MOST_METADATA_BYTES, MOST_SLOTS } from './core/record';
 import { MAX_MESSAGE_BYTES } from './store/nats/stream-settings';
 import { MOST_AT_ONCE } from './store/store';
 import type { LimitPolicy } from './core/waiter';
@@ -188,9 +188,6 @@ export interface AcquireOptions extends LockOptions {
 
 export const DEFAULT_TTL_MS = 30_000;
 const MOST_COUNT = 1_000_000_000;
-const LEAST_TTL_MS = 1_000;
-const MOST_METADATA_BYTES = 4_096;
-const MOST_HOLDER_BYTES = 1_024;
 const MAX_PREFIX_BYTES = 256;
 
 /** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */

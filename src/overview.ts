@@ -116,7 +116,9 @@ export class Overview {
   }
 
   private reread(key: string, known: Known | undefined): void {
-    const { kind, prefix, name } = primitiveOf(key);
+    const primitive = primitiveOf(key);
+    if (primitive === undefined) return;
+    const { kind, prefix, name } = primitive;
     const shelf = this.shelves.get(prefix) ?? shelfFor(kind, name);
     this.shelves.set(prefix, shelf);
     this.touched.add(prefix);

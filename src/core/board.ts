@@ -1,14 +1,15 @@
 import type { Entry } from '../store/store';
+import type { Decoded } from './decode';
 import type { Keys } from './keys';
 import { Picture, type Known } from './picture';
 import {
-  type Decoded,
   type Hold,
   type Limit,
   type Ticket,
   decodeHold,
   decodeLimit,
   decodeTicket,
+  decodeWish,
 } from './record';
 
 /** A slot that is not free: held, or not readable and therefore taken. Also the hold of one who reads, which has none. */
@@ -146,19 +147,21 @@ export class Board {
       return;
     }
     if (part.part === 'limit') {
-      this.storedLimit = { limit: this.check(key, decodeLimit(value)), revision: known.revision };
+      this.storedLimit = { limit: this.check(key, decodeLimit(value, known)), revision: known.revision };
     } else if (part.part === 'slot') {
       this.vacateSlot(part.slot);
-      const hold = this.check(key, decodeHold(value));
+      const hold = this.check(key, decodeHold(value, known));
       this.occupy(this.takenSlots, part.slot, known, hold);
       if (hold.ok && hold.record.retain !== undefined) this.retainingSlots.add(part.slot);
       if (hold.ok && hold.record.kept === true) this.keptSlots.add(part.slot);
     } else if (part.part === 'reader') {
-      this.occupy(this.readHolds, part.id, known, this.check(key, decodeHold(value)));
+      this.occupy(this.readHolds, part.id, known, this.check(key, decodeHold(value, known)));
     } else if (part.part === 'wish') {
-      this.wishIds.add(part.id);
+      // One that can not be read keeps nothing from anybody.
+      if (this.check(key, decodeWish(value, known)).ok) this.wishIds.add(part.id);
+      else this.wishIds.delete(part.id);
     } else if (part.part === 'ticket') {
-      const ticket = this.check(key, decodeTicket(value));
+      const ticket = this.check(key, decodeTicket(value, known));
       this.leave(part.id);
       // One that can not be read has no place: nobody can know for how long it would block the others.
       if (ticket.ok)

@@ -417,8 +417,8 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
   }
 
   /** The primitive was removed: whoever waits or watches ends, and whoever holds what was taken away by force. */
-  private noticeRemoval({ value }: Entry): void {
-    const notice = value === null ? undefined : decodeRemovalNotice(value);
+  private noticeRemoval(entry: Entry): void {
+    const notice = entry.value === null ? undefined : decodeRemovalNotice(entry.value, entry);
     if (notice?.ok !== true) return;
     const { force, holder } = notice.record;
     const error = removed(this.name, holder);

@@ -53,7 +53,9 @@ export class Engines {
   private followLimits(): () => void {
     return this.context.store.listen([limitsOf('sem')], {
       changed: (entry) => {
-        const { kind, prefix, name } = primitiveOf(entry.key);
+        const primitive = primitiveOf(entry.key);
+        if (primitive === undefined) return;
+        const { kind, prefix, name } = primitive;
         const ready = this.byPrefix.find(prefix) !== undefined;
         // Names that go by themselves are not worth an engine each.
         if (!ready && entry.value === null) return void this.memos.delete(prefix);

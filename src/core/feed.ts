@@ -140,10 +140,8 @@ export class Feed {
     const askedAt = this.clock.now();
     const entries = await this.store.read(this.patterns);
     if (stopped.aborted) return false;
-    let news = false;
-    for (const entry of entries) {
-      if (this.picture.apply(entry, askedAt)) news = true;
-    }
+    const news = await this.picture.applyAll(entries, askedAt, this.clock);
+    if (stopped.aborted) return false;
     this.readAskedAt = askedAt;
     return this.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt) || news;
   }

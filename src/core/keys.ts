@@ -1,4 +1,4 @@
-import { decodeName, encodeName } from './name';
+import { decodeName, encodeName, isTokenOf } from './name';
 
 /** Kinds of primitive, as the first token of their keys. */
 export type Kind = 'sem' | 'mutex' | 'rw';
@@ -86,8 +86,9 @@ export const allOf = (kind: Kind): string => `${kind}.*.>`;
 /** The limits of all primitives of a kind. */
 export const limitsOf = (kind: Kind): string => `${kind}.*.limit`;
 
-/** The prefix of the primitive that a key belongs to, and its name. */
-export function primitiveOf(key: string): { kind: Kind; prefix: string; name: string } {
-  const [kind, token] = key.split('.');
-  return { kind: kind as Kind, prefix: `${kind}.${token}`, name: decodeName(token ?? '') };
+/** The prefix of the primitive that a key belongs to, and its name; undefined if no name has such a token. */
+export function primitiveOf(key: string): { kind: Kind; prefix: string; name: string } | undefined {
+  const [kind, token = ''] = key.split('.');
+  const name = decodeName(token);
+  return isTokenOf(name, token) ? { kind: kind as Kind, prefix: `${kind}.${token}`, name } : undefined;
 }

@@ -1,25 +1,8 @@
 import type { Entry } from '../store/store';
 import { encodeName } from './name';
-import { Picture } from './picture';
-import { type Decoded, decodeVersioned, isWhole } from './record';
-
-/** Value of a latch: one round of counting down. */
-export interface Round {
-  /** Id of the round. */
-  readonly round: string;
-  /** What it counts down from. */
-  readonly total: number;
-  /** It has reached zero. The shares of those who counted may be gone then. */
-  readonly over?: boolean;
-}
-
-/** Value of a share: how much one client has counted down in a round, all together. */
-export interface Share {
-  readonly round: string;
-  readonly done: number;
-  /** Who counted, for people. */
-  readonly holder: string;
-}
+import { type Known, Picture } from './picture';
+import type { Decoded } from './decode';
+import { type Round, type Share, decodeRound, decodeShare } from './record';
 
 /** Keys of one latch. */
 export class LatchKeys {
@@ -47,7 +30,7 @@ export const ALL_LATCHES = 'latch.*.>';
 
 /** What is known of one latch, read as what it means. */
 export class LatchBoard {
-  readonly picture = new Picture((key, known) => this.reread(key, known?.value ?? null));
+  readonly picture = new Picture((key, known) => this.reread(key, known));
   private stored: Decoded<Round> | undefined;
   private readonly shares = new Map<string, Decoded<Share>>();
 
@@ -99,30 +82,13 @@ export class LatchBoard {
     return all.flatMap(([key, decoded]) => (decoded?.ok === false ? [[key, decoded.reason]] : []));
   }
 
-  private reread(key: string, value: string | null): void {
+  private reread(key: string, known: Known | undefined): void {
+    const value = known?.value ?? null;
     if (key === this.keys.round) {
-      this.stored = value === null ? undefined : decodeRound(value);
+      this.stored = value === null ? undefined : decodeRound(value, known);
     } else if (key.startsWith(this.keys.share(''))) {
       if (value === null) this.shares.delete(key);
-      else this.shares.set(key, decodeShare(value));
+      else this.shares.set(key, decodeShare(value, known));
     }
   }
-}
-
-function decodeRound(value: string): Decoded<Round> {
-  return decodeVersioned<Round>(value, ({ round, total, over }) => {
-    if (typeof round !== 'string' || round === '') return 'round is not a non-empty string';
-    if (!isWhole(total) || total < 1) return 'total is not a whole number above 0';
-    if (over !== undefined && typeof over !== 'boolean') return 'over is not true or false';
-    return { round, total, over };
-  });
-}
-
-function decodeShare(value: string): Decoded<Share> {
-  return decodeVersioned<Share>(value, ({ round, done, holder }) => {
-    if (typeof round !== 'string' || round === '') return 'round is not a non-empty string';
-    if (!isWhole(done) || done < 1) return 'done is not a whole number above 0';
-    if (typeof holder !== 'string') return 'holder is not a string';
-    return { round, done, holder };
-  });
 }

@@ -1,7 +1,7 @@
 import { AcquireTimeoutError, SemaphoreError } from '../errors';
 import type { Store } from '../store/store';
 import { type Clock, atDeadline } from './clock';
-import type { Round } from './latch-board';
+import type { Round } from './record';
 import { abortReason, onAbort } from './on-abort';
 import { unavailable } from './refusals';
 import type { Patience } from './waiter';

@@ -30,7 +30,9 @@ export class Latches {
     const found = new Map<string, { name: string; board: LatchBoard }>();
     const askedAt = clock.now();
     for (const entry of await store.read([ALL_LATCHES])) {
-      const { prefix, name } = primitiveOf(entry.key);
+      const primitive = primitiveOf(entry.key);
+      if (primitive === undefined) continue;
+      const { prefix, name } = primitive;
       const known = found.get(prefix) ?? { name, board: new LatchBoard(new LatchKeys(name)) };
       found.set(prefix, known);
       known.board.apply(entry, askedAt);

@@ -272,7 +272,7 @@ export class StoredLimit implements SlotLimit {
     const { clock, store } = this.context;
     const askedAt = clock.now();
     const entries = await store.read([this.keys.all]);
-    for (const entry of entries) this.board.apply(entry, askedAt);
+    await this.board.picture.applyAll(entries, askedAt, clock);
     this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
   }
 

@@ -21,6 +21,15 @@ export function decodeName(token: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
+/** Whether a key token is the one of a name. Other clients can write under tokens that no name has. */
+export function isTokenOf(name: string, token: string): boolean {
+  try {
+    return encodeName(name) === token;
+  } catch {
+    return false;
+  }
+}
+
 function checkName(name: unknown): asserts name is string {
   if (typeof name !== 'string') {
     throw new TypeError(`name must be a string, got ${typeof name}`);

@@ -1,4 +1,8 @@
 import type { Entry } from '../store/store';
+import { type Clock, nextTurn } from './clock';
+
+/** How long a read may be taken in before other work of the process has its turn, in ms. */
+const SLICE_MS = 10;
 
 /** An entry, and when we heard of it by our own clock. */
 export interface Known extends Entry {
@@ -36,9 +40,26 @@ export class Picture {
         this.known.set(entry.key, { ...before, heardAt });
       return false;
     }
-    const { key, revision, value, ttl, writtenAt } = entry;
-    this.put({ key, revision, value, ttl, writtenAt, heardAt });
+    const { key, revision, value, fault, ttl, writtenAt } = entry;
+    this.put({ key, revision, value, fault, ttl, writtenAt, heardAt });
     return true;
+  }
+
+  /**
+   * Takes in all entries of a read, in slices: other work of the process goes on between them, and announcements are taken in.
+   * Either is newer or older by revision, so their order does not matter.
+   * @returns whether any was news
+   */
+  async applyAll(entries: readonly Entry[], askedAt: number, clock: Clock): Promise<boolean> {
+    let news = false;
+    let begunAt = clock.now();
+    for (const entry of entries) {
+      if (this.apply(entry, askedAt)) news = true;
+      if (clock.now() - begunAt < SLICE_MS) continue;
+      await nextTurn();
+      begunAt = clock.now();
+    }
+    return news;
   }
 
   /**

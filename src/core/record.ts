@@ -1,3 +1,19 @@
+import { MOST_AT_ONCE } from '../store/store';
+import { MAX_TIMER_MS } from './clock';
+import {
+  FORMAT_VERSION,
+  between,
+  decoderOf,
+  earlierRevision,
+  flag,
+  id,
+  oneOf,
+  optional,
+  strings,
+  text,
+  time,
+  whole,
+} from './decode';
 import { LAST_USE } from './token';
 
 /**
@@ -5,10 +21,14 @@ import { LAST_USE } from './token';
  * overwritten and never taken for free. `docs/protocol.md` describes them for other clients.
  */
 
-export const FORMAT_VERSION = 1;
-
 /** Most slots that a primitive can have. Looking at all of them must stay cheap. */
 export const MOST_SLOTS = 10_000;
+
+/**
+ * Longest ttl of a ticket and of a demand notice, in ms. This library writes the same: nothing that its process left behind may
+ * hold up others for longer.
+ */
+export const MOST_WAITING_TTL_MS = 10_000;
 
 /** Value of a slot that is held. */
 export interface Hold {
@@ -53,7 +73,7 @@ export interface Ticket {
   readonly meta?: Readonly<Record<string, string>>;
 }
 
-/** Value of a wish: somebody waits, so what is kept should be given back. Only that it is there counts. */
+/** Value of a wish: a process waits, so what is kept should be given back. */
 export interface WishRecord {
   readonly holder: string;
   readonly since: string;
@@ -76,105 +96,89 @@ export interface RemovalNotice {
   readonly force: boolean;
 }
 
-export type Decoded<T> =
-  { readonly ok: true; readonly record: T } | { readonly ok: false; readonly reason: string };
+/** Value of a latch: one round of counting down. */
+export interface Round {
+  /** Id of the round. */
+  readonly round: string;
+  /** What it counts down from. */
+  readonly total: number;
+  /** It has reached zero. The shares of those who counted may be gone then. */
+  readonly over?: boolean;
+}
+
+/** Value of a share: how much one client has counted down in a round, all together. */
+export interface Share {
+  readonly round: string;
+  readonly done: number;
+  /** Who counted, for people. */
+  readonly holder: string;
+}
 
 export function encodeRecord(record: object): string {
   return JSON.stringify({ v: FORMAT_VERSION, ...record });
 }
 
-export function decodeHold(value: string): Decoded<Hold> {
-  return decodeVersioned(value, (fields) => {
-    const wrong = commonFault(fields);
-    if (wrong !== undefined) return wrong;
-    const { permit, ticket, after, use, retain, kept, given } = fields;
-    if (typeof permit !== 'string' || permit === '') return 'permit is not a non-empty string';
-    if (ticket !== undefined && typeof ticket !== 'string') return 'ticket is not a string';
-    if (after !== undefined && typeof after !== 'string') return 'after is not a string';
-    if (use !== undefined && !(isWhole(use) && use >= 0 && use <= LAST_USE))
-      return 'use is not a whole number in range';
-    if (retain !== undefined && typeof retain !== 'number') return 'retain is not a number';
-    if (kept !== undefined && typeof kept !== 'boolean') return 'kept is not true or false';
-    if (given !== undefined && !isWhole(given)) return 'given is not a whole number';
-    return fields as unknown as Hold;
-  });
-}
+/** Longest `holder`, in bytes. */
+export const MOST_HOLDER_BYTES = 1_024;
+/** Longest `meta`, in bytes as JSON. */
+export const MOST_METADATA_BYTES = 4_096;
+/** Shortest ttl, in ms: the server's. */
+export const LEAST_TTL_MS = 1_000;
 
-export function decodeTicket(value: string): Decoded<Ticket> {
-  return decodeVersioned(value, (fields) => {
-    const wrong = commonFault(fields);
-    if (wrong !== undefined) return wrong;
-    if (!isWhole(fields.count) || fields.count < 1) return 'count is not a whole number above 0';
-    if (![undefined, 'read', 'write'].includes(fields.mode as undefined))
-      return 'mode is not "read" or "write"';
-    if (fields.holdTtl !== undefined && typeof fields.holdTtl !== 'number') return 'holdTtl is not a number';
-    return fields as unknown as Ticket;
-  });
-}
+const ttl = between(LEAST_TTL_MS, MAX_TIMER_MS);
+/** Of an entry that stands for a waiter: it would hold up others for so long after its process has died. */
+const waitingTtl = between(LEAST_TTL_MS, MOST_WAITING_TTL_MS);
+const holder = text(MOST_HOLDER_BYTES);
+const meta = optional(strings(MOST_METADATA_BYTES));
 
-export function decodeLimit(value: string): Decoded<Limit> {
-  return decodeVersioned<Limit>(value, ({ slots, forgetAfter }) => {
-    if (!isWhole(slots) || slots < 1 || slots > MOST_SLOTS)
-      return `slots is not a whole number from 1 to ${MOST_SLOTS}`;
-    if (forgetAfter !== undefined && !(isWhole(forgetAfter) && forgetAfter >= 1_000))
-      return 'forgetAfter is not a whole number from 1,000';
-    return forgetAfter === undefined ? { slots } : { slots, forgetAfter };
-  });
-}
+export const decodeHold = decoderOf<Hold>({
+  permit: id,
+  holder,
+  since: time,
+  ttl,
+  token: optional(earlierRevision),
+  use: optional(whole(0, LAST_USE)),
+  ticket: optional(id),
+  after: optional(id),
+  given: optional(earlierRevision),
+  retain: optional(between(0, MAX_TIMER_MS)),
+  kept: optional(flag),
+  meta,
+});
 
-export function decodeRemovalNotice(value: string): Decoded<RemovalNotice> {
-  return decodeVersioned(value, (fields) => {
-    const wrong = commonFault(fields);
-    if (wrong !== undefined) return wrong;
-    if (typeof fields.force !== 'boolean') return 'force is not true or false';
-    return fields as unknown as RemovalNotice;
-  });
-}
+export const decodeTicket = decoderOf<Ticket>({
+  holder,
+  since: time,
+  ttl: waitingTtl,
+  count: whole(1, MOST_AT_ONCE),
+  mode: optional(oneOf('read', 'write')),
+  holdTtl: optional(ttl),
+  token: optional(earlierRevision),
+  meta,
+});
 
-/** What is wrong with the fields that holds and tickets share. */
-function commonFault({ holder, since, ttl, token, meta }: Record<string, unknown>): string | undefined {
-  if (typeof holder !== 'string') return 'holder is not a string';
-  if (typeof since !== 'string') return 'since is not a string';
-  if (typeof ttl !== 'number' || !(ttl > 0)) return 'ttl is not a positive number';
-  if (token !== undefined && !isWhole(token)) return 'token is not a whole number';
-  if (meta !== undefined && !isStringMap(meta)) return 'meta is not an object of strings';
-  return undefined;
-}
+export const decodeWish = decoderOf<WishRecord>({ holder, since: time, ttl: waitingTtl });
 
-/** Parses a value and checks its version; `read` gives the record, or says in words what is wrong with it. */
-export function decodeVersioned<T extends object>(
-  value: string,
-  read: (fields: Record<string, unknown>) => T | string,
-): Decoded<T> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(value);
-  } catch {
-    return { ok: false, reason: 'it is not JSON' };
-  }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    return { ok: false, reason: 'it is not a JSON object' };
-  }
-  const { v, ...fields } = parsed as Record<string, unknown>;
-  if (v !== FORMAT_VERSION) {
-    return {
-      ok: false,
-      reason: `its format version is ${JSON.stringify(v)}, this package reads ${FORMAT_VERSION}`,
-    };
-  }
-  const record = read(fields);
-  return typeof record === 'string' ? { ok: false, reason: record } : { ok: true, record };
-}
+export const decodeLimit = decoderOf<Limit>({
+  slots: whole(1, MOST_SLOTS),
+  forgetAfter: optional(whole(LEAST_TTL_MS, MAX_TIMER_MS)),
+});
 
-export function isWhole(value: unknown): value is number {
-  return Number.isSafeInteger(value);
-}
+export const decodeRemovalNotice = decoderOf<RemovalNotice>({
+  holder,
+  since: time,
+  ttl: waitingTtl,
+  force: flag,
+});
 
-function isStringMap(value: unknown): value is Record<string, string> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.values(value).every((item) => typeof item === 'string')
-  );
-}
+export const decodeRound = decoderOf<Round>({
+  round: id,
+  total: whole(1, Number.MAX_SAFE_INTEGER),
+  over: optional(flag),
+});
+
+export const decodeShare = decoderOf<Share>({
+  round: id,
+  done: whole(1, Number.MAX_SAFE_INTEGER),
+  holder,
+});

@@ -1,5 +1,6 @@
 import { type Entry, storedTtl } from '../store/store';
 import type { Primitive } from './primitive';
+import { MOST_WAITING_TTL_MS } from './record';
 import { type Removed, removeEach } from './removal';
 
 /** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
@@ -86,7 +87,8 @@ export class Sweeper {
 
   /**
    * Those that nobody can believe in any more. They age from the look that first showed them: when the board says that it heard
-   * of them may be when it asked, and they may be younger than that. What can not be read has no ttl, and stays.
+   * of them may be when it asked, and they may be younger than that. A hold that can not be
+   * read has no ttl, and stays.
    */
   private overdue(): Entry[] {
     const now = this.host.context.clock.now();
@@ -104,10 +106,16 @@ export class Sweeper {
   }
 
   private *shown(): Generator<Shown> {
-    const { board, feed } = this.host;
+    const { board, feed, keys } = this.host;
     for (const holds of [board.taken, board.readers])
       for (const { entry, hold } of holds.values()) if (hold.ok) yield { entry, ttl: hold.record.ttl };
     for (const { entry, ticket } of board.tickets) yield { entry, ttl: ticket.ttl, age: feed.ageOf(entry) };
+    // Of demand notices, and of tickets that can not be read: a live process writes them again sooner than that.
+    for (const key of [...board.corrupt.keys(), ...[...board.wishes].map((id) => keys.wish(id))]) {
+      const part = keys.parse(key)?.part;
+      const entry = part === 'ticket' || part === 'wish' ? board.picture.get(key) : undefined;
+      if (entry !== undefined) yield { entry, ttl: MOST_WAITING_TTL_MS };
+    }
   }
 
   private async remove(overdue: readonly Entry[]): Promise<void> {

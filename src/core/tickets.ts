@@ -7,7 +7,7 @@ import { newId } from './id';
 import { Lease, type Succession } from './lease';
 import { type Host, unreadablePlaces } from './line';
 import { type FreeSlot, MOST_READS_UNDERWAY } from './plan';
-import { type Ticket, encodeRecord } from './record';
+import { MOST_WAITING_TTL_MS, type Ticket, encodeRecord } from './record';
 import { corrupt } from './refusals';
 import { type Removed, markerEntry } from './removal';
 import type { Waiter } from './waiter';
@@ -17,7 +17,7 @@ import type { Waiter } from './waiter';
  * once, so the queue stalls no longer than this plus a second, however many died. A live waiter renews its ticket every
  * 2.7 to 3.3 s, which is what a longer time would save.
  */
-export const TICKET_TTL_MS = 10_000;
+export const TICKET_TTL_MS = MOST_WAITING_TTL_MS;
 
 /** When a ticket is renewed, of its ttl: a slot can be given only to one that was written a short time ago. */
 const RENEW_AT = 0.27;

@@ -5,14 +5,14 @@ import { isoTime } from './clock';
 import type { Context } from './context';
 import { newId } from './id';
 import type { Keys } from './keys';
-import { encodeRecord } from './record';
+import { MOST_WAITING_TTL_MS, encodeRecord } from './record';
 import { type Removed, markerEntry, removeEach } from './removal';
 
 /**
  * How long a wish stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
  * a process that died keeps others from keeping slots for so long.
  */
-export const WISH_TTL_MS = 10_000;
+export const WISH_TTL_MS = MOST_WAITING_TTL_MS;
 /** How often to write it, where the revision to expect turns out to be another one. */
 const TRIES = 3;
 /** How long to try to take one back. Then its TTL does. */

@@ -14,6 +14,8 @@ export interface Entry {
   readonly revision: number;
   /** The value, or null if this is the marker that a removal or an expiry leaves behind. */
   readonly value: string | null;
+  /** Why this can be no entry of the protocol, whatever its value: then it counts as taken, and the value means nothing. */
+  readonly fault?: string | undefined;
   /** How long the store keeps it, counted from when it was written, in ms; undefined: until it is written over. */
   readonly ttl?: number | undefined;
   /** When the store wrote it, by the store's wall clock, in ms since 1970. For people to read. */

@@ -224,7 +224,10 @@ export const keepingScenarios: Record<string, (lab: Lab) => Promise<void>> = {
 
   async 'what somebody else removed or wrote over is forgotten'(lab) {
     const a = lab.client('s', 1, 30_000);
-    for (const foreign of [null, '{"v":1,"permit":"p","holder":"h","since":"s","ttl":30000}']) {
+    for (const foreign of [
+      null,
+      '{"v":1,"permit":"p","holder":"h","since":"2026-03-01T12:00:00.000Z","ttl":30000}',
+    ]) {
       await keepOne(a);
       const revision = await revisionOf(lab, SLOT);
       await lab.store.commit([{ key: SLOT, expected: revision, value: foreign }]);

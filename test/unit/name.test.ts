@@ -13,10 +13,15 @@ describe('a name in a key', () => {
     fc.assert(
       fc.property(anyName, (name) => {
         expect(decodeName(encodeName(name))).toBe(name);
-        expect(primitiveOf(new Keys('sem', name).slot(3)).name).toBe(name);
+        expect(primitiveOf(new Keys('sem', name).slot(3))?.name).toBe(name);
       }),
     );
   });
+
+  it.each(['', 'a=2', 'a%', '=41', '=2e', 'x'.repeat(300), '=ED=A0=80'])(
+    'no name has the token %j, under which a client may write all the same',
+    (token) => expect(primitiveOf(`sem.${token}.limit`)).toBeUndefined(),
+  );
 
   it('shares no key with another name', () => {
     fc.assert(

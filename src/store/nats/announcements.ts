@@ -74,7 +74,9 @@ export class Announcements {
     const prefix = this.destination.slice(0, -1);
     each.subscriptions = each.patterns.map((pattern) =>
       this.link.subscribe(prefix + pattern, (message) => {
-        const entry = messageToEntry(this.names, message);
+        // The server announces an entry under its own key. What names another one did not come from the stream.
+        const announced = message.subject.slice(prefix.length);
+        const entry = messageToEntry(this.names, message, (key) => key === announced);
         if (entry !== undefined && this.listening.has(each)) each.listener.changed(entry);
       }),
     );

@@ -92,7 +92,10 @@ export class BucketOpener {
       for (const pattern of patterns) {
         const { state } = await this.info(this.names.subject(pattern));
         lastSequence = Math.min(lastSequence, state.last_seq);
-        for (const subject of Object.keys(state.subjects ?? {})) keys.add(this.names.key(subject));
+        for (const subject of Object.keys(state.subjects ?? {})) {
+          const key = this.names.keyOf(subject);
+          if (key !== undefined) keys.add(key);
+        }
       }
     } catch (error) {
       if (apiCode(error) === STREAM_NOT_FOUND) return { keys: new Set(), lastSequence: 0 };

@@ -7,9 +7,25 @@ export interface Message {
   readonly headers?: MessageHeaders;
 }
 
-export interface MessageHeaders {
+export interface MessageHeaders extends Iterable<[string, string[]]> {
   get(name: string): string;
   readonly code: number;
+}
+
+/**
+ * The headers of a message, line by line, whatever is in them: both clients throw when they meet a name or a value that they would
+ * not write themselves. Neither declares where the bytes are; it is the same place in both.
+ */
+export function rawHeaders(message: Message): [string, string[]][] {
+  const { _rdata: bytes, _msg: frame } = message as { _rdata?: Uint8Array; _msg?: { hdr?: number } };
+  if (bytes === undefined || frame?.hdr === undefined) return [];
+  const lines = Buffer.from(bytes.subarray(0, Math.max(0, frame.hdr)))
+    .toString('utf8')
+    .split('\r\n');
+  return lines.slice(1).flatMap((line): [string, string[]][] => {
+    const colon = line.indexOf(':');
+    return colon < 0 ? [] : [[line.slice(0, colon), [line.slice(colon + 1).trim()]]];
+  });
 }
 
 export interface Subscription {

@@ -1,6 +1,7 @@
 import { type Clock, atDeadline } from '../../core/clock';
 import type { Aborting } from '../../core/abort';
 import { onAbort } from '../../core/on-abort';
+import { warnOnce } from '../../warning';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { Contact, errorOf, serverOf } from './contact';
 import { RequestFailure, failureKind } from './failure';
@@ -20,6 +21,8 @@ export class Link {
   private failure: Error | undefined;
   private refusal: Error | undefined;
   private readonly denials = new Set<(denial: Denial) => void>();
+  /** Messages that could not be handled. None should be. */
+  failedMessages = 0;
   private stopStatus: (() => void) | undefined;
   private readonly replies: Replies;
 
@@ -124,12 +127,28 @@ export class Link {
     if (this.connection.isClosed()) return { unsubscribe: () => undefined };
     return this.connection.subscribe(subject, {
       callback: (error: Error | null, message: Message) => {
-        if (error === null || error === undefined) callback(message);
+        if (error === null || error === undefined) this.guarded(subject, callback, message);
         else if (failureKind(error) === 'denied') {
           this.refusal = new RequestFailure('denied', messageOf(error), error);
         }
       },
     });
+  }
+
+  /**
+   * The clients let go of everything when a callback throws: no message, whatever is in it, may do that.
+   */
+  private guarded(subject: string, callback: (message: Message) => void, message: Message): void {
+    try {
+      callback(message);
+    } catch (error) {
+      this.failedMessages++;
+      warnOnce(
+        'NATS_SEMAPHORE_MESSAGE_FAILED',
+        subject,
+        `a message under "${subject}" could not be handled and was ignored: ${messageOf(error)}`,
+      );
+    }
   }
 
   /**

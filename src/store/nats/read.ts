@@ -1,8 +1,9 @@
+import { matcher } from '../pattern';
 import type { Entry } from '../store';
 import type { Message } from './connection';
 import { RequestFailure } from './failure';
 import type { Link } from './link';
-import { type BucketNames, WRITE_ID_HEADER, decode, encodeJson, messageToEntry } from './wire';
+import { type BucketNames, decode, encodeJson, messageToEntry, writeIdOf } from './wire';
 
 /** What a direct get of many keys says. */
 export interface Answer {
@@ -92,8 +93,7 @@ export async function readStored(
   const found = await askLeader(link, names, { last_by_subj: names.subject(key) }, timeout);
   if (found === undefined) return undefined;
   const head = found.hdrs === undefined ? '' : Buffer.from(found.hdrs, 'base64').toString('utf8');
-  const id = new RegExp(`^${WRITE_ID_HEADER}: *(.*?)\\r?$`, 'm').exec(head)?.[1] ?? '';
-  return { revision: found.seq, writeId: id };
+  return { revision: found.seq, writeId: writeIdOf(head) };
 }
 
 interface StoredMessage {
@@ -130,14 +130,29 @@ async function directGet(
 ): Promise<Answer | 'too many'> {
   const query = encodeJson({ multi_last: patterns.map((pattern) => names.subject(pattern)) });
   const entries: Entry[] = [];
+  const asked = matcher(patterns);
   return link.collect(names.apiDirectGet, query, { timeout }, (message) => {
+    const entry = messageToEntry(names, message, asked);
+    if (entry !== undefined) {
+      entries.push(entry);
+      return undefined;
+    }
     const end = endOf(message);
-    if (end === 'too many') return end;
-    if (end !== undefined) return { entries, upTo: end.upTo };
-    const entry = messageToEntry(names, message);
-    if (entry !== undefined) entries.push(entry);
-    return undefined;
+    if (end === undefined || end === 'too many') return end;
+    checkRevisions(entries, end.upTo);
+    return { entries, upTo: end.upTo };
   });
+}
+
+/** No entry can be newer than the stream. Taken for one, it would hide all that is written to its key from then on. */
+function checkRevisions(entries: readonly Entry[], upTo = Infinity): void {
+  const beyond = entries.find(({ revision }) => revision > upTo);
+  if (beyond === undefined) return;
+  const { key, revision } = beyond;
+  throw new RequestFailure(
+    'silent',
+    `the server gave revision ${revision} of ${key}, and ${upTo} as its last`,
+  );
 }
 
 /** Reads the status message that ends an answer; undefined for an entry. */

@@ -1,7 +1,8 @@
 import { headers, type MsgHdrs } from '@nats-io/nats-core';
-import { parseTime } from '../../core/clock';
+import { MAX_TIMER_MS, parseTime } from '../../core/clock';
+import { MOST_VALUE_LENGTH } from '../../core/decode';
 import { MARKER_TTL_MS, type Entry, type Write, storedTtl } from '../store';
-import type { Message } from './connection';
+import { type Message, rawHeaders } from './connection';
 
 /**
  * How entries look on the wire. Header names: NATS ADR-4, ADR-8 (key-value), ADR-43 (TTL), ADR-50 (atomic batch) and
@@ -57,8 +58,9 @@ export class BucketNames {
     return this.writePrefix + key;
   }
 
-  key(subject: string): string {
-    return subject.slice(this.prefix.length);
+  /** The key that is stored under a subject; undefined if that is none of the bucket's. */
+  keyOf(subject: string): string | undefined {
+    return subject.startsWith(this.prefix) ? subject.slice(this.prefix.length) : undefined;
   }
 }
 
@@ -87,40 +89,107 @@ function ttlHeader(ms: number): string {
 
 /** The ttl that a header states, in ms; undefined if it states none that this protocol writes. */
 function ttlOf(header: string): number | undefined {
-  const seconds = /^(\d{1,12})s$/.exec(header)?.[1];
-  return seconds === undefined ? undefined : Number(seconds) * 1_000;
+  const ms = Number(/^(\d{1,12})s$/.exec(header)?.[1]) * 1_000;
+  return ms > 0 && ms <= storedTtl(MAX_TIMER_MS) ? ms : undefined;
 }
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+/** Of values: what is no UTF-8 is refused, and a byte order mark stays where it is, which is no JSON. */
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const encode = (text: string): Uint8Array => encoder.encode(text);
 export const decode = (data: Uint8Array): string => decoder.decode(data);
 export const encodeJson = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 
-/** An entry out of a stored message's parts. */
-export function toEntry(
-  key: string,
-  revision: number,
-  header: (name: string) => string,
-  body: Uint8Array,
-  stamp: string,
-): Entry {
-  const removed = header('KV-Operation') !== '' || header('Nats-Marker-Reason') !== '';
-  const ttl = ttlOf(header(TTL_HEADER));
-  return { key, revision, value: removed ? null : decode(body), ttl, writtenAt: parseTime(stamp) };
+/**
+ * Headers that decide what an entry is. A stored message has the publisher's headers first and the server's own behind them, so
+ * of several values the last is the server's, and a message with several is no entry of the protocol.
+ */
+const COUNTED = new Set([
+  'KV-Operation',
+  'Nats-Last-Sequence',
+  'Nats-Marker-Reason',
+  'Nats-Num-Pending',
+  'Nats-Rollup',
+  'Nats-Sequence',
+  'Nats-Stream',
+  'Nats-Subject',
+  TTL_HEADER,
+  'Nats-Time-Stamp',
+  'Nats-UpTo-Sequence',
+  WRITE_ID_HEADER,
+]);
+
+/** The headers of a stored message as far as they count, and why they can not be those of an entry. */
+class StoredHeaders {
+  private readonly values = new Map<string, string>();
+  fault: string | undefined;
+
+  constructor(message: Message) {
+    for (const [name, values] of this.all(message)) {
+      if (!COUNTED.has(name)) continue;
+      if (values.length > 1 || this.values.has(name))
+        this.fault ??= `its message has more than one value of the header ${name}`;
+      this.values.set(name, values.at(-1) ?? '');
+    }
+  }
+
+  get(name: string): string {
+    return this.values.get(name) ?? '';
+  }
+
+  private all(message: Message): Iterable<readonly [string, readonly string[]]> {
+    try {
+      return message.headers ?? [];
+    } catch {
+      // The clients refuse headers that the server has taken. What the server added to them is needed all the same.
+      this.fault = 'the headers of its message can not be read';
+      return rawHeaders(message);
+    }
+  }
 }
 
-/** An entry out of a republished message or of a direct get's answer: both name the original in their headers. */
-export function messageToEntry(names: BucketNames, message: Message): Entry | undefined {
-  const header = (name: string): string => message.headers?.get(name) ?? '';
-  const revision = Number(header('Nats-Sequence'));
-  if (!Number.isSafeInteger(revision) || revision === 0) return undefined;
-  return toEntry(
-    names.key(header('Nats-Subject')),
-    revision,
-    header,
-    message.data,
-    header('Nats-Time-Stamp'),
-  );
+/**
+ * The entry that a republished message or a direct get's answer shows; undefined if it shows none.
+ * @param concerns whether a key is one that was asked for: of an announcement the one in its subject
+ */
+export function messageToEntry(
+  names: BucketNames,
+  message: Message,
+  concerns: (key: string) => boolean,
+): Entry | undefined {
+  const headers = new StoredHeaders(message);
+  const key = names.keyOf(headers.get('Nats-Subject'));
+  const revision = Number(headers.get('Nats-Sequence'));
+  if (key === undefined || !concerns(key) || !Number.isSafeInteger(revision) || revision <= 0)
+    return undefined;
+  return { key, revision, ...contentOf(headers, message.data) };
+}
+
+function contentOf(headers: StoredHeaders, body: Uint8Array): Omit<Entry, 'key' | 'revision'> {
+  const writtenAt = parseTime(headers.get('Nats-Time-Stamp'));
+  const ttl = ttlOf(headers.get(TTL_HEADER));
+  const broken = (fault: string): Omit<Entry, 'key' | 'revision'> => ({
+    ...{ value: '', fault, ttl, writtenAt: Number.isFinite(writtenAt) ? writtenAt : 0 },
+  });
+  if (headers.fault !== undefined) return broken(headers.fault);
+  if (!Number.isFinite(writtenAt)) return broken('its message has no time stamp');
+  const removed = headers.get('KV-Operation') !== '' || headers.get('Nats-Marker-Reason') !== '';
+  if (removed) return { value: null, ttl, writtenAt };
+  if (body.length > MOST_VALUE_LENGTH) return broken(`it is longer than ${MOST_VALUE_LENGTH} bytes`);
+  try {
+    return { value: strictDecoder.decode(body), ttl, writtenAt };
+  } catch {
+    return broken('it is not UTF-8');
+  }
+}
+
+/**
+ * Which write made a message, of which the leader gave the headers as they are stored: none of the server's own. '' if that can
+ * not be told.
+ */
+export function writeIdOf(head: string): string {
+  const ids = [...head.matchAll(new RegExp(`^${WRITE_ID_HEADER}:(.*?)\\r?$`, 'gm'))];
+  return ids.length === 1 ? (ids[0]?.[1]?.trim() ?? '') : '';
 }

@@ -1,0 +1,288 @@
+/**
+ * What a client with the rights of a worker or an observer of `docker/roles.conf` can do to others by entries, messages and
+ * reply subjects: nothing is granted above a limit, no reader ends, and other primitives go on.
+ */
+import { connect as connectSocket } from 'node:net';
+import { once } from 'node:events';
+import { relative } from 'node:path';
+import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from '@jest/globals';
+import { connect as connect2 } from 'nats';
+import {
+  type NatsConnection,
+  type NatsConnection as Connection3,
+  connect as connect3,
+} from '@nats-io/transport-node';
+import { NatsDispatcher } from '../../src';
+import { TestServer } from '../../src/testing';
+import { eventually } from '../support/eventually';
+import { ROLES_FILE, type Role, inboxOf } from '../support/roles';
+import { scratchDirectory } from '../support/scratch';
+import { violations } from '../support/violations';
+
+const SINCE = '2026-03-01T12:00:00.000Z';
+const TICKET = { v: 1, holder: 'h', since: SINCE, ttl: 10_000, count: 1 };
+const env = { NATS_OPERATOR_PASSWORD: 'po', NATS_WORKER_PASSWORD: 'pw', NATS_OBSERVER_PASSWORD: 'pb' };
+const login = (role: Role) => ({
+  servers: server.url,
+  user: role,
+  pass: { operator: 'po', worker: 'pw', observer: 'pb' }[role],
+  inboxPrefix: inboxOf(role),
+});
+
+let server: TestServer;
+let opened: { close(): Promise<void> }[] = [];
+let names = 0;
+
+beforeAll(async () => {
+  const dir = scratchDirectory();
+  const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+  const config = dir.write('roles.conf', `include "${single}"\n${readFileSync(ROLES_FILE, 'utf8')}`);
+  server = await TestServer.start({ config, env });
+});
+afterAll(() => server.stop());
+afterEach(async () => {
+  for (const each of opened.reverse()) await each.close();
+  opened = [];
+});
+
+async function raw(role: Role): Promise<Connection3> {
+  const connection = await connect3(login(role));
+  opened.push(connection);
+  return connection;
+}
+
+describe.each([
+  ['nats 3.x', connect3],
+  ['nats 2.x', connect2 as unknown as typeof connect3],
+])('with clients of %s', (_, connect) => {
+  let operator: NatsDispatcher;
+  let worker: NatsDispatcher;
+  let other: NatsDispatcher;
+  let name: string;
+
+  async function dispatcher(role: Role): Promise<NatsDispatcher> {
+    const connection: NatsConnection = await connect(login(role));
+    const made = new NatsDispatcher(connection);
+    opened.push(connection, made);
+    return made;
+  }
+
+  beforeEach(async () => {
+    name = `s${names++}`;
+    operator = await dispatcher('operator');
+    [worker, other] = [await dispatcher('worker'), await dispatcher('worker')];
+    for (const each of [name, `${name}b`]) await operator.semaphore(each).setPermits(1);
+  });
+
+  const subject = (part: string, of = name): string => `$KV.SEMAPHORES.sem.${of}.${part}`;
+
+  /** Publishes as a worker, with header bytes that no client library would write. */
+  async function publish(to: string, headers: string, value: string): Promise<void> {
+    const socket = connectSocket(server.port, '127.0.0.1');
+    await once(socket, 'connect');
+    const { user, pass } = login('worker');
+    const payload = `${headers}${value}`;
+    socket.write(`CONNECT ${JSON.stringify({ verbose: false, headers: true, user, pass })}\r\n`);
+    socket.write(
+      `HPUB ${to} ${Buffer.byteLength(headers)} ${Buffer.byteLength(payload)}\r\n${payload}\r\nPING\r\n`,
+    );
+    for await (const data of socket) if (String(data).includes('PONG')) break;
+    socket.destroy();
+  }
+
+  /** A permit of another primitive goes on, and so do lists, fresh clients, and this one. */
+  async function others(): Promise<void> {
+    const fresh = await dispatcher('worker');
+    const mine = await worker.semaphore(`${name}b`).acquire({ timeout: 5_000 });
+    expect(await fresh.semaphore(`${name}b`).tryAcquire()).toBeNull();
+    expect(await mine.release()).toBe(true);
+    expect((await fresh.list()).map((each) => each.name)).toEqual(expect.arrayContaining([name, `${name}b`]));
+  }
+
+  it.each([
+    [
+      'of a limit',
+      (of: string) => [`Nats-Subject: $KV.SEMAPHORES.sem.${of}.limit`, 'Nats-Sequence: 9007199254740000'],
+      '{"v":1,"slots":5}',
+    ],
+    [
+      'of a removed slot',
+      (of: string) => [
+        `Nats-Subject: $KV.SEMAPHORES.sem.${of}.slot.0`,
+        'Nats-Sequence: 9007199254740000',
+        'Nats-Marker-Reason: MaxAge',
+      ],
+      '',
+    ],
+    ['of a later revision', () => ['Nats-Sequence: 9007199254740000'], JSON.stringify(TICKET)],
+  ] as const)('a ticket with the headers %s changes nothing for anybody', async (_what, headers, value) => {
+    const semaphore = worker.semaphore(name);
+    const held = await semaphore.acquire({ timeout: 5_000 });
+    const waiting = other.semaphore(name).acquire({ timeout: 20_000 });
+    await publish(subject('ticket.x'), ['NATS/1.0', ...headers(name), '', ''].join('\r\n'), value);
+    const observer = await dispatcher('observer');
+    await eventually(async () =>
+      expect((await observer.semaphore(name).status()).corrupt).toMatchObject([
+        { key: `sem.${name}.ticket.x` },
+      ]),
+    );
+    expect(await observer.semaphore(name).status()).toMatchObject({ slots: 1, available: 0, waiters: [] });
+    expect(await (await dispatcher('worker')).semaphore(name).tryAcquire()).toBeNull();
+    expect(held.isHeld).toBe(true);
+    await others();
+    await held.renew();
+    expect(await held.release()).toBe(true);
+    expect(await (await waiting).release()).toBe(true);
+  });
+
+  it.each([
+    ['a deep value', 'NATS/1.0\r\n\r\n', `{"v":${'['.repeat(4_500)}${']'.repeat(4_500)}}`],
+    ['headers that the client refuses', 'NATS/1.0\r\nA: b\rc\r\n\r\n', '{}'],
+    ['a header name that the client refuses', 'NATS/1.0\r\nA b: c\r\n\r\n', '{}'],
+    ['a status', 'NATS/1.0 404 No Messages\r\n\r\n', '{}'],
+    ['a status without an end', 'NATS/1.0 404 No Messages\r\n', '{}'],
+    ['bytes that are no UTF-8', 'NATS/1.0\r\n\r\n', '\u00ff'],
+    [
+      'a time that is none',
+      'NATS/1.0\r\n\r\n',
+      JSON.stringify({ ...TICKET, permit: 'p', since: 'not a date', ttl: 1e308 }),
+    ],
+  ])('an entry with %s ends no reader, and counts as taken', async (_what, headers, value) => {
+    const held = await worker.semaphore(`${name}b`).acquire({ timeout: 5_000 });
+    const waiting = other.semaphore(`${name}b`).acquire({ timeout: 20_000 });
+    const stop = new AbortController();
+    const seen = other.semaphore(name).watch({ signal: stop.signal })[Symbol.asyncIterator]();
+    await seen.next();
+    for (const part of ['slot.0', 'ticket.x', 'wish.x']) await publish(subject(part), headers, value);
+    expect((await seen.next()).value).toMatchObject({ name });
+    stop.abort();
+    const keys = ['slot.0', 'ticket.x', 'wish.x'].map((part) => ({ key: `sem.${name}.${part}` }));
+    await eventually(async () =>
+      expect((await worker.semaphore(name).status()).corrupt).toEqual(
+        expect.arrayContaining(keys.map((key) => expect.objectContaining(key))),
+      ),
+    );
+    await expect(worker.semaphore(name).acquire({ timeout: 5_000 })).rejects.toMatchObject({
+      code: 'CORRUPT_ENTRY',
+    });
+    await publish(`$KV.SEMAPHORES.sem.${'x'.repeat(300)}.slot.0`, headers, value);
+    expect(held.isHeld).toBe(true);
+    expect((await worker.list()).map((each) => each.name)).toContain(name);
+    expect(await held.release()).toBe(true);
+    expect(await (await waiting).release()).toBe(true);
+  });
+
+  it('a ticket with another ttl and place than a client writes holds nobody up, and is swept', async () => {
+    await publish(
+      subject('ticket.x'),
+      'NATS/1.0\r\n\r\n',
+      JSON.stringify({ ...TICKET, ttl: 1e12, token: 1 }),
+    );
+    const semaphore = worker.semaphore(name, undefined, { fair: true });
+    const held = await semaphore.acquire({ timeout: 5_000 });
+    const waiting = other.semaphore(name, undefined, { fair: true }).acquire({ timeout: 40_000 });
+    await eventually(async () => expect((await semaphore.status()).corrupt).toEqual([]), 30_000);
+    expect(await held.release()).toBe(true);
+    expect(await (await waiting).release()).toBe(true);
+  });
+
+  it('answers that an observer has the server store are taken for nothing but what they are', async () => {
+    const held = await worker.semaphore(`${name}b`).acquire({ timeout: 5_000 });
+    const gone = await worker.semaphore(name).acquire({ timeout: 5_000 });
+    await gone.release();
+    const observer = await raw('observer');
+    const [slot, held0] = [subject('slot.0'), subject('slot.0', `${name}b`)];
+    const ask = async (api: string, query: object, reply: string): Promise<void> => {
+      observer.publish(`$JS.API.${api}.KV_SEMAPHORES`, JSON.stringify(query), { reply });
+      await observer.flush();
+    };
+    // A marker copied over a slot that is held, and a limit copied over a slot.
+    await ask('DIRECT.GET', { last_by_subj: slot }, held0);
+    const seen = (await dispatcher('observer')).semaphore(`${name}b`);
+    await eventually(async () =>
+      expect(await seen.status()).toMatchObject({ available: 0, corrupt: [{ key: `sem.${name}b.slot.0` }] }),
+    );
+    // The hold is gone all the same: an answer that is stored is a write. Its holder hears of it from its next renewal.
+    await expect(held.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
+    expect(held.isHeld).toBe(false);
+    for (const [api, query] of [
+      ['DIRECT.GET', { last_by_subj: subject('limit') }],
+      ['DIRECT.GET', { multi_last: [subject('>')] }],
+      ['DIRECT.GET', { last_by_subj: subject('none') }],
+      ['STREAM.MSG.GET', { last_by_subj: subject('limit') }],
+      ['STREAM.INFO', {}],
+    ] as const) {
+      await ask(api, query, subject('slot.7'));
+      await ask(api, query, subject('limit', `${name}c`));
+      await eventually(async () =>
+        expect((await worker.semaphore(name).status()).corrupt).toMatchObject([
+          { key: `sem.${name}.slot.7` },
+        ]),
+      );
+      await expect(worker.semaphore(`${name}c`).acquire({ timeout: 5_000 })).rejects.toMatchObject({
+        code: 'CORRUPT_ENTRY',
+      });
+    }
+  });
+
+  it('neither role publishes advisories or announcements; who has no roles needs the token', async () => {
+    const held = await worker.semaphore(name).acquire({ timeout: 5_000 });
+    const before = violations(server).length;
+    for (const role of ['worker', 'observer'] as const) {
+      const connection = await raw(role);
+      for (const to of [
+        '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES',
+        `$SEMAPHORE.SEMAPHORES.x.sem.${name}.limit`,
+      ])
+        connection.publish(to, '{"v":1,"slots":5}');
+      await connection.flush();
+    }
+    expect(violations(server).length).toBe(before + 4);
+    expect(held.isHeld).toBe(true);
+    expect(await other.semaphore(name).tryAcquire()).toBeNull();
+    expect(await held.release()).toBe(true);
+  });
+
+  it('an observer that has answers sent to the announcements changes nothing that others believe', async () => {
+    const held = await worker.semaphore(name).acquire({ timeout: 5_000 });
+    const waiting = other.semaphore(name).acquire({ timeout: 20_000 });
+    const observer = await raw('observer');
+    const info = (await observer.request('$JS.API.STREAM.INFO.KV_SEMAPHORES')).json<{
+      config: { republish: { dest: string } };
+    }>();
+    const prefix = info.config.republish.dest.slice(0, -1);
+    await operator.semaphore(`${name}b`).setPermits(5);
+    for (const part of ['limit', 'slot.0'])
+      observer.publish(
+        '$JS.API.DIRECT.GET.KV_SEMAPHORES',
+        JSON.stringify({ last_by_subj: subject('limit', `${name}b`) }),
+        { reply: `${prefix}sem.${name}.${part}` },
+      );
+    await observer.flush();
+    const fresh = await dispatcher('worker');
+    expect(await fresh.semaphore(name).tryAcquire()).toBeNull();
+    expect(await other.semaphore(name).status()).toMatchObject({ slots: 1, available: 0, corrupt: [] });
+    expect(held.isHeld).toBe(true);
+    expect(await held.release()).toBe(true);
+    expect(await (await waiting).release()).toBe(true);
+  });
+});
+
+it('a false word that the bucket was deleted, by a client without roles, costs nobody a permit; nor do guesses of the token', async () => {
+  await using open = await TestServer.start();
+  await using dispatcher = await NatsDispatcher.connect({ servers: open.url });
+  const held = await dispatcher.semaphore('s', 1).acquire({ timeout: 5_000 });
+  const attacker = await connect3({ servers: open.url });
+  for (const kind of ['DELETED', 'UPDATED'])
+    attacker.publish(`$JS.EVENT.ADVISORY.STREAM.${kind}.KV_SEMAPHORES`, '{}');
+  attacker.publish(`$SEMAPHORE.SEMAPHORES.${'x'.repeat(16)}.sem.s.limit`, '{"v":1,"slots":5}');
+  attacker.publish('$SEMAPHORE.SEMAPHORES.sem.s.limit', '{"v":1,"slots":5}');
+  await attacker.flush();
+  await held.renew();
+  expect(held.isHeld).toBe(true);
+  expect(await dispatcher.semaphore('s', 1).tryAcquire()).toBeNull();
+  expect(await held.release()).toBe(true);
+  await attacker.close();
+});
