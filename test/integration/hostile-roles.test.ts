@@ -190,16 +190,20 @@ describe.each([
 
   it('answers that an observer has the server store are taken for nothing but what they are', async () => {
     const held = await worker.semaphore(`${name}b`).acquire({ timeout: 5_000 });
-    const gone = await worker.semaphore(name).acquire({ timeout: 5_000 });
-    await gone.release();
     const observer = await raw('observer');
-    const [slot, held0] = [subject('slot.0'), subject('slot.0', `${name}b`)];
+    const [expired, held0] = [subject('ticket.e'), subject('slot.0', `${name}b`)];
     const ask = async (api: string, query: object, reply: string): Promise<void> => {
       observer.publish(`$JS.API.${api}.KV_SEMAPHORES`, JSON.stringify(query), { reply });
       await observer.flush();
     };
-    // A marker copied over a slot that is held, and a limit copied over a slot.
-    await ask('DIRECT.GET', { last_by_subj: slot }, held0);
+    // The marker of an expiry, copied over a slot that is held. Writes of the library name the revision that they expect: a copy is refused.
+    await publish(expired, 'NATS/1.0\r\nNats-TTL: 1s\r\n\r\n', '{}');
+    await eventually(async () => {
+      const query = JSON.stringify({ last_by_subj: expired });
+      const { headers } = await observer.request('$JS.API.DIRECT.GET.KV_SEMAPHORES', query);
+      expect(headers?.get('Nats-Marker-Reason')).toBe('MaxAge');
+    });
+    await ask('DIRECT.GET', { last_by_subj: expired }, held0);
     const seen = (await dispatcher('observer')).semaphore(`${name}b`);
     await eventually(async () =>
       expect(await seen.status()).toMatchObject({ available: 0, corrupt: [{ key: `sem.${name}b.slot.0` }] }),
