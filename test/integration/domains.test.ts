@@ -193,7 +193,7 @@ describe('a bucket of the hub', () => {
     const client = new SidecarClient(sidecar.url);
     const { body } = await client.post<PermitView>('/v1/mutexes/served/permits');
     await using hub = await NatsDispatcher.connect({ servers: servers.hub.url, bucket: BUCKET });
-    expect((await hub.mutex('served').status()).holders).toMatchObject([{ permitId: body.id }]);
+    expect((await hub.mutex('served').status()).holders).toMatchObject([{ permitId: body.permitId }]);
     await sidecar.close();
     expect(await hub.mutex('served').isLocked()).toBe(false);
   });
