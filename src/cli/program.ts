@@ -3,6 +3,7 @@ import { dashboardCommand } from './commands/dashboard';
 import { listCommand } from './commands/list';
 import { releaseCommand } from './commands/release';
 import { rmCommand } from './commands/rm';
+import { repairCommand } from './commands/repair';
 import { runCommand } from './commands/run';
 import { serveCommand } from './commands/serve';
 import { serverCommand } from './commands/server';
@@ -20,6 +21,7 @@ const COMMANDS = [
   setPermitsCommand,
   releaseCommand,
   rmCommand,
+  repairCommand,
   serveCommand,
   dashboardCommand,
   serverCommand,
