@@ -48,6 +48,12 @@ async function main(): Promise<void> {
   );
   for (const [i, code] of codes.entries())
     if (i > 0) console.log(`pod ${i + 1}: ${code === 0 ? `all ${PIECES} done` : `failed with ${code}`}`);
+  // Before their servers go: they would tell of that.
+  const gone = pods.map(
+    ({ sidecar }) => (sidecar.exitCode ?? sidecar.signalCode) === null && once(sidecar, 'exit'),
+  );
+  for (const { sidecar } of pods) sidecar.kill('SIGKILL');
+  await Promise.all(gone);
 }
 
 /** Resolves when it can be asked. */

@@ -304,6 +304,8 @@ export class Lease {
 
   /** A key of ours changed: tells whether by somebody else. */
   observe(entry: Entry): void {
+    // A late timer may not have ended it yet.
+    this.lookAtClock();
     if (this.state !== 'held') return;
     const slot = this.slots.find(({ key }) => key === entry.key);
     if (slot === undefined || entry.revision <= slot.revision) return;

@@ -75,6 +75,8 @@ describe('a kept slot', () => {
   it('is nobody to take it from', async () => {
     const { semaphore } = lab.client('s', 1, 30_000);
     const permit = await semaphore.lock();
+    // A slot is kept only by a client that hears of changes.
+    await lab.clock.advance(1);
     await permit.release();
     expect(await semaphore.forceRelease(permit.id)).toBe(false);
     expect(await semaphore.status()).toMatchObject({ kept: [{ slot: 0 }] });
