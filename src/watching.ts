@@ -22,7 +22,8 @@ export async function* changes<T, W extends Watched>(
     wake();
   };
   const stop = watched.observe((error) => {
-    failure = error;
+    // A change that is told after the end does not undo it.
+    failure ??= error;
     note();
   });
   const unlisten = onAbort(signal, note);

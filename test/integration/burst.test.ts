@@ -4,10 +4,10 @@ import { TestServer } from '../../src/testing';
 import { serverCounts } from '../support/server-counts';
 
 /** Enough to keep the way to the server full for seconds. */
-const COUNT = 20_000;
+const COUNT = 10_000;
 const BLOCKED_MS = 3_000;
 /** A permit that is due for renewal while the burst goes on. */
-const LONG_TTL_MS = 15_000;
+const LONG_TTL_MS = 30_000;
 
 function blockEventLoop(ms: number): void {
   const end = performance.now() + ms;
