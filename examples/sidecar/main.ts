@@ -49,11 +49,11 @@ async function main(): Promise<void> {
   for (const [i, code] of codes.entries())
     if (i > 0) console.log(`pod ${i + 1}: ${code === 0 ? `all ${PIECES} done` : `failed with ${code}`}`);
   // Before their servers go: they would tell of that.
-  const gone = pods.map(
-    ({ sidecar }) => (sidecar.exitCode ?? sidecar.signalCode) === null && once(sidecar, 'exit'),
-  );
-  for (const { sidecar } of pods) sidecar.kill('SIGKILL');
-  await Promise.all(gone);
+  for (const { sidecar } of pods) {
+    if (sidecar.exitCode !== null || sidecar.signalCode !== null) continue;
+    sidecar.kill('SIGKILL');
+    await once(sidecar, 'exit');
+  }
 }
 
 /** Resolves when it can be asked. */
