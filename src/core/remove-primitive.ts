@@ -13,7 +13,7 @@ const MAX_LOOKS = 20;
 const REMOVAL_WAIT_MS = 10_000;
 
 /** What a removal needs of the engine of the primitive. */
-export interface Removed {
+export interface RemovablePrimitive {
   readonly context: Context;
   readonly name: string;
   readonly keys: Keys;
@@ -30,7 +30,7 @@ export interface Removed {
  * - The notice is announced before anything is gone, so waiters and holders know why.
  * - A new use of the name has larger fencing tokens, since revisions of the bucket only grow.
  */
-export async function removePrimitive(primitive: Removed, force: boolean): Promise<boolean> {
+export async function removePrimitive(primitive: RemovablePrimitive, force: boolean): Promise<boolean> {
   const { context, keys, name } = primitive;
   const { clock, store } = context;
   let found = false;
@@ -59,7 +59,7 @@ function refuseIfUsed(name: string, board: Board): void {
   if (held + waiting > 0) throw inUse(name, held, waiting);
 }
 
-async function announce({ context, keys }: Removed, board: Board, force: boolean): Promise<void> {
+async function announce({ context, keys }: RemovablePrimitive, board: Board, force: boolean): Promise<void> {
   const { clock, holder, store } = context;
   const key = keys.removed;
   const ttl = REMOVAL_NOTICE_TTL_MS;
