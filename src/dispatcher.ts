@@ -52,6 +52,7 @@ import {
 import type { Permit, WritePermit } from './permit';
 import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
+import { type UnreadableEntry, repair } from './repair';
 import { type Semaphore, createSemaphore } from './semaphore';
 import { Overview, type OverviewOwner } from './overview';
 import type { Settings } from './slot-lock';
@@ -222,6 +223,12 @@ export abstract class StoreDispatcher implements Dispatcher {
   overview(owner: OverviewOwner): Overview {
     this.#checkOpen();
     return new Overview(this.#context, owner);
+  }
+
+  /** Finds the entries that can not be read, and removes them if asked to. @internal */
+  async repair(options: { remove: boolean }): Promise<UnreadableEntry[]> {
+    this.#checkOpen();
+    return repair(this.#context, options);
   }
 
   /** Tells of the connection to the server. @internal */

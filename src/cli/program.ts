@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { dashboardCommand } from './commands/dashboard';
 import { listCommand } from './commands/list';
 import { releaseCommand } from './commands/release';
+import { repairCommand } from './commands/repair';
 import { runCommand } from './commands/run';
 import { serveCommand } from './commands/serve';
 import { serverCommand } from './commands/server';
@@ -18,6 +19,7 @@ const COMMANDS = [
   watchCommand,
   setPermitsCommand,
   releaseCommand,
+  repairCommand,
   serveCommand,
   dashboardCommand,
   serverCommand,

@@ -231,6 +231,25 @@ describe.each([
     }
   });
 
+  it('an operator finds what can not be read, and removes it', async () => {
+    for (const part of ['slot.0', 'ticket.x'])
+      await publish(subject(part), 'NATS/1.0\r\nNats-Sequence: 9\r\n\r\n', JSON.stringify(TICKET));
+    await expect(worker.semaphore(name).acquire({ timeout: 5_000 })).rejects.toMatchObject({
+      code: 'CORRUPT_ENTRY',
+    });
+    const keys = [`sem.${name}.slot.0`, `sem.${name}.ticket.x`];
+    const ours = async (remove: boolean) =>
+      (await operator.repair({ remove }))
+        .filter(({ key }) => keys.includes(key))
+        .sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (const removed of [false, true])
+      expect(await ours(removed)).toMatchObject(
+        keys.map((key) => ({ key, removed, reason: expect.stringContaining('Nats-Sequence') })),
+      );
+    expect(await ours(false)).toEqual([]);
+    expect(await (await worker.semaphore(name).acquire({ timeout: 5_000 })).release()).toBe(true);
+  });
+
   it('neither role publishes advisories or announcements; who has no roles needs the token', async () => {
     const held = await worker.semaphore(name).acquire({ timeout: 5_000 });
     const before = violations(server).length;
