@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { isoTime } from '../../core/clock';
 import { type CommonFlags, does } from '../command';
 import { withDispatcher } from '../connection-options';
 import { table } from '../view/table';
@@ -18,7 +19,7 @@ export function repairCommand(): Command {
     );
     const shown = found.map(({ writtenAt, ...entry }) => ({
       ...entry,
-      writtenAt: new Date(writtenAt).toISOString(),
+      writtenAt: isoTime(writtenAt),
     }));
     output.print(shown, () =>
       shown.length === 0
