@@ -678,7 +678,13 @@ describe('a kept slot', () => {
 
   it('is given back when a wish of another client comes', async () => {
     const { follower } = await kept();
-    const wish = { name: 's', id: 'wish-of-another', expected: 0, seconds: 10, wish: JSON.stringify(text.json('wish')) };
+    const wish = {
+      name: 's',
+      id: 'wish-of-another',
+      expected: 0,
+      seconds: 10,
+      wish: JSON.stringify(text.json('wish')),
+    };
     const answer = await foreign.write('wish-write', wish);
     await follower.until(() => !follower.values.has(KEY));
     const hold = await foreign.claim('s', 0);
