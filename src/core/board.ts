@@ -19,6 +19,9 @@ export interface TakenSlot {
   readonly hold: Decoded<Hold>;
 }
 
+/** From so many tickets on, places that were left are taken out many at a time: one by one, each would move all behind it. */
+const LONG_QUEUE = 1_000;
+
 /** A place in the queue. */
 export interface QueuedTicket {
   readonly id: string;
@@ -37,7 +40,9 @@ export class Board {
   private readonly takenSlots = new Map<number, TakenSlot>();
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
-  private readonly places: QueuedTicket[] = [];
+  private places: QueuedTicket[] = [];
+  /** How many of the places are left already: see {@link LONG_QUEUE}. */
+  private left = 0;
   /** How many holds name a ticket: while one does, the ticket is served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
@@ -84,12 +89,12 @@ export class Board {
 
   /** All tickets, also of those already served. */
   get tickets(): readonly QueuedTicket[] {
-    return this.places;
+    return this.left === 0 ? this.places : this.places.filter((ticket) => this.stands(ticket));
   }
 
   /** Those who wait, first come first; those already served left out. */
   get queue(): QueuedTicket[] {
-    return this.places.filter(({ id }) => !this.served.has(id));
+    return this.tickets.filter(({ id }) => !this.served.has(id));
   }
 
   /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
@@ -129,8 +134,12 @@ export class Board {
   }
 
   /** Whether it is a place to be served under a limit. */
-  private isWaiting({ id, ticket }: QueuedTicket, limit: number): boolean {
-    return ticket.count <= limit && !this.served.has(id);
+  private isWaiting(place: QueuedTicket, limit: number): boolean {
+    return place.ticket.count <= limit && !this.served.has(place.id) && this.stands(place);
+  }
+
+  private stands(place: QueuedTicket): boolean {
+    return this.left === 0 || this.ticketOf.get(place.id) === place;
   }
 
   private reread(key: string, known: Known | undefined): void {
@@ -214,7 +223,12 @@ export class Board {
     const ticket = this.ticketOf.get(id);
     if (ticket === undefined) return;
     this.ticketOf.delete(id);
-    this.places.splice(this.places.indexOf(ticket, this.placeOf(ticket.order)), 1);
+    if (this.places.length < LONG_QUEUE) {
+      this.places.splice(this.places.indexOf(ticket, this.placeOf(ticket.order)), 1);
+    } else if (++this.left * 2 > this.places.length) {
+      this.places = this.places.filter((place) => this.ticketOf.get(place.id) === place);
+      this.left = 0;
+    }
   }
 
   /** Index of the first in line with that order or a later one. */
