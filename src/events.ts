@@ -64,17 +64,20 @@ export interface DispatcherEvents {
   lost: PermitRef & { readonly heldMs: number; readonly error: PermitLostError };
 }
 
-export const OUTAGE_EVENTS = [
+/** What tells whether the server is in reach, and whether permits are granted within this process only. */
+export type OutageEvents = Pick<
+  DispatcherEvents,
+  'connectionClosed' | 'degraded' | 'disconnected' | 'loginRefused' | 'reconnected' | 'restored'
+>;
+
+export const OUTAGE_EVENTS: readonly (keyof OutageEvents)[] = [
   'connectionClosed',
   'degraded',
   'disconnected',
   'loginRefused',
   'reconnected',
   'restored',
-] as const;
-
-/** What tells whether the server is in reach, and whether permits are granted within this process only. */
-export type OutageEvents = Pick<DispatcherEvents, (typeof OUTAGE_EVENTS)[number]>;
+];
 
 /** What a permit tells of itself, by name. */
 export interface PermitEvents {
