@@ -342,12 +342,9 @@ export class Engine implements PassingOnHost, Host, RetentionHost {
       if (held.length === 0) return found;
       found = true;
       // One that its holder renewed meanwhile stays: look again.
-      const entries = held.map(({ entry }) => entry);
-      const { failure } = await removeEach(
-        this.context.store,
-        entries,
-        this.context.clock.now() + FORCE_WAIT_MS,
-      );
+      const now = this.context.clock.now();
+      const entries = held.map(({ entry }) => this.board.picture.removable(entry, now));
+      const { failure } = await removeEach(this.context.store, entries, now + FORCE_WAIT_MS);
       if (failure !== undefined) throw failure;
     }
     return found;

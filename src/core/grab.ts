@@ -41,16 +41,22 @@ export async function grab(
   const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
   const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
-  const writes: (Write & { readonly slot: number })[] = [];
+  const writes: Write[] = [];
+  const taken: Pick<HeldSlot, 'earlier' | 'slot'>[] = [];
   for (const { engine, slots, ticket } of parts) {
     const own = ticket === undefined ? hold : { ...hold, ticket };
     const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
-    for (const { slot, expected } of slots) {
+    for (const { slot, expected, ...over } of slots) {
       const place = engine.keys.slot(slot);
       // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
       const key = reads ? engine.keys.reader(hold.permit) : place;
       content.set(key, own);
-      writes.push({ slot, key, expected, expectedOf: reads ? place : undefined, value, ttl: want.ttl });
+      // A new key has no history.
+      const earlier = reads ? undefined : (over.earlier ?? engine.board.picture.lastsUntil(place));
+      const replaces = earlier === undefined ? undefined : earlier - clock.now();
+      const write = { key, expected, expectedOf: reads ? place : undefined, value, ttl: want.ttl, replaces };
+      writes.push(write);
+      taken.push({ slot, earlier });
     }
   }
   const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
@@ -78,9 +84,9 @@ export async function grab(
   const writtenAt = clock.wallTime();
   const held: HeldSlot[] = [];
   const entries: Entry[] = [];
-  for (const [i, { slot, key, value }] of writes.entries()) {
+  for (const [i, { key, value }] of writes.entries()) {
     const revision = revisions[i] as number;
-    held.push({ slot, key, revision, ttl: want.ttl });
+    held.push({ ...(taken[i] as HeldSlot), key, revision, ttl: want.ttl });
     entries.push({ key, revision, value, ttl: want.ttl, writtenAt });
   }
   const engines = parts.map(({ engine }) => engine);

@@ -12,7 +12,7 @@ export function grantAgain(
   context: Context,
   owner: LeaseOwner,
   primitive: string,
-  { key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RestingHold,
+  { earlier, key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RestingHold,
   want: Want,
   freeSince: number,
 ): Lease {
@@ -23,7 +23,7 @@ export function grantAgain(
     primitive,
     record: recordOf(undefined, (_, permit) => newHold(permit, context.holder, since, want, retain), use),
     ttl,
-    slots: [{ slot, key, revision, ttl }],
+    slots: [{ slot, key, revision, ttl, earlier }],
     sentAt,
     freeSince,
     turnSince,

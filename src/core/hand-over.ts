@@ -116,7 +116,7 @@ export function leaseOfGiven(
     })),
     ttl: want.ttl,
     lasts,
-    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts }],
+    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts, earlier: entry.earlier }],
     sentAt: ticket.sentAtOf(given) ?? now - lasts,
     freeSince: now,
     autoRenew: want.autoRenew,

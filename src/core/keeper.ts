@@ -4,7 +4,7 @@ import type { Board } from './board';
 import { isoTime } from './clock';
 import type { Context } from './context';
 import { newId } from './id';
-import { LASTING_MS, RENEW_AT, type RestingHold, leaseEnd } from './lease';
+import { LASTING_MS, RENEW_AT, type RestingHold, lastsFor, leaseEnd } from './lease';
 import { type Hold, decodeHold, encodeRecord } from './record';
 import { type Removed, removeEach } from './removal';
 import { LAST_USE } from './token';
@@ -189,10 +189,13 @@ export class Keeper {
     note.abandon.abort();
   }
 
-  private remove({ key, revision, ttl }: RestingHold): void {
+  private remove(hold: RestingHold): void {
     const { background, clock, store } = this.host.context;
+    const { key, revision } = hold;
+    const now = clock.now();
     this.givingBack++;
-    const removing = removeEach(store, [{ key, revision, ttl, value: null }], clock.now() + ttl + GRACE_MS);
+    const entry = { key, revision, ttl: lastsFor(hold, now), value: null };
+    const removing = removeEach(store, [entry], now + hold.ttl + GRACE_MS);
     const done = removing.then(({ freed }) => {
       this.givingBack--;
       this.host.freed(freed);
@@ -217,7 +220,7 @@ export class Keeper {
     const value = encodeRecord({ ...this.record(kept, note.id), after: hold.permit });
     let written: { revision: number; sentAt: number } | undefined;
     try {
-      const write = { key, expected: hold.revision, value, ttl };
+      const write = { key, expected: hold.revision, value, ttl, replaces: lastsFor(hold, clock.now()) };
       const result = await store.commit([write], { abandon: note.abandon });
       if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
     } catch {

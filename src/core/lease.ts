@@ -15,6 +15,8 @@ export interface HeldSlot {
   revision: number;
   /** The ttl that it was written with, in ms: how long the store keeps it from then on. */
   ttl: number;
+  /** Reading of the clock by which all that was written to it before has run out. Undefined: nothing that outlasts the last write. */
+  earlier?: number | undefined;
   /** A renewal of it was withdrawn by a marker, which removed it. */
   withdrawn?: boolean;
 }
@@ -80,6 +82,8 @@ export interface RestingHold {
   /** Reading of the clock before the last write was sent. */
   readonly sentAt: number;
   readonly ttl: number;
+  /** See {@link HeldSlot.earlier}. */
+  readonly earlier: number | undefined;
   /** Until when it can be relied on. */
   readonly deadline: number;
   /** How many grants were made under its revision, besides the one that wrote it. */
@@ -135,6 +139,14 @@ const LEAST_MARGIN_MS = 100;
 export const LASTING_MS = 100;
 /** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
 const RELEASE_WAIT_MS = 5_000;
+
+/** For how long anything that was ever written to a slot may last in the store, in ms: its marker has to outlast that. */
+export function lastsFor(
+  { ttl, earlier = -Infinity }: Pick<HeldSlot, 'earlier' | 'ttl'>,
+  now: number,
+): number {
+  return Math.max(ttl, earlier - now);
+}
 
 /** How long before the end of a lease its permit is declared lost, in ms. */
 export function safetyMargin(ttl: number, configured: number | undefined): number {
@@ -484,13 +496,14 @@ export class Lease {
       this.earlierEnd = end;
       this.schedule();
     }
+    const { clock, store } = this.context;
+    const begunAt = clock.now();
     const results = await Promise.allSettled(
-      slots.map(({ key, revision, ttl: replaces }) =>
-        this.context.store.commit(
-          [{ key, expected: revision, value: this.valueOf(key, ttl, after), ttl, replaces }],
-          { abandon, urgent: true },
-        ),
-      ),
+      slots.map((slot) => {
+        const { key, revision: expected } = slot;
+        const write = { key, expected, value: this.valueOf(key, ttl, after), ttl };
+        return store.commit([{ ...write, replaces: lastsFor(slot, begunAt) }], { abandon, urgent: true });
+      }),
     );
     const before = { revision: this.slots[0]?.revision ?? 0, sentAt: this.sentAt };
     let sentAt = Infinity;
@@ -503,6 +516,8 @@ export class Lease {
         slot.ttl = Math.max(slot.ttl, ttl);
       } else if (settled.value.committed) {
         slot.revision = settled.value.revisions[0] as number;
+        // What a shorter one replaces would outlast its marker.
+        if (ttl < slot.ttl) slot.earlier = begunAt + lastsFor(slot, begunAt);
         slot.ttl = ttl;
         this.writtenAs = this.id;
         sentAt = Math.min(sentAt, settled.value.sentAt);
@@ -549,9 +564,10 @@ export class Lease {
     if (this.renewing !== undefined || this.refusal !== undefined || this.earlierEnd !== Infinity)
       return false;
     const { deadline, sentAt, ttl, turnSince, writtenAs: permit } = this;
-    const { key, revision } = slot;
+    const { earlier, key, revision } = slot;
     const uses = revision === this.firstRevision ? use : 0;
-    const hold = { slot: slot.slot, key, revision, permit, sentAt, ttl, deadline, uses, retain, turnSince };
+    const entry = { slot: slot.slot, key, revision, permit, sentAt, ttl, earlier };
+    const hold = { ...entry, deadline, uses, retain, turnSince };
     if (this.owner.keep?.(hold) !== true) return false;
     this.state = 'releasing';
     this.over.abort();
@@ -576,10 +592,11 @@ export class Lease {
     // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
     if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     // The server lets go by itself when the ttl has passed since the last write, at the latest.
-    const until = this.context.clock.now() + this.ttl + LEAST_MARGIN_MS;
+    const now = this.context.clock.now();
+    const until = now + this.ttl + LEAST_MARGIN_MS;
     const ours = slots
       .filter(({ withdrawn }) => withdrawn !== true)
-      .map(({ key, revision, ttl }) => ({ key, revision, ttl, value: null }));
+      .map((slot) => ({ key: slot.key, revision: slot.revision, ttl: lastsFor(slot, now), value: null }));
     const { freed, all, failure } = await removeEach(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;

@@ -2,7 +2,7 @@ import type { Entry } from '../store/store';
 import type { TakenSlot } from './board';
 import { caughtUp } from './clock';
 import { give, giftFor, leaseOfGiven } from './hand-over';
-import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner } from './lease';
+import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner, lastsFor } from './lease';
 import type { Line } from './line';
 import type { Primitive } from './primitive';
 import { LINGER_MS, type TicketLine } from './tickets';
@@ -64,14 +64,15 @@ export class PassingOn {
       const gave = (entry: Entry): void => this.host.gave(held.slot, entry);
       return gift && give(this.host.context, board, lease, held, gift, gave);
     }
-    const over = { slot: held.slot, expected: held.revision };
+    const now = clock.now();
+    const over = { slot: held.slot, expected: held.revision, earlier: now + lastsFor(held, now) };
     let passed = false;
     const written = new Promise<boolean>((answered, failed) => {
       const after = { permit: writtenAs, deadline, answered, failed, turnSince };
       passed =
         next !== undefined
           ? this.tickets.takeOver(limit, over, after)
-          : clock.now() < turnSince + TURN_MS && this.line.takeOver(over, after);
+          : now < turnSince + TURN_MS && this.line.takeOver(over, after);
     });
     return passed ? written : undefined;
   }

@@ -1,5 +1,6 @@
-import type { Entry } from '../store/store';
+import { type Entry, storedTtl } from '../store/store';
 import { type Clock, nextTurn } from './clock';
+import type { Removable } from './removal';
 
 /** How long a read may be taken in before other work of the process has its turn, in ms. */
 const SLICE_MS = 10;
@@ -7,6 +8,11 @@ const SLICE_MS = 10;
 /** An entry, and when we heard of it by our own clock. */
 export interface Known extends Entry {
   readonly heardAt: number;
+  /**
+   * Reading of the clock by which every earlier entry of the key has run out, as far as they were heard of. Undefined: none of them
+   * outlasts this one.
+   */
+  readonly earlier?: number | undefined;
 }
 
 /**
@@ -41,7 +47,8 @@ export class Picture {
       return false;
     }
     const { key, revision, value, fault, ttl, writtenAt } = entry;
-    this.put({ key, revision, value, fault, ttl, writtenAt, heardAt });
+    const earlier = outlasting(before, ttl === undefined ? Infinity : heardAt + storedTtl(ttl));
+    this.put({ key, revision, value, fault, ttl, writtenAt, heardAt, earlier });
     return true;
   }
 
@@ -71,7 +78,8 @@ export class Picture {
     if (actual === 0) {
       // What was announced since may be newer than the answer.
       if (before !== undefined && before.revision > 0 && before.heardAt > askedAt) return false;
-      this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt });
+      const earlier = outlasting(before, heardAt);
+      this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt, earlier });
       return true;
     }
     if (before === undefined || before.revision !== actual || before.value !== null) return false;
@@ -99,6 +107,19 @@ export class Picture {
     return known === undefined || isGone(known, now) ? 0 : known.revision;
   }
 
+  /** Reading of the clock by which all that was heard of under the key has run out; undefined: nothing was that has a TTL. */
+  lastsUntil(key: string): number | undefined {
+    return outlasting(this.known.get(key), -Infinity);
+  }
+
+  /** An entry as one to be removed: with the TTL of its key's history, which its marker has to outlast. */
+  removable(entry: Entry, now: number): Removable {
+    const { ttl } = entry;
+    return ttl === undefined
+      ? entry
+      : { ...entry, ttl: Math.max(ttl, (this.lastsUntil(entry.key) ?? now) - now) };
+  }
+
   /** Forgets all keys but those that `keep` chooses. */
   shrink(keep: (known: Known) => boolean): void {
     for (const known of this.known.values()) if (!keep(known)) this.drop(known.key);
@@ -122,6 +143,14 @@ export class Picture {
     this.known.delete(key);
     this.onChange(key, undefined);
   }
+}
+
+/** Reading of the clock by which an entry and all before it have run out, if that is later than `until`. */
+function outlasting(known: Known | undefined, until: number): number | undefined {
+  if (known === undefined) return undefined;
+  const { earlier = -Infinity, heardAt, ttl } = known;
+  const last = ttl === undefined ? earlier : Math.max(earlier, heardAt + storedTtl(ttl));
+  return last > until ? last : undefined;
 }
 
 /** Whether it is a marker that has run out since it was heard of. */

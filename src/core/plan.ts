@@ -5,6 +5,8 @@ import type { Keys } from './keys';
 export interface FreeSlot {
   readonly slot: number;
   readonly expected: number;
+  /** Where it is taken over from a hold: reading of the clock by which all that was written to it has run out. */
+  readonly earlier?: number | undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Entry, Store } from '../store/store';
 
-/** An entry that is to be removed, by one of its revisions. */
+/** An entry that is to be removed, by one of its revisions. Its `ttl`: how long it, and all that was under its key before, may last. */
 export type Removable = Pick<Entry, 'key' | 'revision' | 'value' | 'ttl'>;
 
 /** The marker that a removal of ours left behind. */
@@ -28,9 +28,10 @@ const LAST_TTL_MS = 2_000;
  *
  * Invariant: nothing that was removed comes back. A server that is killed rebuilds a key from what its files still have: it drops
  * an entry over which something later stands, or whose TTL is over, and takes every other entry for the last one (measured with
- * nats-server 2.15.1: a value with a TTL of 60 s under a marker of 1 s was back in 20 of 20 restarts). So a marker stays for as
- * long as the entry under it would have stayed, and an entry without a TTL is first written over by one with a TTL. If the process
- * dies between these two writes, that one runs out by itself.
+ * nats-server 2.15.1: a value with a TTL of 60 s under a marker of 1 s was back in 20 of 20 restarts). Nor is the last entry the
+ * only one that can: an earlier one with a longer TTL is back if the file that held the later ones is gone by then (20 of 20). So a
+ * marker stays for as long as anything that was ever written under its key could have stayed, and an entry without a TTL is first
+ * written over by one with a TTL. If the process dies between these two writes, that one runs out by itself.
  */
 export async function removeEach(
   store: Store,

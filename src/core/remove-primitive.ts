@@ -17,6 +17,8 @@ export interface RemovablePrimitive {
   readonly context: Context;
   readonly name: string;
   readonly keys: Keys;
+  /** What this process knows of it. */
+  readonly board: Board;
   /** A board that shows everything as it is when asked. */
   look(): Promise<Board>;
 }
@@ -36,9 +38,9 @@ export async function removePrimitive(primitive: RemovablePrimitive, force: bool
   let found = false;
   for (let looks = 0; looks < MAX_LOOKS; looks++) {
     const board = await primitive.look();
-    const entries = [...board.picture.entries()].filter(
-      ({ key, value }) => value !== null && key !== keys.removed,
-    );
+    const entries = [...board.picture.entries()]
+      .filter(({ key, value }) => value !== null && key !== keys.removed)
+      .map((entry) => primitive.board.picture.removable(entry, clock.now()));
     if (entries.length === 0) return found;
     if (!found) {
       if (!force) refuseIfUsed(name, board);

@@ -121,8 +121,9 @@ export class Sweeper {
   private async remove(overdue: readonly Entry[]): Promise<void> {
     const { board, context, feed } = this.host;
     for (let i = 0; i < overdue.length; i += REMOVALS_AT_ONCE) {
-      const some = overdue.slice(i, i + REMOVALS_AT_ONCE);
-      const { freed, failure } = await removeEach(context.store, some, context.clock.now() + REMOVAL_MS);
+      const now = context.clock.now();
+      const some = overdue.slice(i, i + REMOVALS_AT_ONCE).map((entry) => board.picture.removable(entry, now));
+      const { freed, failure } = await removeEach(context.store, some, now + REMOVAL_MS);
       this.host.freed(freed);
       // Out of reach, or not allowed to: others may do it.
       if (failure !== undefined) return;

@@ -59,4 +59,25 @@ describe('a picture', () => {
     expect(picture.retainOnly(new Set(), 101)).toBe(true);
     expect(picture.get('k')).toBeUndefined();
   });
+
+  it('keeps until when an earlier entry with a longer ttl may last, for the marker of what is removed', () => {
+    const picture = new Picture();
+    expect(picture.lastsUntil('k')).toBeUndefined();
+    picture.apply(entry(5, 'held', 60_000), 1_000);
+    picture.apply(entry(6, 'handed on', 6_000), 11_000);
+    expect(picture.lastsUntil('k')).toBe(61_000);
+    expect(picture.removable(entry(6, 'handed on', 6_000), 12_000).ttl).toBe(49_000);
+    picture.apply(entry(7, null, 1_000), 17_000);
+    picture.learnRevision('k', 0, 19_000);
+    expect(picture.lastsUntil('k')).toBe(61_000);
+  });
+
+  it('forgets the earlier entries that do not outlast the last one', () => {
+    const picture = new Picture();
+    picture.apply(entry(5, 'held', 30_000), 1_000);
+    picture.apply(entry(6, 'renewed', 30_000), 11_000);
+    expect(picture.get('k')?.earlier).toBeUndefined();
+    expect(picture.removable(entry(6, 'renewed', 30_000), 12_000).ttl).toBe(30_000);
+    expect(picture.removable({ ...entry(6, 'x'), ttl: undefined }, 12_000).ttl).toBeUndefined();
+  });
 });
