@@ -12,7 +12,7 @@ const clockOnly = [
   'clearTimeout',
   'clearInterval',
   'setImmediate',
-].map((name) => ({ name, message: 'Time is read and waited for in src/core/clock.ts only.' }));
+].map((name) => ({ name, message: 'Time is read and waited for in src/runtime/clock.ts only.' }));
 
 export default tseslint.config(
   { ignores: ['dist', '.cache', 'coverage', '**/*.js', '**/*.mjs', '**/*.cjs'] },
@@ -39,7 +39,7 @@ export default tseslint.config(
   {
     files: ['src/**/*.ts'],
     // The page runs in a browser, by the browser's clock.
-    ignores: ['src/core/clock.ts', 'src/testing/**', 'src/sidecar/page/**'],
+    ignores: ['src/runtime/clock.ts', 'src/testing/**', 'src/sidecar/page/**'],
     rules: { 'no-restricted-globals': ['error', ...clockOnly] },
   },
   {

@@ -1,5 +1,5 @@
-export type { AcquireAllWant } from './acquire-together';
-export { type Dispatcher, LocalDispatcher, NatsDispatcher } from './dispatcher';
+export type { AcquireAllWant } from './api/acquire-together';
+export { type Dispatcher, LocalDispatcher, NatsDispatcher } from './api/dispatcher';
 export {
   AcquireTimeoutError,
   BackendUnavailableError,
@@ -17,10 +17,10 @@ export {
   StoreFullError,
   UnsupportedServerError,
 } from './errors';
-export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './events';
-export type { CountDownLatch } from './latch';
-export type { Lock } from './lock';
-export type { RemoveOptions } from './slot-lock';
+export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './api/events';
+export type { CountDownLatch } from './api/latch';
+export type { Lock } from './api/lock';
+export type { RemoveOptions } from './api/slot-lock';
 export {
   type ListedLock,
   type LockBackend,
@@ -31,8 +31,8 @@ export {
   getLock,
   getOrCreateLock,
   lockContext,
-} from './locks';
-export type { Mutex } from './mutex';
+} from './api/lock-manager';
+export type { Mutex } from './api/mutex';
 export type {
   AcquireOptions,
   ConnectOptions,
@@ -43,11 +43,11 @@ export type {
   MutexOptions,
   ReadWriteLockOptions,
   SemaphoreOptions,
-} from './options';
-export type { Permit, WritePermit } from './permit';
-export type { ReadWriteLock } from './read-write-lock';
-export type { Semaphore } from './semaphore';
-export type { Watchable } from './slot-lock';
+} from './api/options';
+export type { Permit, WritePermit } from './api/permit';
+export type { ReadWriteLock } from './api/read-write-lock';
+export type { Semaphore } from './api/semaphore';
+export type { Watchable } from './api/slot-lock';
 export type {
   HolderStatus,
   KeptStatus,
@@ -62,6 +62,6 @@ export type {
   SlotKind,
   SlotStatus,
   WaiterStatus,
-} from './status';
+} from './api/status';
 export type { NatsConnection } from './store/nats/connection';
 export type { ConnectionState } from './store/nats/contact';

@@ -1,5 +1,5 @@
 import { Argument } from 'commander';
-import { encodeName } from '../core/name';
+import { encodeName } from '../protocol/name';
 
 /** The argument that names a primitive: any text that the library takes as a name. */
 export function nameArgument(description: string): Argument {

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
-import type { Dispatcher } from '../dispatcher';
-import type { LatchStatus, PrimitiveSummary, ReadWriteLockStatus, SlotStatus } from '../status';
+import type { Dispatcher } from '../api/dispatcher';
+import type { LatchStatus, PrimitiveSummary, ReadWriteLockStatus, SlotStatus } from '../api/status';
 
 export type Kind = PrimitiveSummary['kind'];
 export type AnyStatus = SlotStatus | ReadWriteLockStatus | LatchStatus;

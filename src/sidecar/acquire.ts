@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify';
-import { caughtUp } from '../core/clock';
-import { onAbort } from '../core/on-abort';
-import { DEFAULT_TTL_MS } from '../options';
-import type { Permit } from '../permit';
+import { caughtUp } from '../runtime/clock';
+import { onAbort } from '../runtime/on-abort';
+import { DEFAULT_TTL_MS } from '../api/options';
+import type { Permit } from '../api/permit';
 import { hangUp, underAnyOf } from './caller';
 import type { SidecarContext } from './context';
 import type { PermitView, Terms } from './permits';

@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { version } from '../cli/version';
 import { HungUp } from './caller';
-import { warn } from '../warning';
+import { warn } from '../api/warning';
 import { boundConnections } from './connections';
 import type { SidecarContext } from './context';
 import { guard } from './guard';

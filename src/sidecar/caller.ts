@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import { abortWith } from '../core/on-abort';
+import { abortWith } from '../runtime/on-abort';
 
 /** Why a wait ended of which nobody is left to be told. */
 export class HungUp extends Error {

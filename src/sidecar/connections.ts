@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '../core/clock';
+import type { Clock } from '../runtime/clock';
 import { full } from './limits';
 
 /** Connections beyond the bound that are let in, so that probes are answered also when the sidecar is full. */

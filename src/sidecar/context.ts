@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock';
+import type { Clock } from '../runtime/clock';
 import type { Drain } from './drain';
 import type { Hub } from './hub';
 import type { Metrics } from './metrics';

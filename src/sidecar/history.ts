@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock';
+import type { Clock } from '../runtime/clock';
 import type { AnyStatus } from './schemas';
 import { type Span, TIMELINE_MS, withStatus } from './timeline';
 

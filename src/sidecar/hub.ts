@@ -1,5 +1,5 @@
-import { type Clock, sleep } from '../core/clock';
-import type { Overview } from '../overview';
+import { type Clock, sleep } from '../runtime/clock';
+import type { Overview } from '../api/overview';
 import { History } from './history';
 import type { Backend } from './options';
 import type { Reach } from './reach';

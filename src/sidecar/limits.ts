@@ -1,5 +1,5 @@
-import { MAX_TIMER_MS } from '../core/clock';
-import { checkKeys, optionKeys } from '../option-keys';
+import { MAX_TIMER_MS } from '../runtime/clock';
+import { checkKeys, optionKeys } from '../api/option-keys';
 import { Problem } from './problem';
 
 /**

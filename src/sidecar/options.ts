@@ -1,6 +1,6 @@
-import type { LocalDispatcher, NatsDispatcher, StoreDispatcher } from '../dispatcher';
-import { checkKeys, optionKeys } from '../option-keys';
-import { checkBoolean, type ConnectOptions } from '../options';
+import type { LocalDispatcher, NatsDispatcher, StoreDispatcher } from '../api/dispatcher';
+import { checkKeys, optionKeys } from '../api/option-keys';
+import { checkBoolean, type ConnectOptions } from '../api/options';
 import { type Limits, type SidecarLimits, limitsOf } from './limits';
 
 /** Settings of a sidecar. Durations are in ms. */

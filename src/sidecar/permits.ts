@@ -1,6 +1,6 @@
-import type { Permit } from '../permit';
-import { type Clock, isoTime } from '../core/clock';
-import { onAbort } from '../core/on-abort';
+import type { Permit } from '../api/permit';
+import { type Clock, isoTime } from '../runtime/clock';
+import { onAbort } from '../runtime/on-abort';
 import { Problem, notFound } from './problem';
 import { newSecret } from './secret';
 import type { Session } from './sessions';

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { SemaphoreError } from '../errors';
-import { nearestName } from '../option-keys';
+import { nearestName } from '../api/option-keys';
 import { shownPath } from './secret';
 
 /** One field of a request that is wrong. */

@@ -1,5 +1,5 @@
-import { Abort } from '../core/abort';
-import { type Clock, sleep } from '../core/clock';
+import { Abort } from '../runtime/cancellation';
+import { type Clock, sleep } from '../runtime/clock';
 import type { Backend } from './options';
 
 /** How long the server has to answer, in ms. */

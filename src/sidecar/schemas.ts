@@ -1,6 +1,6 @@
 import { type Static, type TObject, type TUnsafe, Type } from '@sinclair/typebox';
-import { MAX_TIMER_MS } from '../core/clock';
-import { MOST_SLOTS } from '../core/record';
+import { MAX_TIMER_MS } from '../runtime/clock';
+import { MOST_SLOTS } from '../protocol/records';
 import { MOST_AT_ONCE } from '../store/store';
 
 /** What requests may say and what answers look like: validated with, and shown in the OpenAPI description. Durations are in ms. */

@@ -1,4 +1,4 @@
-import { type Clock, atDeadline, isoTime } from '../core/clock';
+import { type Clock, atDeadline, isoTime } from '../runtime/clock';
 import { checkRoom } from './limits';
 import type { Permits, Terms } from './permits';
 import { Problem, notFound } from './problem';

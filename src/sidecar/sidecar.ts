@@ -1,8 +1,8 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { Abort } from '../core/abort';
-import { type Clock, sleep, systemClock } from '../core/clock';
-import { NatsDispatcher } from '../dispatcher';
+import { Abort } from '../runtime/cancellation';
+import { type Clock, sleep, systemClock } from '../runtime/clock';
+import { NatsDispatcher } from '../api/dispatcher';
 import { buildApp } from './app';
 import type { SidecarContext } from './context';
 import { Drain } from './drain';

@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { Clock } from '../core/clock';
+import type { Clock } from '../runtime/clock';
 import { type Limits, checkRoom } from './limits';
 import { Problem } from './problem';
 

@@ -1,6 +1,6 @@
-import { type Clock, sleep } from '../core/clock';
-import type { PrimitiveStatus } from '../overview';
-import type { Watchable } from '../slot-lock';
+import { type Clock, sleep } from '../runtime/clock';
+import type { PrimitiveStatus } from '../api/overview';
+import type { Watchable } from '../api/slot-lock';
 import { toProblem } from './problem';
 import { type EventStream, type Frame, frameOf } from './sse';
 import { toWire } from './wire';

@@ -1,4 +1,4 @@
-import { parseTime } from '../core/clock';
+import { parseTime } from '../runtime/clock';
 import type { AnyStatus } from './schemas';
 
 /**

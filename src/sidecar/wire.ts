@@ -1,4 +1,4 @@
-import type { PrimitiveStatus } from '../overview';
+import type { PrimitiveStatus } from '../api/overview';
 import type { AnyStatus } from './schemas';
 import type { Span } from './timeline';
 

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../core/clock';
+import { type Clock, systemClock } from '../runtime/clock';
 import { matcher } from './pattern';
 import {
   MARKER_TTL_MS,

@@ -4,7 +4,7 @@
  * by dots; in a pattern of keys `*` stands for one token and a final `>` for the rest.
  */
 
-import type { Aborting } from '../core/abort';
+import type { Aborting } from '../runtime/cancellation';
 import type { StoreFullError } from '../errors';
 
 /** The latest thing known of a key. */

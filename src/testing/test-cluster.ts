@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkKeys, optionKeys } from '../option-keys';
+import { checkKeys, optionKeys } from '../api/option-keys';
 import { freePorts } from './free-ports';
 import { httpJson } from './http-json';
 import { PortTakenError } from './server-process';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { checkKeys, optionKeys } from '../option-keys';
+import { checkKeys, optionKeys } from '../api/option-keys';
 import { freePorts } from './free-ports';
 import { httpJson } from './http-json';
 import { packageFile } from './package-root';

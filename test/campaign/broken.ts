@@ -13,7 +13,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   /** A release removes whatever is under the key. */
   'conditional-release': [
     {
-      file: 'core/removal.ts',
+      file: 'store/remove-entries.ts',
       from: 'store.commit([{ key, expected: revision, value: null, ttl }], { until });',
       to: `store.read([key]).then(([there]) => store.commit(
         [{ key, expected: there?.revision ?? revision, value: null, ttl }], { until }));`,
@@ -30,7 +30,7 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   /** A holder believes on after its lease has run out. */
   'local-deadline': [
     {
-      file: 'core/lease.ts',
+      file: 'lease/lease.ts',
       from: 'return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, configured));',
       to: 'return sentAt + ttl + 1e9;',
     },
@@ -41,19 +41,19 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
    */
   'late-renewal': [
     {
-      file: 'core/lease.ts',
+      file: 'lease/lease.ts',
       from: "if (this.state !== 'held' || this.context.clock.now() < this.deadline) return;",
       to: "if (this.state !== 'held' || this.context.clock.now() < this.deadline || this.renewing !== undefined) return;",
     },
     {
-      file: 'core/lease.ts',
+      file: 'lease/lease.ts',
       from: `    this.lookAtClock();
     return this.state === 'held';`,
       to: `    this.lookAtClock();
     return this.state === 'held' && this.context.clock.now() < this.deadline;`,
     },
     {
-      file: 'core/lease.ts',
+      file: 'lease/lease.ts',
       from: '    if (!this.isHeld) return;\n    if (failure !== undefined)',
       to: "    if (this.state !== 'held') return;\n    if (failure !== undefined)",
     },
@@ -68,9 +68,13 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
   ],
   /** Nothing is read again after a reconnect, nor as a safety net. */
   'read-again': [
-    { file: 'core/feed.ts', from: 'interrupted: () => this.refresh(),', to: 'interrupted: () => undefined,' },
     {
-      file: 'core/feed.ts',
+      file: 'state/watcher.ts',
+      from: 'interrupted: () => this.refresh(),',
+      to: 'interrupted: () => undefined,',
+    },
+    {
+      file: 'state/watcher.ts',
       from: 'if (!this.watchful || !this.running || this.lookingAgain) return;',
       to: 'return;',
     },

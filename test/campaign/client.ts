@@ -3,10 +3,10 @@
  * when to when. Started by `client-process.ts`.
  */
 import { createInterface } from 'node:readline';
-import type { Permit } from '../../src/permit';
-import type { NatsDispatcher } from '../../src/dispatcher';
-import type { CountDownLatch } from '../../src/latch';
-import type { Lock } from '../../src/lock';
+import type { Permit } from '../../src/api/permit';
+import type { NatsDispatcher } from '../../src/api/dispatcher';
+import type { CountDownLatch } from '../../src/api/latch';
+import type { Lock } from '../../src/api/lock';
 import { monotonicMs } from '../support/monotonic';
 import type { Place } from '../support/occupancy';
 import { randomFrom, within } from '../support/random';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { connect } from '@nats-io/transport-node';
-import { systemClock } from '../../src/core/clock';
+import { systemClock } from '../../src/runtime/clock';
 import { openConnection } from '../../src/store/nats/connect';
 import type { NatsConnection } from '../../src/store/nats/connection';
 import { NatsStore } from '../../src/store/nats/nats-store';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { TICKET_TTL_MS } from '../../src/core/tickets';
+import { TICKET_TTL_MS } from '../../src/acquire/fair-queue';
 import { TestServer } from '../../src/testing';
 import { BucketProbe } from '../support/bucket-probe';
 import { eventually } from '../support/eventually';

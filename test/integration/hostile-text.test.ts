@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { NatsDispatcher } from '../../src';
-import { encodeName } from '../../src/core/name';
+import { encodeName } from '../../src/protocol/name';
 import { TestServer } from '../../src/testing';
 import { anyName, anyText } from '../support/any-text';
 import { BucketProbe } from '../support/bucket-probe';

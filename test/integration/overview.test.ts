@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { NatsDispatcher } from '../../src';
-import type { Overview, PrimitiveStatus } from '../../src/overview';
+import type { Overview, PrimitiveStatus } from '../../src/api/overview';
 import { TestServer } from '../../src/testing';
 import { eventually } from '../support/eventually';
 import { randomFrom } from '../support/random';

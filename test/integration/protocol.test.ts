@@ -17,7 +17,7 @@ import {
 } from '../support/foreign-client';
 import { eventually } from '../support/eventually';
 import { ProtocolText, type Values } from '../support/protocol-text';
-import { fencingToken as ownToken } from '../../src/core/token';
+import { fencingToken as ownToken } from '../../src/protocol/fencing-token';
 import { fencingToken, revisionOf } from '../support/token';
 
 /** `docs/protocol.md`, played: a client that knows nothing but the page meets the library in one bucket. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { LASTING_MS } from '../../src/core/lease';
+import { LASTING_MS } from '../../src/lease/lease';
 import { TestServer } from '../../src/testing';
 import { BucketProbe } from '../support/bucket-probe';
 import { type ServerCounts, difference, serverCounts } from '../support/server-counts';

@@ -182,7 +182,7 @@ describe('a JavaScript program', () => {
   });
 
   it('can not reach into it', async () => {
-    const program = `await import('nats-semaphore/dist/cjs/core/engine.js').catch(({ code }) => console.log(code));`;
+    const program = `await import('nats-semaphore/dist/cjs/engine/engine.js').catch(({ code }) => console.log(code));`;
     expect(await packed.run('inside.mjs', program)).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED\n');
   });
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Dispatcher, Lock, LockOptions, Mutex, Permit } from '../../src';
-import type { Watchable } from '../../src/slot-lock';
-import type { SlotStatus } from '../../src/status';
+import type { Watchable } from '../../src/api/slot-lock';
+import type { SlotStatus } from '../../src/api/status';
 import { soon } from '../support/soon';
 import { whileWatched } from '../support/while-watched';
 import type { SemaphoreWorld } from './semaphore-suite';

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import type { Entry } from '../../src/store/store';
-import type { Permit } from '../../src/permit';
+import type { Permit } from '../../src/api/permit';
 import { settle } from '../support/fake-clock';
 import type { Lab, LabClient } from '../support/lab';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Dispatcher } from '../../src/dispatcher';
-import type { Permit } from '../../src/permit';
+import type { Dispatcher } from '../../src/api/dispatcher';
+import type { Permit } from '../../src/api/permit';
 import { eventually } from '../support/eventually';
 import type { SemaphoreWorld } from './semaphore-suite';
 

@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import type { Permit } from '../../src/permit';
+import type { Permit } from '../../src/api/permit';
 import { settle } from '../support/fake-clock';
 import type { Lab, LabClient } from '../support/lab';
 

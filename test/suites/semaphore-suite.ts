@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Dispatcher } from '../../src/dispatcher';
-import type { DispatcherOptions } from '../../src/options';
-import type { Permit } from '../../src/permit';
-import type { SemaphoreStatus } from '../../src/status';
+import type { Dispatcher } from '../../src/api/dispatcher';
+import type { DispatcherOptions } from '../../src/api/options';
+import type { Permit } from '../../src/api/permit';
+import type { SemaphoreStatus } from '../../src/api/status';
 import { eventually } from '../support/eventually';
 import { type Late, soon } from '../support/soon';
 import { whileWatched } from '../support/while-watched';

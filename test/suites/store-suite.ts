@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { systemClock } from '../../src/core/clock';
-import { Feed } from '../../src/core/feed';
-import { Picture } from '../../src/core/picture';
+import { systemClock } from '../../src/runtime/clock';
+import { Feed } from '../../src/state/watcher';
+import { Picture } from '../../src/state/entry-cache';
 import type { CommitResult, Entry, Store } from '../../src/store/store';
 import { eventually } from '../support/eventually';
 

@@ -1,10 +1,10 @@
-import { Events } from '../../src/events';
-import { Telemetry } from '../../src/telemetry/telemetry';
-import type { Clock } from '../../src/core/clock';
-import { Pulse } from '../../src/core/pulse';
-import { Background, type Context } from '../../src/core/context';
-import { Engines } from '../../src/core/engines';
-import { Keys } from '../../src/core/keys';
+import { Events } from '../../src/api/events';
+import { Telemetry } from '../../src/api/telemetry/telemetry';
+import type { Clock } from '../../src/runtime/clock';
+import { Pulse } from '../../src/runtime/batched-timers';
+import { Background, type Context } from '../../src/store/context';
+import { Engines } from '../../src/engine/engine-registry';
+import { Keys } from '../../src/protocol/keys';
 import { MemoryStore } from '../../src/store/memory';
 import {
   MARKER_TTL_MS,
@@ -16,9 +16,9 @@ import {
   type Write,
   storedTtl,
 } from '../../src/store/store';
-import type { LimitPolicy } from '../../src/options';
-import { type ReadWriteLock, createReadWriteLock } from '../../src/read-write-lock';
-import { type Semaphore, createSemaphore } from '../../src/semaphore';
+import type { LimitPolicy } from '../../src/api/options';
+import { type ReadWriteLock, createReadWriteLock } from '../../src/api/read-write-lock';
+import { type Semaphore, createSemaphore } from '../../src/api/semaphore';
 import { FakeClock, settle } from './fake-clock';
 
 /** Changes what a client does to the store: how a protection is taken out. */

@@ -1,6 +1,6 @@
-import { systemClock } from '../../src/core/clock';
-import { StoreDispatcher } from '../../src/dispatcher';
-import type { DispatcherOptions } from '../../src/options';
+import { systemClock } from '../../src/runtime/clock';
+import { StoreDispatcher } from '../../src/api/dispatcher';
+import type { DispatcherOptions } from '../../src/api/options';
 import { MemoryStore } from '../../src/store/memory';
 import type { SemaphoreWorld } from '../suites/semaphore-suite';
 

@@ -1,5 +1,5 @@
 import { runInThisContext } from 'node:vm';
-import { nextTurn } from '../../src/core/clock';
+import { nextTurn } from '../../src/runtime/clock';
 
 /** A process warning, as listeners get it. */
 export interface Warning extends Error {

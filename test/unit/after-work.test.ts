@@ -7,7 +7,7 @@ import {
   SemaphoreError,
   lockContext,
 } from '../../src';
-import { StoreDispatcher } from '../../src/dispatcher';
+import { StoreDispatcher } from '../../src/api/dispatcher';
 import { MemoryStore } from '../../src/store/memory';
 import { FakeClock } from '../support/fake-clock';
 import { withMethods } from '../support/sabotage';

@@ -5,9 +5,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal';
 import fc from 'fast-check';
-import { Board } from '../../src/core/board';
-import { Keys } from '../../src/core/keys';
-import { LatchBoard, LatchKeys } from '../../src/core/latch-board';
+import { Board } from '../../src/state/slot-table';
+import { Keys } from '../../src/protocol/keys';
+import { LatchBoard, LatchKeys } from '../../src/latch/latch-table';
 import {
   decodeHold,
   decodeLimit,
@@ -16,7 +16,7 @@ import {
   decodeTicket,
   decodeWish,
   encodeRecord,
-} from '../../src/core/record';
+} from '../../src/protocol/records';
 import type { Message } from '../../src/store/nats/connection';
 import { BucketNames, messageToEntry } from '../../src/store/nats/wire';
 

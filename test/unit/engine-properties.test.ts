@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Board } from '../../src/core/board';
-import { Keys } from '../../src/core/keys';
-import { grantable } from '../../src/core/plan';
-import { decodeHold } from '../../src/core/record';
-import { fencingToken } from '../../src/core/token';
+import { Board } from '../../src/state/slot-table';
+import { Keys } from '../../src/protocol/keys';
+import { grantable } from '../../src/acquire/claim-plan';
+import { decodeHold } from '../../src/protocol/records';
+import { fencingToken } from '../../src/protocol/fencing-token';
 import type { Entry } from '../../src/store/store';
-import type { Permit } from '../../src/permit';
+import type { Permit } from '../../src/api/permit';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';
 

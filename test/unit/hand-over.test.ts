@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Keys } from '../../src/core/keys';
-import { Lease } from '../../src/core/lease';
-import { type Hold, decodeHold, decodeTicket } from '../../src/core/record';
-import type { AcquireOptions } from '../../src/options';
-import type { Permit } from '../../src/permit';
+import { Keys } from '../../src/protocol/keys';
+import { Lease } from '../../src/lease/lease';
+import { type Hold, decodeHold, decodeTicket } from '../../src/protocol/records';
+import type { AcquireOptions } from '../../src/api/options';
+import type { Permit } from '../../src/api/permit';
 import type { Entry, Write } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient } from '../support/lab';

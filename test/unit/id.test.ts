@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { newId } from '../../src/core/id';
+import { newId } from '../../src/runtime/id';
 
 describe('an id', () => {
   it('is never the same, legal in a key, and no option on a command line', () => {

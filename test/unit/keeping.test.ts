@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Keys } from '../../src/core/keys';
+import { Keys } from '../../src/protocol/keys';
 import { settle } from '../support/fake-clock';
 import { Lab } from '../support/lab';
 

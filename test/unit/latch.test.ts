@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { LatchEngine } from '../../src/core/latch-engine';
-import { LatchKeys } from '../../src/core/latch-board';
-import { type CountDownLatch, createLatch } from '../../src/latch';
+import { LatchEngine } from '../../src/latch/latch-engine';
+import { LatchKeys } from '../../src/latch/latch-table';
+import { type CountDownLatch, createLatch } from '../../src/api/latch';
 import type { CommitResult } from '../../src/store/store';
 import { settle } from '../support/fake-clock';
 import { Lab, type LabClient, type Sabotage } from '../support/lab';

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Permit } from '../../src/permit';
-import { acquireTogether } from '../../src/acquire-together';
+import type { Permit } from '../../src/api/permit';
+import { acquireTogether } from '../../src/api/acquire-together';
 import { BackendUnavailableError } from '../../src/errors';
 import type { CommitResult } from '../../src/store/store';
 import { settle } from '../support/fake-clock';

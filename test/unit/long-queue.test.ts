@@ -1,8 +1,8 @@
 /** A queue so long that places which were left are taken out many at a time. */
 import { expect, it } from '@jest/globals';
-import { Board } from '../../src/core/board';
-import { Keys } from '../../src/core/keys';
-import { encodeRecord } from '../../src/core/record';
+import { Board } from '../../src/state/slot-table';
+import { Keys } from '../../src/protocol/keys';
+import { encodeRecord } from '../../src/protocol/records';
 
 const TICKETS = 3_000;
 

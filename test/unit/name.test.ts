@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Keys, primitiveOf } from '../../src/core/keys';
-import { decodeName, encodeName } from '../../src/core/name';
+import { Keys, primitiveOf } from '../../src/protocol/keys';
+import { decodeName, encodeName } from '../../src/protocol/name';
 import { anyName } from '../support/any-text';
 
 describe('a name in a key', () => {

@@ -2,8 +2,8 @@ import { getEventListeners, once } from 'node:events';
 import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { LocalDispatcher, getDefaultLockManager } from '../../src';
-import { Abort } from '../../src/core/abort';
-import { abortReason, abortWith, onAbort, throwIfAborted } from '../../src/core/on-abort';
+import { Abort } from '../../src/runtime/cancellation';
+import { abortReason, abortWith, onAbort, throwIfAborted } from '../../src/runtime/on-abort';
 import { eventually } from '../support/eventually';
 import { warningsDuring } from '../support/warnings';
 

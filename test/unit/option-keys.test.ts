@@ -7,7 +7,7 @@ import {
   getOrCreateLock,
   lockContext,
 } from '../../src';
-import { checkKeys, nearestName, optionKeys } from '../../src/option-keys';
+import { checkKeys, nearestName, optionKeys } from '../../src/api/option-keys';
 import { startSidecar } from '../../src/sidecar';
 import { TestCluster, TestServer } from '../../src/testing';
 

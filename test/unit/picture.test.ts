@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Picture } from '../../src/core/picture';
+import { Picture } from '../../src/state/entry-cache';
 
 const entry = (revision: number, value: string | null, ttl = 30_000) => ({
   key: 'k',

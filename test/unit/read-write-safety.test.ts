@@ -1,6 +1,6 @@
 import { describe, it } from '@jest/globals';
-import { Feed } from '../../src/core/feed';
-import { type HeldSlot, Lease } from '../../src/core/lease';
+import { Feed } from '../../src/state/watcher';
+import { type HeldSlot, Lease } from '../../src/lease/lease';
 import { Lab } from '../support/lab';
 import { rewriting, withMethods } from '../support/sabotage';
 import { type Variant, describeCaught } from '../support/variants';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Remembered } from '../../src/core/remembered';
+import { Remembered } from '../../src/runtime/idle-cache';
 
 const MOST = 10;
 

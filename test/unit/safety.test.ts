@@ -1,8 +1,8 @@
 import { describe, it } from '@jest/globals';
-import { Retention } from '../../src/core/retention';
-import { Keeper } from '../../src/core/keeper';
-import { Lease, type RestingHold } from '../../src/core/lease';
-import { fencingToken } from '../../src/core/token';
+import { Retention } from '../../src/release/retention';
+import { Keeper } from '../../src/release/retained-slots';
+import { Lease, type RestingHold } from '../../src/lease/lease';
+import { fencingToken } from '../../src/protocol/fencing-token';
 import { Lab } from '../support/lab';
 import { regardless, rewriting, withMethods } from '../support/sabotage';
 import { type Variant, describeCaught } from '../support/variants';

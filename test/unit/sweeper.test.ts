@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Permit } from '../../src/permit';
+import type { Permit } from '../../src/api/permit';
 import { Lab } from '../support/lab';
 import type { Entry } from '../../src/store/store';
 import { rewriting, withMethods } from '../support/sabotage';

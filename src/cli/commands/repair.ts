@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { isoTime } from '../../core/clock';
+import { isoTime } from '../../runtime/clock';
 import { type CommonFlags, does } from '../command';
 import { withDispatcher } from '../connection-options';
 import { table } from '../view/table';

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Invocation, does } from '../command';
 import { connectOptionsOf, parseWhole } from '../connection-options';
-import { NatsDispatcher } from '../../dispatcher';
+import { NatsDispatcher } from '../../api/dispatcher';
 import {
   type AcquireOptions,
   DEFAULT_TTL_MS,
@@ -10,8 +10,8 @@ import {
   checkMetadata,
   checkSlots,
   checkTtl,
-} from '../../options';
-import type { Lock } from '../../lock';
+} from '../../api/options';
+import type { Lock } from '../../api/lock';
 import { parseDuration } from '../durations';
 import { nameArgument } from '../name-argument';
 import { EXIT, ExitError, UsageError } from '../exit-codes';

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { onAbort } from '../../core/on-abort';
-import { NatsDispatcher } from '../../dispatcher';
+import { onAbort } from '../../runtime/on-abort';
+import { NatsDispatcher } from '../../api/dispatcher';
 import type { SidecarLimits } from '../../sidecar/limits';
 import { DEFAULT_PORT, type SidecarOptions } from '../../sidecar/options';
 import { type Invocation, does } from '../command';

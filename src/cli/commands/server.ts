@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { sleep, systemClock } from '../../core/clock';
+import { sleep, systemClock } from '../../runtime/clock';
 import { TestServer } from '../../testing/test-server';
 import { type CommonFlags, does } from '../command';
 import { parseWhole } from '../connection-options';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { abortWith } from '../../core/on-abort';
-import type { NatsDispatcher } from '../../dispatcher';
+import { abortWith } from '../../runtime/on-abort';
+import type { NatsDispatcher } from '../../api/dispatcher';
 import { type Invocation, does } from '../command';
 import { withDispatcher } from '../connection-options';
 import { nameArgument } from '../name-argument';

@@ -1,4 +1,4 @@
-import { onAbort } from '../../core/on-abort';
+import { onAbort } from '../../runtime/on-abort';
 import { EXIT, ExitError } from '../exit-codes';
 import type { KeeperLink } from './keeper-link';
 import { type Signal, isHarmless, isOfTheTerminal, numberOf, onSignals } from './signals';

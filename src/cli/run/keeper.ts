@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { machineTime, systemClock } from '../../core/clock';
+import { machineTime, systemClock } from '../../runtime/clock';
 import { type FromKeeper, type Start, TOO_LATE, type ToKeeper } from './messages';
 import { type Target, endAll } from './process-group';
 import { onSignals } from './signals';

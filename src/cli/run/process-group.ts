@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
-import { sleep, systemClock } from '../../core/clock';
+import { sleep, systemClock } from '../../runtime/clock';
 
 /**
  * A command that was started, and if it has a process group of its own, everything in that: whatever it has started and that has not

@@ -1,7 +1,7 @@
-import { machineTime, sleep, systemClock } from '../../core/clock';
-import { Abort } from '../../core/abort';
-import { onAbort } from '../../core/on-abort';
-import type { Permit } from '../../permit';
+import { machineTime, sleep, systemClock } from '../../runtime/clock';
+import { Abort } from '../../runtime/cancellation';
+import { onAbort } from '../../runtime/on-abort';
+import type { Permit } from '../../api/permit';
 import { EXIT } from '../exit-codes';
 import type { Output } from '../output';
 import type { Ending, KeeperLink } from './keeper-link';

@@ -1,6 +1,6 @@
-import { sleep, systemClock } from '../../core/clock';
-import { abortWith } from '../../core/on-abort';
-import type { Dispatcher } from '../../dispatcher';
+import { sleep, systemClock } from '../../runtime/clock';
+import { abortWith } from '../../runtime/on-abort';
+import type { Dispatcher } from '../../api/dispatcher';
 import { BackendUnavailableError } from '../../errors';
 import { type AnyStatus, type Kind, findAll, handleOf } from '../primitives';
 

@@ -1,5 +1,5 @@
-import { sleep, systemClock } from '../../core/clock';
-import { abortWith } from '../../core/on-abort';
+import { sleep, systemClock } from '../../runtime/clock';
+import { abortWith } from '../../runtime/on-abort';
 
 const REDRAW_MS = 100;
 const AGES_MS = 1_000;

@@ -1,11 +1,11 @@
-import { systemClock } from '../../core/clock';
+import { systemClock } from '../../runtime/clock';
 import type {
   HolderStatus,
   KeptStatus,
   ReadWriteHolderStatus,
   ReadWriteWaiterStatus,
   WaiterStatus,
-} from '../../status';
+} from '../../api/status';
 import { formatDuration } from '../durations';
 import type { AnyStatus } from '../primitives';
 import { printable, table } from './table';

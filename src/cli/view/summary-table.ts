@@ -1,4 +1,4 @@
-import type { PrimitiveSummary } from '../../status';
+import type { PrimitiveSummary } from '../../api/status';
 import { table } from './table';
 
 const HEAD = ['NAME', 'KIND', 'SLOTS', 'HELD', 'WAITING'];

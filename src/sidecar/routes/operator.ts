@@ -1,7 +1,7 @@
 import type { TObject } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import type { PrimitiveStatus } from '../../overview';
-import type { Watchable } from '../../slot-lock';
+import type { PrimitiveStatus } from '../../api/overview';
+import type { Watchable } from '../../api/slot-lock';
 import type { SidecarContext } from '../context';
 import { NameParams, PermitParams, Released, RemoveQuery, Removed, answers, streamAnswers } from '../schemas';
 import { shownPath } from '../secret';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { onAbort } from '../../core/on-abort';
+import { onAbort } from '../../runtime/on-abort';
 import type { SidecarContext } from '../context';
 import { Empty, IdParams, Session, SessionRequest, answers, streamAnswers } from '../schemas';
 

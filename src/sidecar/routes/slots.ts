@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Order, acquireFor } from '../acquire';
 import type { SidecarContext } from '../context';
-import type { Permit } from '../../permit';
-import type { PrimitiveStatus } from '../../overview';
-import type { Watchable } from '../../slot-lock';
+import type { Permit } from '../../api/permit';
+import type { PrimitiveStatus } from '../../api/overview';
+import type { Watchable } from '../../api/slot-lock';
 import {
   LockRequest,
   NameParams,

@@ -1,4 +1,4 @@
-import { newId } from '../../core/id';
+import { newId } from '../../runtime/id';
 import type { Listener } from '../store';
 import type { Subscription } from './connection';
 import type { Link } from './link';

@@ -1,5 +1,5 @@
 import { type JetStreamManager, type StreamInfo, jetstreamManager } from '@nats-io/jetstream';
-import { type Clock, sleep } from '../../core/clock';
+import { type Clock, sleep } from '../../runtime/clock';
 import { BucketConfigError, PermissionDeniedError, UnsupportedServerError } from '../../errors';
 import { asVersion3 } from './connection';
 import { RequestFailure, failureKind, toPublicError } from './failure';

@@ -1,4 +1,4 @@
-import { newId } from '../../core/id';
+import { newId } from '../../runtime/id';
 import { SemaphoreError, StoreFullError, UnsupportedServerError } from '../../errors';
 import { MARKER_TTL_MS, type CommitOptions, type CommitResult, type Write } from '../store';
 import { Deadline } from './deadline';

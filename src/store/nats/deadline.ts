@@ -1,5 +1,5 @@
-import type { Aborting } from '../../core/abort';
-import type { Clock } from '../../core/clock';
+import type { Aborting } from '../../runtime/cancellation';
+import type { Clock } from '../../runtime/clock';
 import { BackendUnavailableError } from '../../errors';
 
 /** Until when an operation may go on: a time, or, once it is abandoned, as long as its writes could still matter. */

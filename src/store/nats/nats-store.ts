@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../core/clock';
+import { type Clock, systemClock } from '../../runtime/clock';
 import {
   type CommitOptions,
   type CommitResult,

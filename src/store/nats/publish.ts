@@ -1,4 +1,4 @@
-import { newId } from '../../core/id';
+import { newId } from '../../runtime/id';
 import type { Write } from '../store';
 import type { Message } from './connection';
 import { RequestFailure, failureKind, type FailureKind } from './failure';

@@ -1,5 +1,5 @@
 import { createInbox } from '@nats-io/nats-core';
-import { type Clock, atDeadline } from '../../core/clock';
+import { type Clock, atDeadline } from '../../runtime/clock';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { RequestFailure } from './failure';
 

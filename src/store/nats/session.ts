@@ -1,6 +1,6 @@
-import { Abort, type Aborting } from '../../core/abort';
-import { backoff } from '../../core/backoff';
-import { type Clock, sleep } from '../../core/clock';
+import { Abort, type Aborting } from '../../runtime/cancellation';
+import { backoff } from '../../runtime/backoff';
+import { type Clock, sleep } from '../../runtime/clock';
 import { BackendUnavailableError, SemaphoreError, type StoreFullError } from '../../errors';
 import type { StreamInfo } from '@nats-io/jetstream';
 import type { Announcements } from './announcements';

@@ -1,5 +1,5 @@
-import { atDeadline, type Clock } from '../../core/clock';
-import { onAbort } from '../../core/on-abort';
+import { atDeadline, type Clock } from '../../runtime/clock';
+import { onAbort } from '../../runtime/on-abort';
 import type { Deadline } from './deadline';
 
 /**

@@ -1,6 +1,6 @@
 import { headers, type MsgHdrs } from '@nats-io/nats-core';
-import { MAX_TIMER_MS, parseTime } from '../../core/clock';
-import { MOST_VALUE_LENGTH } from '../../core/decode';
+import { MAX_TIMER_MS, parseTime } from '../../runtime/clock';
+import { MOST_VALUE_LENGTH } from '../../protocol/decode';
 import { MARKER_TTL_MS, type Entry, type Write, storedTtl } from '../store';
 import { type Message, rawHeaders } from './connection';
 

@@ -1,0 +1,219 @@
+import { Abort, type Aborting } from '../runtime/cancellation';
+import type { Board, TakenSlot } from '../state/slot-table';
+import type { FreeSlots } from '../state/free-slots';
+import type { Keys } from '../protocol/keys';
+import { type FreeSlot, MOST_READS_UNDERWAY, planClaims, planReads } from './claim-plan';
+import type { Lease, Succession } from '../lease/lease';
+import type { Primitive } from '../state/primitive-state';
+import { corrupt, nothingFree } from '../state/refusals';
+import { MOST_AT_ONCE } from '../store/store';
+import type { Waiter, Want } from './waiter';
+
+/** What those who wait need of the engine that serves them. */
+export interface Host extends Primitive {
+  readonly free: FreeSlots;
+  /** Tries once to take slots. @param ticket that it serves */
+  readonly grab: (
+    slots: readonly FreeSlot[],
+    want: Want,
+    abandon: Aborting | undefined,
+    ticket?: string,
+    after?: Succession & { readonly turnSince: number },
+  ) => Promise<Lease | undefined>;
+  /**
+   * Waits until a permit is good that was granted on a condition: to write, once those who read are gone. Resolves with
+   * undefined, and the lease given back, if it was lost meanwhile or is no longer wanted.
+   */
+  readonly settleIn: (lease: Lease, want: Want, abandon: Aborting | undefined) => Promise<Lease | undefined>;
+  /**
+   * Takes in a slot that was given to a ticket of ours. Undefined, and the slot given back, if we heard of it too late, or the
+   * limit had been lowered before.
+   */
+  readonly accept: (taken: TakenSlot, ticket: Lease, want: Want) => Lease | undefined;
+  /** Something has changed: serve whoever can be. */
+  readonly pump: () => void;
+}
+
+interface Claim {
+  readonly shape: string;
+  readonly abandon: Abort;
+}
+
+/**
+ * Those of this process who wait without a ticket: unfair, or unwilling to wait at all.
+ *
+ * Invariant: they are served in the order in which they joined. Claims are made for those at the front as long as they
+ * are alike in what they would write; a claim belongs to none of them, and when it succeeds the first of them gets it.
+ */
+export class Line {
+  private readonly queue: Waiter[] = [];
+  private readonly claims = new Set<Claim>();
+  /** How many wait for a claim of each shape. */
+  private readonly shapes = new Map<string, number>();
+  private impatient = 0;
+
+  constructor(private readonly host: Host) {}
+
+  get waiters(): readonly Waiter[] {
+    return this.queue;
+  }
+
+  /** Whether anybody is willing to wait. */
+  get patient(): boolean {
+    return this.queue.length > this.impatient;
+  }
+
+  add(waiter: Waiter): void {
+    this.queue.push(waiter);
+    this.shapes.set(waiter.shape, (this.shapes.get(waiter.shape) ?? 0) + 1);
+    if (waiter.immediate) this.impatient++;
+  }
+
+  remove(waiter: Waiter): void {
+    const index = this.queue.indexOf(waiter);
+    if (index < 0) return;
+    this.queue.splice(index, 1);
+    const alike = (this.shapes.get(waiter.shape) ?? 0) - 1;
+    if (alike > 0) this.shapes.set(waiter.shape, alike);
+    else this.shapes.delete(waiter.shape);
+    if (waiter.immediate) this.impatient--;
+    this.abandonSpareClaims();
+    // It may have been what kept the others waiting. Not at once: it may be leaving while they are being served.
+    if (index === 0 && this.queue.length > 0) queueMicrotask(this.host.pump);
+  }
+
+  /** Claims what is free for those at the front. */
+  serve(limit: number): void {
+    const head = this.queue[0];
+    if (head === undefined) return;
+    const { feed, free } = this.host;
+    const { live, running } = feed;
+    feed.watch(true);
+    // While everything is being read again, what we knew is most likely wrong.
+    if (running && !live) return;
+    if (head.want.count === 'all free') return this.drain(head);
+    if (head.immediate && head.want.mode === 'write') {
+      // Who will not wait keeps nobody out for it: it looks first.
+      if (!live) return feed.start();
+      if (this.host.board.readers.size > 0) return this.refuseHopeless(limit);
+    }
+    const reads = head.want.mode === 'read';
+    const slots = live ? free.spread() : free.remembered();
+    const wants = this.unclaimed(head.shape, reads ? MOST_READS_UNDERWAY : slots.length);
+    const plans = reads ? planReads(slots, wants, this.claims.size) : planClaims(slots, wants);
+    for (const plan of plans) this.host.context.background.add(this.claim(head, plan));
+    if (live) this.refuseHopeless(limit);
+    else if (this.claims.size === 0 || (!reads && plans.length < wants.length)) feed.start();
+  }
+
+  /** Takes over the slot of a lease that ends, for the first who would be content with one; undefined if nobody is. */
+  takeOver(slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
+    const head = this.queue[0];
+    if (head === undefined || head.want.count !== 1 || this.unclaimed(head.shape, 1).length === 0)
+      return false;
+    this.host.context.background.add(this.claim(head, [slot], after));
+    return true;
+  }
+
+  /** What those at the front want who are alike, `most` at most, less one for each claim already under way for them. */
+  private unclaimed(shape: string, most: number): { count: number }[] {
+    let underway = 0;
+    for (const claim of this.claims) if (claim.shape === shape) underway++;
+    const wants: { count: number }[] = [];
+    for (const { shape: own, want } of this.queue) {
+      if (own !== shape || want.count === 'all free' || wants.length > most) break;
+      if (underway-- <= 0) wants.push({ count: want.count });
+    }
+    return wants;
+  }
+
+  private async claim(
+    { shape, want }: Waiter,
+    slots: readonly FreeSlot[],
+    after?: Succession & { readonly turnSince: number },
+  ): Promise<void> {
+    const claim: Claim = { shape, abandon: new Abort() };
+    this.claims.add(claim);
+    try {
+      // What is written over a hold is never given up half-way: the slot would stay taken.
+      const abandon = after === undefined ? claim.abandon.signal : undefined;
+      const granted = await this.host.grab(slots, want, abandon, undefined, after);
+      const lease = granted && (await this.host.settleIn(granted, want, abandon));
+      this.claims.delete(claim);
+      const first = this.firstIfOf(shape);
+      if (lease !== undefined && first !== undefined) first.settle(lease);
+      else if (lease !== undefined) this.host.context.background.add(lease.release());
+    } catch (error) {
+      this.claims.delete(claim);
+      // That a slot could not be taken over is the business of who released it.
+      if (after === undefined) this.firstIfOf(shape)?.settle(error as Error);
+    }
+    this.host.pump();
+  }
+
+  /** Takes all that is free for a waiter that will not wait. */
+  private drain(waiter: Waiter): void {
+    const { board, context, feed, free, name } = this.host;
+    if (!feed.live) return feed.start();
+    if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
+    const slots = free.now();
+    if (slots.length > 0) context.background.add(this.claim(waiter, slots.slice(0, MOST_AT_ONCE)));
+    else if (!feed.covers(waiter.joinedAt)) feed.refresh();
+    else if (!free.claiming) waiter.settle(nothingFree(name, board));
+  }
+
+  /** Ends waiters that will not wait, and those for whom waiting is no use. */
+  private refuseHopeless(limit: number): void {
+    const { board, feed, keys, name } = this.host;
+    if (board.corrupt.size === 0 && this.impatient === 0) return;
+    const underway = new Map<string, number>();
+    for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
+    for (const waiter of [...this.queue]) {
+      const claims = underway.get(waiter.shape) ?? 0;
+      underway.set(waiter.shape, claims - 1);
+      const unreadable = unreadablePlaces(board, keys, limit, waiter.want);
+      const [first] = unreadable;
+      const { count, mode } = waiter.want;
+      if (first !== undefined && count !== 'all free' && limit - unreadable.length < count) {
+        waiter.settle(corrupt(name, ...first));
+      } else if (waiter.immediate && (claims <= 0 || (mode === 'write' && board.readers.size > 0))) {
+        // The lock is open to readers: its turn comes with the next answer.
+        if (mode === 'read' && this.host.free.now().length > 0) continue;
+        // What became free just before it was asked may not have been announced yet.
+        if (!feed.covers(waiter.joinedAt)) return feed.refresh();
+        waiter.settle(nothingFree(name, board));
+      }
+    }
+  }
+
+  /** The first of all, if it is of that shape: others of it may stand behind somebody who came before them. */
+  private firstIfOf(shape: string): Waiter | undefined {
+    const [first] = this.queue;
+    return first?.shape === shape ? first : undefined;
+  }
+
+  /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */
+  private abandonSpareClaims(): void {
+    if (this.claims.size === 0) return;
+    const left = new Map<string, number>();
+    for (const claim of this.claims) {
+      const waiting = left.get(claim.shape) ?? this.shapes.get(claim.shape) ?? 0;
+      if (waiting === 0) claim.abandon.abort();
+      left.set(claim.shape, Math.max(0, waiting - 1));
+    }
+  }
+}
+
+/** Slots below the limit, and places of readers, that stay taken until somebody removes what can not be read there. */
+export function unreadablePlaces(
+  board: Board,
+  keys: Keys,
+  limit: number,
+  { mode }: Want,
+): (readonly [key: string, reason: string])[] {
+  if (board.corrupt.size === 0) return [];
+  return [...board.corrupt].filter(([key]) => {
+    const part = keys.parse(key);
+    return (part?.part === 'slot' && part.slot < limit) || (part?.part === 'reader' && mode === 'write');
+  });
+}

@@ -1,0 +1,73 @@
+import { DEFAULT_LIMIT } from '../state/limit';
+import type { Want } from '../acquire/waiter';
+import { DRAIN } from './known-options';
+import { type Lock, orNull } from './lock';
+import { type AcquireOptions, checkDelta, checkSignal, checkSlots, toAcquireOptions } from './options';
+import type { Permit } from './permit';
+import { SlotLock, type SlotSettings, type Watchable, wantOf } from './slot-lock';
+import type { SemaphoreStatus } from './status';
+
+/**
+ * At most so many at a time, across all processes that use the same name in the same bucket.
+ *
+ * It guarantees that no slot is held by two at once, and that no more are held than the limit allows. With `fair: true`
+ * permits are granted in the order in which they were asked for, across processes; without, each process serves its own in
+ * order, and processes are served in none.
+ */
+export interface Semaphore extends Lock<AcquireOptions>, Watchable<SemaphoreStatus> {
+  /** Takes all slots that are free at this moment, 1,000 at most, as one permit; null if there are none. Throws like `lock`. */
+  drainPermits(options?: Omit<AcquireOptions, 'count' | 'timeout'>): Promise<Permit | null>;
+  /** How many permits could be had at this moment. */
+  availablePermits(): Promise<number>;
+  /** Stores the limit if none is stored. Resolves with whether it did. */
+  trySetPermits(slots: number): Promise<boolean>;
+  /**
+   * Changes the limit for all who use the semaphore, now. Raising it lets waiters in at once. Lowering it below what is
+   * held revokes nobody: nothing is granted until enough has been released. Who waits for more slots than there are then
+   * is refused with a RangeError.
+   */
+  setPermits(slots: number): Promise<void>;
+  /** Raises the limit by `delta`, or lowers it by a negative one. Resolves with the new limit. */
+  addPermits(delta: number): Promise<number>;
+}
+
+export function createSemaphore(settings: SlotSettings): Semaphore {
+  return new SlotSemaphore(settings);
+}
+
+class SlotSemaphore extends SlotLock<AcquireOptions, SemaphoreStatus> implements Semaphore {
+  constructor(settings: SlotSettings) {
+    super(settings, settings.slots ?? DEFAULT_LIMIT);
+  }
+
+  async drainPermits(options?: Omit<AcquireOptions, 'count' | 'timeout'>): Promise<Permit | null> {
+    const given = toAcquireOptions(options, DRAIN);
+    const want: Want = { ...wantOf(this.settings, given), count: 'all free' };
+    return orNull(this.takeSlots(want, { timeout: 0, signal: checkSignal(given.signal) }));
+  }
+
+  async availablePermits(): Promise<number> {
+    return this.available();
+  }
+
+  async trySetPermits(slots: number): Promise<boolean> {
+    const wanted = checkSlots(slots);
+    const { changed } = await this.settings
+      .engine()
+      .changeLimit((stored) => (stored === undefined ? wanted : undefined), this.settings.forgetAfter);
+    return changed;
+  }
+
+  async setPermits(slots: number): Promise<void> {
+    const wanted = checkSlots(slots);
+    await this.settings.engine().changeLimit(() => wanted, this.settings.forgetAfter);
+  }
+
+  async addPermits(delta: number): Promise<number> {
+    const step = checkDelta(delta);
+    const { slots } = await this.settings
+      .engine()
+      .changeLimit((stored) => checkSlots((stored ?? this.defaultLimit) + step), this.settings.forgetAfter);
+    return slots ?? this.defaultLimit;
+  }
+}

@@ -1,0 +1,280 @@
+import type { Board, QueuedTicket, TakenSlot } from '../state/slot-table';
+import type { LatchBoard } from '../latch/latch-table';
+import { parseTime, toDate } from '../runtime/clock';
+import { available } from '../acquire/claim-plan';
+import type { Kind } from '../protocol/keys';
+import type { Hold } from '../protocol/records';
+import { fencingToken } from '../protocol/fencing-token';
+import { storedTtl } from '../store/store';
+
+/** A permit as others see it. */
+export interface HolderStatus {
+  readonly permitId: string;
+  /** Who holds it: {@link DispatcherOptions.holder}. */
+  readonly holder: string;
+  readonly slots: readonly number[];
+  /** When it was granted, by the holder's clock. */
+  readonly since: Date;
+  /** When the server frees its slots unless it is renewed, by the server's clock. */
+  readonly expiresAt: Date;
+  readonly fencingToken: bigint;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A slot that nobody holds, kept by a process for its own next acquire until somebody else wants it. */
+export interface KeptStatus {
+  readonly slot: number;
+  /** Who keeps it: {@link DispatcherOptions.holder}. */
+  readonly holder: string;
+  /** Since when, by that process's clock. */
+  readonly since: Date;
+  /** When the server frees it at the latest. */
+  readonly expiresAt: Date;
+}
+
+/** A place in the queue, as others see it. Only those who wait with `fair: true` have one. */
+export interface WaiterStatus {
+  readonly holder: string;
+  /** How many slots it waits for. */
+  readonly count: number;
+  readonly since: Date;
+  /** When the place is lost unless it is renewed. */
+  readonly expiresAt: Date;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Primitives that are made of slots. */
+export type SlotKind = 'semaphore' | 'mutex';
+
+/** A semaphore at one moment. */
+export type SemaphoreStatus = SlotStatus<'semaphore'>;
+/** A mutex at one moment. */
+export type MutexStatus = SlotStatus<'mutex'>;
+
+/** A primitive made of slots, at one moment. */
+export interface SlotStatus<Kind extends SlotKind = SlotKind> {
+  readonly name: string;
+  readonly kind: Kind;
+  /** The limit: how many slots there are. */
+  readonly slots: number;
+  /**
+   * How many of them could be had now, those that are kept included: who waits has such a slot as soon as its keeper hears of that.
+   * An attempt of another process that does not wait may find it taken.
+   */
+  readonly available: number;
+  /**
+   * Slots that nobody holds, kept by processes for themselves: see {@link SemaphoreOptions.retain}. What another process keeps, or
+   * takes again, shows here and among the holders 100 ms later.
+   */
+  readonly kept: readonly KeptStatus[];
+  readonly holders: readonly HolderStatus[];
+  /** First come first. */
+  readonly waiters: readonly WaiterStatus[];
+  /** Entries that can not be read. Such a slot counts as taken until somebody removes the entry. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** A permit of a read-write lock as others see it. */
+export interface ReadWriteHolderStatus extends Omit<HolderStatus, 'slots'> {
+  readonly mode: 'read' | 'write';
+}
+
+/** One who waits for a read-write lock, as others see it. */
+export interface ReadWriteWaiterStatus extends Omit<WaiterStatus, 'count'> {
+  readonly mode: 'read' | 'write';
+}
+
+/** A read-write lock at one moment. */
+export interface ReadWriteLockStatus {
+  readonly name: string;
+  readonly kind: 'read-write-lock';
+  /** One who writes, or any number who read. */
+  readonly holders: readonly ReadWriteHolderStatus[];
+  /**
+   * First come first. The first may be one who is to write as soon as those who read are gone, and lets nobody else in;
+   * the others are those who wait with `fair: true`.
+   */
+  readonly waiters: readonly ReadWriteWaiterStatus[];
+  /** Entries that can not be read. In the writer's place one keeps out everybody, in a reader's those who want to write. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** A latch at one moment. */
+export interface LatchStatus {
+  readonly name: string;
+  readonly kind: 'latch';
+  /** What is left. If nothing is stored: the count in the code, or 0. */
+  readonly count: number;
+  /** What it counts down from; undefined if nothing is stored. */
+  readonly total: number | undefined;
+  /** Who has counted how much in this round, one for each process. Empty once it has reached zero. */
+  readonly counted: readonly { readonly holder: string; readonly count: number }[];
+  /** Entries that can not be read. What they may have counted does not count. */
+  readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** Kinds of primitive that are held by permits. */
+export type PermitKind = SlotKind | 'read-write-lock';
+
+/** What the keys of each kind of primitive begin with, and the other way round. */
+export const KEYS_OF: Record<PermitKind, Kind> = {
+  semaphore: 'sem',
+  mutex: 'mutex',
+  'read-write-lock': 'rw',
+};
+export const KIND_OF: Record<Kind, PermitKind> = { sem: 'semaphore', mutex: 'mutex', rw: 'read-write-lock' };
+
+/** A primitive in a list. */
+export interface PrimitiveSummary {
+  readonly name: string;
+  readonly kind: PermitKind | 'latch';
+  /** The limit; of a latch what it counts down from. Undefined if none is stored, it can not be read, or there is none: of a read-write lock. */
+  readonly slots: number | undefined;
+  /** How many slots are taken; of a read-write lock how many permits are held, of a latch what is left. */
+  readonly held: number;
+  /** How many wait with a ticket; of a read-write lock also who is to write once those who read are gone, of a latch always 0. */
+  readonly waiting: number;
+}
+
+/** @param total in the code */
+export function latchStatusOf(name: string, board: LatchBoard, total: number | undefined): LatchStatus {
+  const stored = board.round?.ok === true ? board.round.record : undefined;
+  return {
+    name,
+    kind: 'latch',
+    count: Math.max(0, board.left ?? total ?? 0),
+    total: stored?.total,
+    counted: stored?.over === true ? [] : board.counted.map(({ holder, done }) => ({ holder, count: done })),
+    corrupt: board.corrupt.map(([key, reason]) => ({ key, reason })),
+  };
+}
+
+export function latchSummaryOf(name: string, board: LatchBoard): PrimitiveSummary {
+  const { count, kind, total } = latchStatusOf(name, board, undefined);
+  return { name, kind, slots: total, held: count, waiting: 0 };
+}
+
+/** @param limit to show where none is stored */
+export function statusOf(kind: SlotKind, name: string, board: Board, limit: number): SlotStatus {
+  const slots = limitOf(board) ?? limit;
+  return {
+    name,
+    kind,
+    slots,
+    available: available(board, slots),
+    kept: keptOf(board),
+    holders: holdersOf(board.taken.values()),
+    waiters: board.queue.map((queued) => ({ count: queued.ticket.count, ...waiterOf(queued) })),
+    corrupt: corruptOf(board),
+  };
+}
+
+export function readWriteStatusOf(name: string, board: Board): ReadWriteLockStatus {
+  const [writer, readers] = [holdersOf(board.taken.values()), holdersOf(board.readers.values())];
+  // Who has taken the writer's place before the last reader is gone only waits for that.
+  const toWrite = board.readers.size > 0 ? writer : [];
+  const show = ({ slots: _, ...holder }: HolderStatus, mode: 'read' | 'write'): ReadWriteHolderStatus => ({
+    ...holder,
+    mode,
+  });
+  return {
+    name,
+    kind: 'read-write-lock',
+    holders: [
+      ...readers.map((holder) => show(holder, 'read')),
+      ...(toWrite.length > 0 ? [] : writer.map((holder) => show(holder, 'write'))),
+    ],
+    waiters: [
+      ...toWrite.map(({ holder, since, expiresAt, metadata }) => ({
+        holder,
+        since,
+        expiresAt,
+        metadata,
+        mode: 'write' as const,
+      })),
+      ...board.queue.map((queued) => ({
+        ...waiterOf(queued),
+        mode: queued.ticket.mode ?? ('write' as const),
+      })),
+    ],
+    corrupt: corruptOf(board),
+  };
+}
+
+function waiterOf({ ticket, entry }: QueuedTicket): Omit<WaiterStatus, 'count'> {
+  return {
+    holder: ticket.holder,
+    since: toDate(parseTime(ticket.since)),
+    expiresAt: expiry(entry.writtenAt, ticket.ttl),
+    metadata: ticket.meta ?? {},
+  };
+}
+
+function corruptOf(board: Board): { key: string; reason: string }[] {
+  return [...board.corrupt].map(([key, reason]) => ({ key, reason }));
+}
+
+export function summaryOf(kind: PermitKind, name: string, board: Board): PrimitiveSummary {
+  if (kind === 'read-write-lock') {
+    const toWrite = board.readers.size > 0 ? board.taken.size : 0;
+    const held = board.readers.size + board.taken.size - toWrite;
+    return { name, kind, slots: undefined, held, waiting: toWrite + board.queue.length };
+  }
+  return {
+    name,
+    kind,
+    slots: kind === 'mutex' ? 1 : limitOf(board),
+    held: board.taken.size - board.kept.size,
+    waiting: board.queue.length,
+  };
+}
+
+function limitOf(board: Board): number | undefined {
+  const stored = board.limit?.limit;
+  return stored?.ok === true ? stored.record.slots : undefined;
+}
+
+function keptOf(board: Board): KeptStatus[] {
+  const kept: KeptStatus[] = [];
+  for (const slot of board.kept) {
+    const taken = board.taken.get(slot);
+    if (taken?.hold.ok !== true) continue;
+    const { holder, since, ttl } = taken.hold.record;
+    const expiresAt = expiry(taken.entry.writtenAt, ttl);
+    kept.push({ slot, holder, since: toDate(parseTime(since)), expiresAt });
+  }
+  return kept.sort((a, b) => a.slot - b.slot);
+}
+
+/** Slots of one permit together, in the order in which permits were granted. */
+function holdersOf(taken: Iterable<TakenSlot>): HolderStatus[] {
+  const permits = new Map<string, { hold: Hold; slots: number[]; token: bigint; writtenAt: number }>();
+  for (const { slot, hold, entry } of taken) {
+    if (!hold.ok || hold.record.kept === true) continue;
+    const { record } = hold;
+    const token = fencingToken(record.token ?? entry.revision, record.use);
+    const known = permits.get(record.permit);
+    if (known === undefined) {
+      permits.set(record.permit, { hold: record, slots: [slot], token, writtenAt: entry.writtenAt });
+    } else {
+      known.slots.push(slot);
+      if (token > known.token) known.token = token;
+      known.writtenAt = Math.min(known.writtenAt, entry.writtenAt);
+    }
+  }
+  return [...permits.values()]
+    .sort((a, b) => (a.token < b.token ? -1 : 1))
+    .map(({ hold, slots, token, writtenAt }) => ({
+      permitId: hold.permit,
+      holder: hold.holder,
+      slots: slots.sort((a, b) => a - b),
+      since: toDate(parseTime(hold.since)),
+      expiresAt: expiry(writtenAt, hold.ttl),
+      fencingToken: token,
+      metadata: hold.meta ?? {},
+    }));
+}
+
+function expiry(writtenAt: number, ttl: number): Date {
+  return toDate(writtenAt + storedTtl(ttl));
+}

@@ -1,0 +1,46 @@
+import { onAbort } from '../runtime/on-abort';
+
+/** What can be watched: an watched. */
+interface Watched {
+  readonly live: boolean;
+  observe(callback: (failure?: Error) => void): () => void;
+  checkOpen(): void;
+}
+
+/** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
+export async function* changes<T, W extends Watched>(
+  watchedNow: () => W,
+  signal: AbortSignal | undefined,
+  read: (watched: W) => T,
+): AsyncGenerator<T> {
+  const watched = watchedNow();
+  let fresh = watched.live;
+  let failure: Error | undefined;
+  let wake = (): void => undefined;
+  const note = (): void => {
+    fresh = true;
+    wake();
+  };
+  const stop = watched.observe((error) => {
+    // A change that is told after the end does not undo it.
+    failure ??= error;
+    note();
+  });
+  const unlisten = onAbort(signal, note);
+  try {
+    while (signal?.aborted !== true) {
+      watched.checkOpen();
+      if (failure !== undefined) throw failure;
+      if (fresh && watched.live) {
+        fresh = false;
+        yield read(watched);
+      } else {
+        fresh = false;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    }
+  } finally {
+    stop();
+    unlisten();
+  }
+}

@@ -1,0 +1,661 @@
+import { Abort } from '../runtime/cancellation';
+import type { Entry } from '../store/store';
+import { Board } from '../state/slot-table';
+import type { Context } from '../store/context';
+import { Feed } from '../state/watcher';
+import { FreeSlots } from '../state/free-slots';
+import { grab } from '../acquire/claim';
+import { Holdings } from '../state/hold-registry';
+import { insist } from '../store/retry';
+import type { Keys } from '../protocol/keys';
+import type { HeldSlot, Lease, RestingHold } from '../lease/lease';
+import { FixedLimit } from '../state/fixed-limit';
+import { type SlotLimit, StoredLimit } from '../state/limit';
+import { type Host, Line } from '../acquire/local-queue';
+import { PassingOn, type PassingOnHost } from '../release/hand-off-local';
+import type { FreeSlot } from '../acquire/claim-plan';
+import { type Removed, markerEntry, removeEach } from '../store/remove-entries';
+import { decodeRemovalNotice } from '../protocol/records';
+import { dispatcherClosed, outOfTime, removed, tooMany, unavailable } from '../state/refusals';
+import { removePrimitive } from './remove-primitive';
+import type { Memo } from '../state/memo';
+import { Retention, type RetentionHost } from '../release/retention';
+import { Sweeper } from '../release/expiry-sweeper';
+import { TicketLine } from '../acquire/fair-queue';
+import { withoutReaders } from '../acquire/await-readers';
+import { type Patience, Waiter, type Want } from '../acquire/waiter';
+
+/** Slots for which a claim is under way. */
+export interface Reservation {
+  /** The claim was answered. */
+  end(): void;
+  /** Whether nothing happened since the claim was decided that could forbid it. */
+  undisturbed(): boolean;
+  bucketReplaced(): boolean;
+  /**
+   * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
+   * the store where announcements may have been missed meanwhile.
+   * @throws BackendUnavailableError, CorruptEntryError
+   */
+  limitLoweredBefore(revision: number): Promise<boolean>;
+}
+
+/** Told that the board has changed, or, with a reason, that it can not be kept up to date. */
+type Observer = (failure?: Error) => void;
+
+/** A forced release races the holder's renewals: it may need a second look. */
+const FORCE_TRIES = 20;
+const FORCE_WAIT_MS = 10_000;
+/** How many free slots to remember between uses. */
+const REMEMBERED_SLOTS = 16;
+
+const settled = Promise.resolve();
+
+/**
+ * The one algorithm: everything that this process does to the slots of one primitive.
+ *
+ * Invariants:
+ * - A slot is claimed only by a write that expects it free, at the revision last known of it; the store lets one of several
+ *   win. Knowledge that is out of date costs a refused write, never a second holder.
+ * - Slots are claimed only below the limit, less what is still held above it (`grantable` in claim-plan.ts); a claim that raced a
+ *   lowering of the limit is taken back before anyone is told of it.
+ * - The order in which waiters are served: see {@link Line} and {@link TicketLine}.
+ *
+ * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Retention}.
+ *
+ * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
+ * nothing is left running.
+ */
+export class Engine implements PassingOnHost, Host, RetentionHost {
+  readonly board: Board;
+  readonly feed: Feed;
+  readonly limit: SlotLimit;
+  readonly free: FreeSlots;
+  private readonly holdings: Holdings;
+  private readonly line: Line;
+  private readonly tickets: TicketLine;
+  private readonly passingOn: PassingOn;
+  private readonly retention: Retention;
+  private readonly sweeper: Sweeper;
+  /** Those whose wish has not been compared with the limit in force. */
+  private readonly unchecked = new Set<Waiter>();
+  /** Those who need the board kept up to date for a reason of their own. */
+  private readonly observers = new Set<Observer>();
+  /** How many of them wait for slots. */
+  private collecting = 0;
+  private lastAnswerAt = -Infinity;
+  private generation = 0;
+  private learning = false;
+  private pumping = false;
+  private readonly ending = new Abort();
+
+  constructor(
+    readonly context: Context,
+    readonly name: string,
+    readonly keys: Keys,
+    memo?: Memo,
+  ) {
+    const { clock, store, counts } = context;
+    this.board = new Board(keys);
+    this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
+    this.limit =
+      keys.kind === 'sem'
+        ? new StoredLimit(context, name, keys, this.board, () => this.isUsed, memo?.limit)
+        : new FixedLimit(1, clock, keys, this.board);
+    this.free = new FreeSlots(clock, keys, this.board, this.limit);
+    this.holdings = new Holdings(clock, this.board, this.feed);
+    this.line = new Line(this);
+    this.tickets = new TicketLine(this);
+    this.passingOn = new PassingOn(this, this.line, this.tickets);
+    this.retention = new Retention(this);
+    this.sweeper = new Sweeper(this);
+    if (memo?.free === undefined) return;
+    const { slot, revision, ttl, heardAt } = memo.free;
+    this.board.apply({ key: keys.slot(slot), revision, ttl, value: null, writtenAt: 0 }, heardAt);
+  }
+
+  /** What to remember of it while nobody uses it. */
+  remember(): Memo {
+    const [free] = this.free.remembered();
+    const known = free && this.board.picture.get(this.keys.slot(free.slot));
+    return {
+      limit: this.limit.remember(),
+      free: free &&
+        known && { slot: free.slot, revision: known.revision, ttl: known.ttl, heardAt: known.heardAt },
+    };
+  }
+
+  /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
+  get idle(): boolean {
+    return this.unused && !this.tickets.lingers && this.holdings.size === 0 && !this.retention.active;
+  }
+
+  get isClosed(): boolean {
+    return this.ending.signal.aborted;
+  }
+
+  /** @throws DispatcherClosedError */
+  checkOpen(): void {
+    if (this.isClosed) throw dispatcherClosed(this.name);
+  }
+
+  // ---- acquiring
+
+  /**
+   * Waits for a permit.
+   * @throws AcquireTimeoutError, BackendUnavailableError, CorruptEntryError, DispatcherClosedError, LimitConflictError,
+   *   RangeError for more slots than there are, the signal's reason, and what opening the store throws
+   */
+  acquire(want: Want, patience: Patience): Promise<Lease> {
+    if (this.isClosed) return Promise.reject(dispatcherClosed(this.name));
+    const again = this.retention.atOnce(want, patience);
+    if (again !== undefined) return this.unlessGivenUp(again, patience);
+    const { clock, store } = this.context;
+    const timedOut = (waiter: Waiter, ms: number): Error => this.timedOut(waiter, ms);
+    const waiter = new Waiter(clock, want, patience, timedOut, (leaver) => this.left(leaver));
+    const down = waiter.immediate ? store.down() : undefined;
+    if (down !== undefined) waiter.settle(unavailable(this.name, 0, down));
+    this.checkCount(waiter);
+    if (waiter.settled) return waiter.result;
+    this.unchecked.add(waiter);
+    if (want.fair && !waiter.immediate) this.tickets.add(waiter);
+    else this.line.add(waiter);
+    this.pump();
+    return waiter.result;
+  }
+
+  /** What was won at once is given back if the caller thinks better of it before he can hear of it. */
+  private async unlessGivenUp(lease: Lease, { signal }: Patience): Promise<Lease> {
+    await settled;
+    if (!this.isClosed && signal?.aborted !== true) return lease;
+    this.context.background.add(lease.release());
+    throw this.isClosed ? dispatcherClosed(this.name) : signal?.reason;
+  }
+
+  readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
+    grab(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
+
+  readonly accept: Host['accept'] = (taken, ticket, want) => this.passingOn.accept(taken, ticket, want);
+
+  readonly settleIn: Host['settleIn'] = (lease, want, abandon) =>
+    want.mode === 'write' ? withoutReaders(this, lease, abandon) : Promise.resolve(lease);
+
+  /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
+  readonly pump = (): void => {
+    if (this.isClosed) return;
+    if (this.unused) return this.rest();
+    if (this.isAwaited && this.live) this.sweeper.start();
+    if (this.waiting === 0) return this.retention.express();
+    const limit = this.limit.known;
+    if (limit === undefined || !this.admit(limit)) return void this.learn();
+    this.limit.noteUse();
+    this.retention.serve(limit);
+    // What is free will be known in a moment.
+    if (this.retention.busy) return;
+    this.tickets.serve(limit);
+    this.line.serve(limit);
+    this.retention.express();
+  };
+
+  /**
+   * Slots that could be claimed for somebody who wants `count` now; undefined if that many are not to be had.
+   * @param behindQueue not while anybody waits with a ticket
+   */
+  offer(count: number, behindQueue: boolean): FreeSlot[] | undefined {
+    if (this.limit.known === undefined || !this.feed.live || this.givesBack) return undefined;
+    if (behindQueue && this.board.head(this.limit.known) !== undefined) return undefined;
+    const free = this.free.now();
+    return free.length < count ? undefined : free.slice(0, count);
+  }
+
+  reserve(slots: readonly FreeSlot[]): Reservation {
+    const { generation } = this;
+    const decidedBy = this.limit.revision;
+    const { doubted } = this.limit;
+    const end = this.free.reserve(slots);
+    return {
+      end: () => {
+        end();
+        this.lastAnswerAt = this.context.clock.now();
+      },
+      undisturbed: () =>
+        generation === this.generation && doubted === this.limit.doubted && decidedBy === this.limit.revision,
+      bucketReplaced: () => generation !== this.generation,
+      limitLoweredBefore: async (claimed) => {
+        if (doubted === this.limit.doubted) return this.limit.loweredBetween(decidedBy, claimed);
+        await this.limit.refresh();
+        this.limitChanged();
+        // Of several changes that were missed only the last is known: any could have been a lowering.
+        return this.limit.revision !== decidedBy;
+      },
+    };
+  }
+
+  /** A claim was refused. `actual`: the last revision of the slot, where it was one and the store said it. */
+  refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): void {
+    if (this.free.refused(slots, actual, askedAt)) return;
+    if (this.feed.running) this.feed.refresh();
+    else this.feed.start();
+  }
+
+  /** Slots of ours are held by a lease from now on. */
+  adopt(lease: Lease, entries: readonly Entry[]): void {
+    for (const entry of entries) this.board.apply(entry, this.context.clock.now());
+    this.holdings.add(lease, entries);
+    this.limit.noteUse();
+    if (lease.retain > 0) this.retention.began();
+  }
+
+  // ---- the limit
+
+  /** Finds out the limit for somebody who does not queue here, and stores it if none is. */
+  async agree(want: Want, count: number): Promise<void> {
+    const known = this.limit.known;
+    if (known === undefined || !this.limit.agrees(want, known)) {
+      await this.limit.settle(want);
+      this.limitChanged();
+    }
+    const limit = this.limit.known;
+    if (limit === undefined) return;
+    this.limit.agrees(want, limit);
+    if (count > limit) throw tooMany(this.name, count, limit);
+  }
+
+  /** Stores what `change` makes of the limit. Resolves with the limit in force afterwards, and whether it was changed. */
+  async changeLimit(
+    change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
+  ): Promise<{ slots: number | undefined; changed: boolean }> {
+    const outcome = await this.limit.change(change, forgetAfter);
+    this.limitChanged();
+    return outcome;
+  }
+
+  /** The store announced a limit. */
+  limitAnnounced(entry: Entry): void {
+    if (!this.board.apply(entry, this.context.clock.now())) return;
+    this.limit.noteAnnounced();
+    this.limitChanged();
+  }
+
+  /** Announcements of limits may have been missed. */
+  limitUncertain(): void {
+    this.limit.doubt();
+    this.pump();
+  }
+
+  // ---- looking
+
+  /** A board that shows everything as it is when asked. Ours may lag behind what another client has been told already. */
+  async look(): Promise<Board> {
+    const { clock, store } = this.context;
+    const askedAt = clock.now();
+    const seen = new Board(this.keys);
+    for (const entry of await store.read([this.keys.all])) seen.apply(this.shown(entry), askedAt);
+    return seen;
+  }
+
+  /** The board as others are to see it. */
+  get view(): Board {
+    if (!this.retention.everKept) return this.board;
+    const seen = new Board(this.keys);
+    for (const known of this.board.picture.entries()) seen.apply(this.shown(known), known.heardAt);
+    return seen;
+  }
+
+  /** An entry as others are to see it: of a slot that was kept, the bucket may not say yet who has it now. */
+  shown(entry: Entry): Entry {
+    if (!this.retention.everKept || entry.value === null) return entry;
+    const value = this.retention.shown(entry) ?? this.holdings.shown(entry);
+    return value === undefined ? entry : { ...entry, value };
+  }
+
+  /**
+   * Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that.
+   * @param waits whether it waits for slots: none is kept meanwhile
+   */
+  observe(callback: Observer, waits = false): () => void {
+    this.observers.add(callback);
+    if (waits) this.collecting++;
+    if (waits) this.retention.giveBackAll();
+    this.feed.watch(true);
+    this.feed.start();
+    return () => {
+      if (this.observers.delete(callback) && waits) this.collecting--;
+      this.rest();
+    };
+  }
+
+  /** Whether the board shows everything. */
+  get live(): boolean {
+    return this.feed.live;
+  }
+
+  /** Takes a permit away from whoever holds it. Resolves with whether there was one. */
+  async forceRelease(permitId: string): Promise<boolean> {
+    let found = false;
+    for (let tries = 0; tries < FORCE_TRIES; tries++) {
+      const board = await this.look();
+      const held = [...board.taken.values(), ...board.readers.values()].filter(
+        ({ hold }) => hold.ok && hold.record.kept !== true && hold.record.permit === permitId,
+      );
+      if (held.length === 0) return found;
+      found = true;
+      // One that its holder renewed meanwhile stays: look again.
+      const now = this.context.clock.now();
+      const entries = held.map(({ entry }) => this.board.picture.removable(entry, now));
+      const { failure } = await removeEach(this.context.store, entries, now + FORCE_WAIT_MS);
+      if (failure !== undefined) throw failure;
+    }
+    return found;
+  }
+
+  /** Removes all entries of the primitive. Resolves with whether there were any. */
+  async remove(force: boolean): Promise<boolean> {
+    // What this process retains would come back as a hold.
+    this.retention.giveBackAll();
+    return removePrimitive(this, force);
+  }
+
+  // ---- ends
+
+  /** The store lost all entries at once. */
+  reset(): void {
+    const reason = 'the bucket was deleted or replaced';
+    this.generation++;
+    this.limit.doubt();
+    this.board.picture.clear();
+    this.free.caughtUp();
+    this.retention.dropAll();
+    this.holdings.loseAll(reason);
+    this.tickets.loseAll(reason);
+    this.pump();
+  }
+
+  /** Refuses all who wait and releases all that is held. */
+  async close(): Promise<void> {
+    this.ending.abort();
+    this.refuseAll(dispatcherClosed(this.name));
+    // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
+    this.tellObservers();
+    this.retention.close();
+    this.sweeper.stop();
+    await this.holdings.releaseAll();
+    this.tickets.close();
+    this.observers.clear();
+    this.limit.rest();
+    this.feed.stop();
+  }
+
+  // ---- of the feed
+
+  changed(entry?: Entry): void {
+    this.lastAnswerAt = this.context.clock.now();
+    const part = entry && this.keys.parse(entry.key);
+    if (entry === undefined) {
+      this.free.caughtUp();
+      this.holdings.informAll();
+      this.retention.compareAll();
+      this.tickets.compareAll();
+    } else if (part?.part === 'limit') {
+      return this.limitChanged();
+    } else if (part?.part === 'removed') {
+      return this.noticeRemoval(entry);
+    } else if (part?.part === 'ticket') {
+      this.tickets.heard(part.id, entry);
+    } else {
+      this.holdings.inform(entry.key, entry);
+      this.retention.heard(entry.key, entry);
+      if (part?.part === 'slot') this.tickets.receive(this.board.taken.get(part.slot));
+    }
+    this.retention.yieldToOthers();
+    this.tellObservers();
+    this.pumpSoon();
+  }
+
+  /** The primitive was removed: whoever waits or watches ends, and whoever holds what was taken away by force. */
+  private noticeRemoval(entry: Entry): void {
+    const notice = entry.value === null ? undefined : decodeRemovalNotice(entry.value, entry);
+    if (notice?.ok !== true) return;
+    const { force, holder } = notice.record;
+    const error = removed(this.name, holder);
+    if (force) this.holdings.loseAll(`the ${error.message}`);
+    this.refuseAll(error);
+    this.tellObservers(error);
+  }
+
+  confirmed(): void {
+    this.free.caughtUp();
+    this.tickets.receiveAll();
+    this.pump();
+  }
+
+  failed(error: Error): void {
+    this.refuseAll(error);
+    this.retention.giveBackAll();
+    this.feed.stop();
+    this.tellObservers(error);
+  }
+
+  // ---- of leases
+
+  freed(entries: readonly Removed[]): void {
+    if (entries.length === 0) return;
+    const { clock } = this.context;
+    for (const removed of entries) {
+      this.board.apply(markerEntry(removed, clock.wallTime()), clock.now());
+      this.holdings.freed(removed.key, removed.revision);
+    }
+    this.tellObservers();
+    this.pump();
+  }
+
+  releasing(): Promise<void> | undefined {
+    this.tickets.withdrawServed();
+    return this.passingOn.freshen();
+  }
+
+  passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {
+    return this.passingOn.passOn(lease, held);
+  }
+
+  gave(slot: number, entry: Entry): void {
+    this.holdings.freed(entry.key, entry.revision);
+    if (this.feed.running) this.board.apply(entry, this.context.clock.now());
+    else this.board.picture.forget(entry.key);
+    this.tickets.receive(this.board.taken.get(slot));
+    this.tellObservers();
+    this.pump();
+  }
+
+  moved(lease: Lease): void {
+    this.adopt(lease, lease.entries);
+  }
+
+  lasts(lease: Lease): void {
+    this.holdings.lasts(lease);
+  }
+
+  ended(lease: Lease): void {
+    this.holdings.remove(lease);
+    this.retention.ended(lease);
+    // Not before what releases it is on its way.
+    this.pumpSoon();
+  }
+
+  // ---- keeping slots
+
+  keep(hold: RestingHold): boolean {
+    return this.retention.keep(hold);
+  }
+
+  /** Whether slots that were kept are being given back, or about to be written. */
+  get givesBack(): boolean {
+    return this.retention.busy;
+  }
+
+  get collectors(): number {
+    return this.collecting;
+  }
+
+  get waits(): boolean {
+    return this.line.patient || this.collecting > 0;
+  }
+
+  get next(): Waiter | undefined {
+    return this.line.waiters[0] ?? this.tickets.newcomer;
+  }
+
+  holds(key: string): boolean {
+    return this.holdings.has(key);
+  }
+
+  grantedAgain(lease: Lease): void {
+    this.holdings.add(lease, lease.held);
+    this.limit.noteUse();
+  }
+
+  keptChanged(): void {
+    this.tellObservers();
+  }
+
+  keeperSettled(): void {
+    this.retention.yieldToOthers();
+    this.tellObservers();
+    this.pump();
+  }
+
+  keeperIdle(): void {
+    this.rest();
+  }
+
+  // ---- of the sweeper
+
+  get isAwaited(): boolean {
+    return this.waiting + this.collecting > 0;
+  }
+
+  // ---- within
+
+  /** Several announcements often come at once: what follows from them is looked at when all have been heard. */
+  private pumpSoon(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    // A fraction of what queueMicrotask costs, which makes a resource of each call.
+    void settled.then(() => {
+      this.pumping = false;
+      this.pump();
+    });
+  }
+
+  /** How many of ours wait for slots of this primitive only. */
+  private get waiting(): number {
+    return this.line.waiters.length + this.tickets.size;
+  }
+
+  private get everybody(): Waiter[] {
+    return [...this.line.waiters, ...this.tickets.waiters];
+  }
+
+  private left(waiter: Waiter): void {
+    this.unchecked.delete(waiter);
+    this.line.remove(waiter);
+    this.tickets.remove(waiter);
+    this.rest();
+  }
+
+  private refuseAll(error: Error): void {
+    for (const waiter of this.everybody) waiter.settle(error);
+  }
+
+  private tellObservers(failure?: Error): void {
+    for (const observer of [...this.observers]) observer(failure);
+  }
+
+  /** Refuses those whose wish can not be met under the limit. Returns false if the limit has to be set first. */
+  private admit(limit: number): boolean {
+    for (const waiter of [...this.unchecked]) {
+      const { count } = waiter.want;
+      try {
+        if (!this.limit.agrees(waiter.want, limit)) return false;
+        if (count !== 'all free' && count > limit) throw tooMany(this.name, count, limit);
+      } catch (error) {
+        waiter.settle(error as Error);
+      }
+      this.unchecked.delete(waiter);
+    }
+    return true;
+  }
+
+  /** Finds out the limit, and stores or sets it where those who wait ask for that. */
+  private async learn(): Promise<void> {
+    if (this.learning) return;
+    this.learning = true;
+    const settle = async (): Promise<void> => {
+      const [first] = [...this.unchecked, ...this.everybody];
+      if (first !== undefined) await this.limit.settle(first.want);
+    };
+    try {
+      await insist(this.context, settle, this.ending.signal);
+    } catch (error) {
+      return this.refuseAll(error as Error);
+    } finally {
+      this.learning = false;
+    }
+    this.lastAnswerAt = this.context.clock.now();
+    this.tickets.receiveAll();
+    this.limitChanged();
+  }
+
+  /** Refuses at once what is more than there can be, also while the limit can not be asked for. */
+  private checkCount(waiter: Waiter): void {
+    const { count, slots, limitPolicy } = waiter.want;
+    const most = this.limit.known ?? (limitPolicy === 'adopt' ? undefined : slots);
+    if (count !== 'all free' && most !== undefined && count > most)
+      waiter.settle(tooMany(this.name, count, most));
+  }
+
+  private limitChanged(): void {
+    this.retention.yieldToOthers();
+    if (this.limit.noteChange()) for (const waiter of this.everybody) this.unchecked.add(waiter);
+    this.tellObservers();
+    this.pump();
+  }
+
+  /** Whether a permit is held or waited for. */
+  private get isUsed(): boolean {
+    return this.holdings.size > 0 || this.isAwaited;
+  }
+
+  /** Whether nobody waits, claims or looks. */
+  private get unused(): boolean {
+    const wanted = this.waiting + this.observers.size;
+    return wanted === 0 && !this.free.claiming;
+  }
+
+  /** Lets go of what is only needed while somebody waits, looks or listens. */
+  private rest(): void {
+    this.retention.rest();
+    if (!this.isAwaited) this.sweeper.stop();
+    if (!this.isUsed) this.limit.rest();
+    if (this.waiting + this.observers.size === 0) this.feed.watch(false);
+    if (!this.unused || this.holdings.listens || this.tickets.lingers || this.retention.active) return;
+    this.free.caughtUp();
+    // What a few own claims have left behind is not worth looking through each time.
+    if (!this.feed.running && this.board.picture.size <= REMEMBERED_SLOTS) return;
+    if (this.feed.live) this.limit.noteComplete();
+    this.feed.stop();
+    let kept = 0;
+    this.board.picture.shrink(({ key, value }) => {
+      const part = this.keys.parse(key)?.part;
+      return part === 'limit' || (part === 'slot' && value === null && ++kept <= REMEMBERED_SLOTS);
+    });
+  }
+
+  private timedOut(waiter: Waiter, ms: number): Error {
+    const trouble = this.context.store.trouble();
+    const heardNothing = !this.feed.live && this.lastAnswerAt < waiter.joinedAt;
+    if (trouble !== undefined || heardNothing) return unavailable(this.name, ms, trouble);
+    return outOfTime(this.name, ms, this.board, this.context.store.refusal());
+  }
+}

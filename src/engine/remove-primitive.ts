@@ -1,0 +1,72 @@
+import type { Board } from '../state/slot-table';
+import { isoTime } from '../runtime/clock';
+import type { Context } from '../store/context';
+import type { Keys } from '../protocol/keys';
+import { encodeRecord } from '../protocol/records';
+import { inUse, stillInUse } from '../state/refusals';
+import { removeEach } from '../store/remove-entries';
+
+/** How long the notice of a removal stands, in ms: all that listen have heard of it by then. */
+export const REMOVAL_NOTICE_TTL_MS = 2_000;
+/** Holders may renew while their holds are being removed: it may need a second look. */
+const MAX_LOOKS = 20;
+const REMOVAL_WAIT_MS = 10_000;
+
+/** What a removal needs of the engine of the primitive. */
+export interface RemovablePrimitive {
+  readonly context: Context;
+  readonly name: string;
+  readonly keys: Keys;
+  /** What this process knows of it. */
+  readonly board: Board;
+  /** A board that shows everything as it is when asked. */
+  look(): Promise<Board>;
+}
+
+/**
+ * Removes all entries of a primitive. Resolves with whether there were any.
+ *
+ * Invariants:
+ * - Without `force` it begins only if nothing is held or waited for by then. A permit that is granted after that stays: the name is
+ *   used anew. At most N holds all the same: whoever stores a limit next counts what is held under it.
+ * - The notice is announced before anything is gone, so waiters and holders know why.
+ * - A new use of the name has larger fencing tokens, since revisions of the bucket only grow.
+ */
+export async function removePrimitive(primitive: RemovablePrimitive, force: boolean): Promise<boolean> {
+  const { context, keys, name } = primitive;
+  const { clock, store } = context;
+  let found = false;
+  for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    const board = await primitive.look();
+    const entries = [...board.picture.entries()]
+      .filter(({ key, value }) => value !== null && key !== keys.removed)
+      .map((entry) => primitive.board.picture.removable(entry, clock.now()));
+    if (entries.length === 0) return found;
+    if (!found) {
+      if (!force) refuseIfUsed(name, board);
+      await announce(primitive, board, force);
+    }
+    found = true;
+    const { failure } = await removeEach(store, entries, clock.now() + REMOVAL_WAIT_MS);
+    if (failure !== undefined) throw failure;
+    // What was not forced away may have been used anew.
+    if (!force) return found;
+  }
+  throw stillInUse(name);
+}
+
+function refuseIfUsed(name: string, board: Board): void {
+  const held = board.taken.size + board.readers.size - board.kept.size;
+  const waiting = board.queue.length;
+  if (held + waiting > 0) throw inUse(name, held, waiting);
+}
+
+async function announce({ context, keys }: RemovablePrimitive, board: Board, force: boolean): Promise<void> {
+  const { clock, holder, store } = context;
+  const key = keys.removed;
+  const ttl = REMOVAL_NOTICE_TTL_MS;
+  const expected = board.picture.get(key)?.revision ?? 0;
+  const value = encodeRecord({ holder, since: isoTime(clock.wallTime()), ttl, force });
+  // Refused: another process removes it too, and has said so.
+  await store.commit([{ key, expected, value, ttl }], { until: clock.now() + REMOVAL_WAIT_MS });
+}

@@ -1,0 +1,47 @@
+import type { Context } from '../store/context';
+import { LatchBoard, ALL_LATCHES, LatchKeys } from './latch-table';
+import { LatchEngine } from './latch-engine';
+import { primitiveOf } from '../protocol/keys';
+import { Remembered } from '../runtime/idle-cache';
+
+/** How many latches to remember that nobody uses at the moment. */
+const READY_LATCHES = 1_000;
+
+/** The latches of one dispatcher. */
+export class Latches {
+  private readonly byPrefix = new Remembered<LatchEngine>(READY_LATCHES);
+  private readonly stopResets: () => void;
+
+  constructor(private readonly context: Context) {
+    this.stopResets = context.store.onReset(() => {
+      for (const engine of this.byPrefix.all) engine.reset();
+    });
+  }
+
+  /** The engine for a latch: to be asked for again for each operation, since one that is idle may be forgotten. */
+  get(name: string): LatchEngine {
+    const keys = new LatchKeys(name);
+    return this.byPrefix.get(keys.prefix, () => new LatchEngine(this.context, name, keys));
+  }
+
+  /** All that are stored in the bucket. */
+  async list(): Promise<{ name: string; board: LatchBoard }[]> {
+    const { clock, store } = this.context;
+    const found = new Map<string, { name: string; board: LatchBoard }>();
+    const askedAt = clock.now();
+    for (const entry of await store.read([ALL_LATCHES])) {
+      const primitive = primitiveOf(entry.key);
+      if (primitive === undefined) continue;
+      const { prefix, name } = primitive;
+      const known = found.get(prefix) ?? { name, board: new LatchBoard(new LatchKeys(name)) };
+      found.set(prefix, known);
+      known.board.apply(entry, askedAt);
+    }
+    return [...found.values()].filter(({ board }) => board.round !== undefined);
+  }
+
+  close(): void {
+    for (const engine of this.byPrefix.all) engine.close();
+    this.stopResets();
+  }
+}

@@ -1,0 +1,57 @@
+import type { LeaseRecord } from '../lease/lease';
+import { isoTime } from '../runtime/clock';
+import { newId } from '../runtime/id';
+import { type Hold, decodeHold, encodeRecord } from './records';
+import type { Want } from '../acquire/waiter';
+
+/** The hold of a new permit. @param since by the wall clock @param retain for how long the slot is to be kept later, in ms */
+export function newHold(
+  permit: string,
+  holder: string,
+  since: number,
+  { metadata, ttl }: Want,
+  retain: number,
+): Hold {
+  return {
+    permit,
+    holder,
+    since: isoTime(since),
+    ttl,
+    ...(retain === 0 ? {} : { retain }),
+    ...(metadata === undefined ? {} : { meta: metadata }),
+  };
+}
+
+/**
+ * What the lease of a permit writes.
+ * @param permit its id; undefined: one is made when somebody asks for it
+ * @param holdOf its hold, as it stands under a key
+ */
+export function recordOf(
+  permit: string | undefined,
+  holdOf: (key: string, permit: string) => Hold,
+  use?: number,
+): LeaseRecord {
+  return new PermitRecord(permit, holdOf, use);
+}
+
+class PermitRecord implements LeaseRecord {
+  constructor(
+    private permit: string | undefined,
+    private readonly holdOf: (key: string, permit: string) => Hold,
+    private readonly use: number | undefined,
+  ) {}
+
+  get id(): string {
+    return (this.permit ??= newId());
+  }
+
+  encode(key: string, ttl: number, token: number, after?: string): string {
+    return encodeRecord({ ...this.holdOf(key, this.id), ttl, token, use: this.use, after });
+  }
+
+  owns(value: string): boolean {
+    const decoded = decodeHold(value);
+    return decoded.ok && decoded.record.permit === this.id;
+  }
+}

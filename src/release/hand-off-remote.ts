@@ -1,0 +1,124 @@
+import type { Entry } from '../store/store';
+import type { Board, QueuedTicket, TakenSlot } from '../state/slot-table';
+import { isoTime } from '../runtime/clock';
+import type { Context } from '../store/context';
+import type { Feed } from '../state/watcher';
+import { newId } from '../runtime/id';
+import { type HeldSlot, Lease, type LeaseOwner, safetyMargin } from '../lease/lease';
+import { newHold, recordOf } from '../protocol/permit-record';
+import { type Hold, encodeRecord } from '../protocol/records';
+import type { Want } from '../acquire/waiter';
+
+/**
+ * Giving a slot to the next in the queue in another process, with the write that releases it: he has it when he hears of that,
+ * where he would have to hear, to claim and to be answered.
+ *
+ * Invariants:
+ * - The slot is written over under the revision of our last write: it was ours until then, and is his from then on. That
+ *   write names his ticket, so for all who hear of it he is served, as by a claim of his own.
+ * - A slot is given for no longer than our own hold stands in the server. He counts from when he sent the
+ *   last write of his ticket that we had heard of when we decided. So as long as it counts for him, the hold before can not
+ *   have run out in the server, and no expiry of that can have been written over what was given.
+ * - Several may give to the same ticket at once, and who waits may leave meanwhile: what is given and not needed is passed
+ *   on at once by the process that it was given to, which listens for that a moment longer than anybody waits there.
+ */
+
+/**
+ * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
+ * ttl is given nothing.
+ */
+export const GIVEN_MS = 6_000;
+/**
+ * Least that is to be left of it when he hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
+ * one writes it every 3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
+ */
+const LEAST_MS = 2_000;
+
+/** Who is given a slot, and for how long. */
+export interface Gift {
+  readonly to: QueuedTicket;
+  readonly ttl: number;
+}
+
+/** Whether the slot of a lease that ends is given to the next: if he takes what he is given, and could still prolong it. */
+export function giftFor(
+  next: QueuedTicket,
+  { stands }: Lease,
+  { safetyMargin: configured }: Context,
+  feed: Feed,
+): Gift | undefined {
+  const { count, holdTtl = 0 } = next.ticket;
+  if (count !== 1 || holdTtl < GIVEN_MS) return undefined;
+  const ttl = Math.min(GIVEN_MS, Math.floor(stands));
+  const age = Math.max(0, feed.ageOf(next.entry) ?? Infinity);
+  return ttl - age - safetyMargin(holdTtl, configured) >= LEAST_MS ? { to: next, ttl } : undefined;
+}
+
+/**
+ * Gives the slot of a lease that ends. Resolves with whether it was still the lease's.
+ * @param gave told of the entry that the slot is under then
+ */
+export async function give(
+  { clock, store }: Context,
+  board: Board,
+  { deadline, writtenAs }: Lease,
+  { key, revision }: HeldSlot,
+  { to, ttl }: Gift,
+  gave: (entry: Entry) => void,
+): Promise<boolean> {
+  const { entry, id } = to;
+  const { holder, meta } = to.ticket;
+  const hold: Hold = {
+    permit: newId(),
+    holder,
+    since: isoTime(clock.wallTime()),
+    ttl,
+    ticket: id,
+    given: entry.revision,
+    after: writtenAs,
+    ...(meta === undefined ? {} : { meta }),
+  };
+  const value = encodeRecord(hold);
+  // The next slot of ours is for the one behind it.
+  const unserve = board.serve(id);
+  try {
+    const result = await store.commit([{ key, expected: revision, value, ttl }], {
+      until: deadline,
+    });
+    if (result.committed)
+      gave({ key, value, ttl, revision: result.revisions[0] as number, writtenAt: clock.wallTime() });
+    return result.committed;
+  } finally {
+    unserve();
+  }
+}
+
+/**
+ * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
+ * over already if we hear of it too late.
+ */
+export function leaseOfGiven(
+  context: Context,
+  owner: LeaseOwner,
+  primitive: string,
+  { slot, entry }: TakenSlot,
+  { given = 0, permit, since, ttl: lasts }: Hold,
+  ticket: Lease,
+  want: Want,
+): Lease {
+  const now = context.clock.now();
+  return new Lease(context, owner, {
+    primitive,
+    record: recordOf(permit, () => ({
+      ...newHold(permit, context.holder, 0, want, 0),
+      since,
+      ticket: ticket.id,
+    })),
+    ttl: want.ttl,
+    lasts,
+    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts, earlier: entry.earlier }],
+    sentAt: ticket.sentAtOf(given) ?? now - lasts,
+    freeSince: now,
+    autoRenew: want.autoRenew,
+  });
+}

@@ -1,0 +1,159 @@
+import { type Entry, storedTtl } from '../store/store';
+import { type Clock, nextTurn } from '../runtime/clock';
+import type { Removable } from '../store/remove-entries';
+
+/** How long a read may be taken in before other work of the process has its turn, in ms. */
+const SLICE_MS = 10;
+
+/** An entry, and when we heard of it by our own clock. */
+export interface Known extends Entry {
+  readonly heardAt: number;
+  /**
+   * Reading of the clock by which every earlier entry of the key has run out, as far as they were heard of. Undefined: none of them
+   * outlasts this one.
+   */
+  readonly earlier?: number | undefined;
+}
+
+/**
+ * What is known of a set of keys. Entries only ever move forward in revision, in whatever order they are heard of:
+ * from a read, from an announcement, or from the answer to a write of our own.
+ */
+export class Picture {
+  private readonly known = new Map<string, Known>();
+
+  /** @param onChange told of every key of which something else is known than before; undefined: nothing is there */
+  constructor(private readonly onChange: (key: string, known: Known | undefined) => void = () => undefined) {}
+
+  get(key: string): Known | undefined {
+    return this.known.get(key);
+  }
+
+  get size(): number {
+    return this.known.size;
+  }
+
+  entries(): IterableIterator<Known> {
+    return this.known.values();
+  }
+
+  /** Takes in an entry unless something newer is known of the key. Returns whether it was news. */
+  apply(entry: Entry, heardAt: number): boolean {
+    const before = this.known.get(entry.key);
+    if (before !== undefined && before.revision >= entry.revision) {
+      // A marker that is still there although it should be gone by our reckoning: expect it from now on.
+      if (before.revision === entry.revision && isGone(before, heardAt))
+        this.known.set(entry.key, { ...before, heardAt });
+      return false;
+    }
+    const { key, revision, value, fault, ttl, writtenAt } = entry;
+    const earlier = outlasting(before, ttl === undefined ? Infinity : heardAt + storedTtl(ttl));
+    this.put({ key, revision, value, fault, ttl, writtenAt, heardAt, earlier });
+    return true;
+  }
+
+  /**
+   * Takes in all entries of a read, in slices: other work of the process goes on between them, and announcements are taken in.
+   * Either is newer or older by revision, so their order does not matter.
+   * @returns whether any was news
+   */
+  async applyAll(entries: readonly Entry[], askedAt: number, clock: Clock): Promise<boolean> {
+    let news = false;
+    let begunAt = clock.now();
+    for (const entry of entries) {
+      if (this.apply(entry, askedAt)) news = true;
+      if (clock.now() - begunAt < SLICE_MS) continue;
+      await nextTurn();
+      begunAt = clock.now();
+    }
+    return news;
+  }
+
+  /**
+   * Takes in the last revision of a key that the store named when it was asked, or refused a write, at `askedAt`. Returns
+   * whether the key is known to hold no value: nothing is there, or still the removal marker that was known.
+   */
+  learnRevision(key: string, actual: number, askedAt: number, heardAt = askedAt): boolean {
+    const before = this.known.get(key);
+    if (actual === 0) {
+      // What was announced since may be newer than the answer.
+      if (before !== undefined && before.revision > 0 && before.heardAt > askedAt) return false;
+      const earlier = outlasting(before, heardAt);
+      this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt, earlier });
+      return true;
+    }
+    if (before === undefined || before.revision !== actual || before.value !== null) return false;
+    this.put({ ...before, heardAt });
+    return true;
+  }
+
+  /** Forgets keys that a read begun at `askedAt` did not find, except those heard of since. */
+  retainOnly(found: ReadonlySet<string>, askedAt: number): boolean {
+    let changed = false;
+    for (const { key, heardAt, value } of this.known.values()) {
+      if (found.has(key) || heardAt >= askedAt) continue;
+      this.drop(key);
+      changed ||= value !== null;
+    }
+    return changed;
+  }
+
+  /**
+   * The revision to expect of a key that holds no value. A removal marker goes away by itself and silently, its ttl after it was
+   * written; a wrong guess around that time costs a refused write, which says what is right.
+   */
+  expectedIfFree(key: string, now: number): number {
+    const known = this.known.get(key);
+    return known === undefined || isGone(known, now) ? 0 : known.revision;
+  }
+
+  /** Reading of the clock by which all that was heard of under the key has run out; undefined: nothing was that has a TTL. */
+  lastsUntil(key: string): number | undefined {
+    return outlasting(this.known.get(key), -Infinity);
+  }
+
+  /** An entry as one to be removed: with the TTL of its key's history, which its marker has to outlast. */
+  removable(entry: Entry, now: number): Removable {
+    const { ttl } = entry;
+    return ttl === undefined
+      ? entry
+      : { ...entry, ttl: Math.max(ttl, (this.lastsUntil(entry.key) ?? now) - now) };
+  }
+
+  /** Forgets all keys but those that `keep` chooses. */
+  shrink(keep: (known: Known) => boolean): void {
+    for (const known of this.known.values()) if (!keep(known)) this.drop(known.key);
+  }
+
+  /** Forgets one key. */
+  forget(key: string): void {
+    if (this.known.has(key)) this.drop(key);
+  }
+
+  clear(): void {
+    this.shrink(() => false);
+  }
+
+  private put(known: Known): void {
+    this.known.set(known.key, known);
+    this.onChange(known.key, known);
+  }
+
+  private drop(key: string): void {
+    this.known.delete(key);
+    this.onChange(key, undefined);
+  }
+}
+
+/** Reading of the clock by which an entry and all before it have run out, if that is later than `until`. */
+function outlasting(known: Known | undefined, until: number): number | undefined {
+  if (known === undefined) return undefined;
+  const { earlier = -Infinity, heardAt, ttl } = known;
+  const last = ttl === undefined ? earlier : Math.max(earlier, heardAt + storedTtl(ttl));
+  return last > until ? last : undefined;
+}
+
+/** Whether it is a marker that has run out since it was heard of. */
+function isGone({ value, ttl, heardAt }: Known, now: number): boolean {
+  return value === null && ttl !== undefined && now - heardAt >= ttl;
+}

@@ -1,0 +1,305 @@
+import { SemaphoreError } from '../errors';
+import type { Board } from './slot-table';
+import type { Context } from '../store/context';
+import type { Keys } from '../protocol/keys';
+import type { RememberedLimit } from './memo';
+import { type Limit, encodeRecord } from '../protocol/records';
+import { corrupt, limitConflict } from './refusals';
+import type { Want } from '../acquire/waiter';
+
+export const DEFAULT_LIMIT = 1;
+
+/** How often a change of the limit is tried again when others change it at the same time. */
+const MOST_TRIES = 50;
+/** How many slots never used are worth remembering as free. */
+const MOST_NOTED = 16;
+/** How many past lowerings to remember: as many as may happen while one claim is under way. */
+const REMEMBERED_LOWERINGS = 10;
+
+/** How many slots a primitive has, for an engine. */
+export interface SlotLimit {
+  /** The limit in force; undefined while that is not known, or none is stored. */
+  readonly known: number | undefined;
+  /** Revision of the limit that is known. */
+  readonly revision: number;
+  /** How often announcements of changes may have been missed so far. */
+  readonly doubted: number;
+  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  readonly mayOverhang: boolean;
+  /** Whether it was lowered after one revision and before another. */
+  loweredBetween(revision: number, later: number): boolean;
+  doubt(): void;
+  /** Reads it again. */
+  refresh(): Promise<void>;
+  /** What is worth knowing later, when nobody has used the primitive for a while; undefined: nothing. */
+  remember(): RememberedLimit | undefined;
+  /** The board shows another limit, or none. Returns whether it is a different number than before. */
+  noteChange(): boolean;
+  /** The board shows everything at this moment. */
+  noteComplete(): void;
+  /** A change of it was announced just now. */
+  noteAnnounced(): void;
+  /** The primitive is used at this moment: a limit that goes without use is stored anew in time. */
+  noteUse(): void;
+  /** The primitive is not used any more. Leaves no timer. */
+  rest(): void;
+  /**
+   * Compares the number in the code with the limit in force.
+   * @returns false if the limit has to be set first
+   * @throws LimitConflictError
+   */
+  agrees(want: Want, limit: number): boolean;
+  /**
+   * Reads the limit, and all else; stores or sets it, if somebody who wants a permit needs that to go on.
+   * @throws CorruptEntryError, BackendUnavailableError
+   */
+  settle(want: Want): Promise<void>;
+  /**
+   * Stores what `change` makes of the stored limit (undefined: none), unless it makes undefined of it.
+   * @throws CorruptEntryError, BackendUnavailableError
+   */
+  change(
+    change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
+  ): Promise<{ slots: number | undefined; changed: boolean }>;
+}
+
+/** How often a limit that goes without use is stored anew while it is used, as a share of the time after which it goes. */
+const REFRESH_SHARE = 1 / 3;
+
+/**
+ * The limit of a semaphore: a key of its own, written on first use, followed by every process.
+ *
+ * A process that has used a primitive hears of every change of its limit, by a subscription of the dispatcher's. The
+ * announcement of a change comes before the answer to any claim written after it, over the same connection: so a claim
+ * that raced a lowering is always found out when its answer comes ({@link StoredLimit.loweredBetween}).
+ */
+export class StoredLimit implements SlotLimit {
+  /** Whether the board's limit is the one in force, as far as anybody told. */
+  private current = false;
+  private doubts = 0;
+  private last: number | undefined;
+  /** The latest revisions at which the limit was lowered. */
+  private lowerings: number[] = [];
+  /** Numbers in the code that were dealt with. Later changes of the limit are to be followed, not to contradict the code. */
+  private readonly accepted = new Set<number>();
+  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  private overhang = true;
+  /** Reading of the clock when it was last stored, as far as this process has seen it happen. */
+  private storedAt = -Infinity;
+  private refreshing = false;
+  private cancelRefresh: (() => void) | undefined;
+
+  constructor(
+    private readonly context: Context,
+    private readonly name: string,
+    private readonly keys: Keys,
+    private readonly board: Board,
+    /** Whether a permit is held or waited for. */
+    private readonly inUse: () => boolean,
+    remembered?: RememberedLimit,
+  ) {
+    if (remembered === undefined) return;
+    const { slots, forgetAfter, storedAt, revision, accepted = [slots], current } = remembered;
+    const { clock } = context;
+    const value = encodeRecord(limitRecord(slots, forgetAfter));
+    const entry = { key: keys.limit, revision, value, ttl: forgetAfter, writtenAt: clock.wallTime() };
+    board.apply(entry, clock.now());
+    this.storedAt = storedAt;
+    for (const number of accepted) this.accepted.add(number);
+    this.last = slots;
+    this.current = current;
+    this.overhang = false;
+  }
+
+  remember(): RememberedLimit | undefined {
+    const stored = this.board.limit;
+    if (stored?.limit.ok !== true || this.overhang) return undefined;
+    const { slots, forgetAfter } = stored.limit.record;
+    const { storedAt } = this;
+    const plain = this.accepted.size === 1 && this.accepted.has(slots);
+    const accepted = plain ? undefined : [...this.accepted];
+    return { slots, forgetAfter, storedAt, revision: stored.revision, accepted, current: this.current };
+  }
+
+  get known(): number | undefined {
+    const stored = this.board.limit?.limit;
+    return this.current && stored?.ok === true ? stored.record.slots : undefined;
+  }
+
+  get revision(): number {
+    return this.board.limit?.revision ?? 0;
+  }
+
+  get mayOverhang(): boolean {
+    return this.overhang;
+  }
+
+  loweredBetween(revision: number, later: number): boolean {
+    return this.lowerings.some((lowered) => revision < lowered && lowered < later);
+  }
+
+  doubt(): void {
+    this.current = false;
+    this.doubts++;
+  }
+
+  get doubted(): number {
+    return this.doubts;
+  }
+
+  async refresh(): Promise<void> {
+    await this.change(() => undefined);
+  }
+
+  noteChange(): boolean {
+    const stored = this.board.limit;
+    if (stored === undefined || !stored.limit.ok) {
+      this.current = false;
+      return false;
+    }
+    const { slots } = stored.limit.record;
+    const different = this.last !== slots;
+    if ((this.last ?? 0) > slots) {
+      this.lowerings = [...this.lowerings.slice(1 - REMEMBERED_LOWERINGS), stored.revision];
+      this.overhang = true;
+    }
+    this.last = slots;
+    return different;
+  }
+
+  noteAnnounced(): void {
+    this.storedAt = this.context.clock.now();
+  }
+
+  noteUse(): void {
+    const stored = this.board.limit?.limit;
+    if (stored?.ok !== true || stored.record.forgetAfter === undefined || !this.current) return;
+    const { slots, forgetAfter } = stored.record;
+    const { background, clock } = this.context;
+    const every = forgetAfter * REFRESH_SHARE;
+    this.cancelRefresh ??= clock.after(every, () => {
+      this.cancelRefresh = undefined;
+      if (this.inUse()) this.noteUse();
+    });
+    if (this.refreshing || clock.now() - this.storedAt < every) return;
+    this.refreshing = true;
+    // Refused: another process has stored it. Failed: the next use stores it, or whoever finds it gone.
+    background.add(this.write(slots, forgetAfter).finally(() => (this.refreshing = false)));
+  }
+
+  rest(): void {
+    this.cancelRefresh?.();
+    this.cancelRefresh = undefined;
+  }
+
+  noteComplete(): void {
+    const limit = this.known;
+    if (limit !== undefined) this.overhang = !this.board.fits(limit);
+  }
+
+  agrees({ slots, limitPolicy }: Want, limit: number): boolean {
+    if (slots === undefined) return true;
+    if (slots === limit || limitPolicy === 'adopt') this.accepted.add(slots);
+    if (this.accepted.has(slots)) return true;
+    if (limitPolicy === 'error') throw limitConflict(this.name, slots, limit);
+    return false;
+  }
+
+  async settle({ slots, limitPolicy, forgetAfter }: Want): Promise<void> {
+    await this.readAll();
+    const stored = this.readable();
+    const set = slots !== undefined && limitPolicy === 'set' && !this.accepted.has(slots) && stored !== slots;
+    if (stored === undefined || set) {
+      const wanted = slots ?? DEFAULT_LIMIT;
+      const first = stored === undefined && (await this.write(wanted, forgetAfter));
+      if (!first) {
+        await this.change((now) => (now === undefined || set ? wanted : undefined), forgetAfter);
+        // Lowering it may have left slots above it, taken since the first look.
+        await this.readAll();
+      }
+    }
+    this.noteUnused();
+    if (slots !== undefined && limitPolicy === 'set') this.accepted.add(slots);
+    this.current = true;
+    this.noteComplete();
+  }
+
+  async change(
+    change: (stored: number | undefined) => number | undefined,
+    forgetAfter?: number,
+  ): Promise<{ slots: number | undefined; changed: boolean }> {
+    const { clock, store } = this.context;
+    const key = this.keys.limit;
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const askedAt = clock.now();
+      const [entry] = await store.read([key]);
+      if (entry === undefined) this.board.picture.learnRevision(key, 0, askedAt);
+      else this.board.apply(entry, askedAt);
+      this.current = true;
+      const stored = this.readable();
+      const slots = change(stored);
+      if (slots === undefined || slots === stored) return { slots: stored, changed: false };
+      if (await this.write(slots, stored === undefined ? forgetAfter : this.forgetAfter))
+        return { slots, changed: true };
+    }
+    throw new SemaphoreError(
+      'LIMIT_BUSY',
+      `the limit of "${this.name}" is being changed by too many at once`,
+      {
+        primitive: this.name,
+      },
+    );
+  }
+
+  /** Stores a limit over the one that the board shows. Returns false if that is not the one stored any more. */
+  private async write(slots: number, forgetAfter: number | undefined): Promise<boolean> {
+    const { clock, store } = this.context;
+    const key = this.keys.limit;
+    const expected = this.board.picture.get(key)?.revision ?? 0;
+    const value = encodeRecord(limitRecord(slots, forgetAfter));
+    const result = await store.commit([{ key, expected, value, ttl: forgetAfter }]);
+    if (!result.committed) return false;
+    const [revision] = result.revisions as [number];
+    this.board.apply({ key, value, revision, ttl: forgetAfter, writtenAt: clock.wallTime() }, clock.now());
+    this.storedAt = clock.now();
+    this.accepted.add(slots);
+    this.current = true;
+    return true;
+  }
+
+  private async readAll(): Promise<void> {
+    const { clock, store } = this.context;
+    const askedAt = clock.now();
+    const entries = await store.read([this.keys.all]);
+    await this.board.picture.applyAll(entries, askedAt, clock);
+    this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
+  }
+
+  /** What nobody ever used leaves no entry. Notes it as free, as it was just now. */
+  private noteUnused(): void {
+    const now = this.context.clock.now();
+    const stored = this.readable() ?? 0;
+    for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
+      const key = this.keys.slot(slot);
+      if (this.board.picture.get(key) !== undefined) continue;
+      this.board.picture.learnRevision(key, 0, now);
+      noted++;
+    }
+  }
+
+  private get forgetAfter(): number | undefined {
+    const stored = this.board.limit?.limit;
+    return stored?.ok === true ? stored.record.forgetAfter : undefined;
+  }
+
+  private readable(): number | undefined {
+    const stored = this.board.limit?.limit;
+    if (stored?.ok === false) throw corrupt(this.name, this.keys.limit, stored.reason);
+    return stored?.record.slots;
+  }
+}
+
+function limitRecord(slots: number, forgetAfter: number | undefined): Limit {
+  return forgetAfter === undefined ? { slots } : { slots, forgetAfter };
+}

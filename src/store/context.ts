@@ -1,0 +1,38 @@
+import type { Store } from './store';
+import type { Clock } from '../runtime/clock';
+import type { FeedCounts } from '../state/watcher';
+import type { Pulse } from '../runtime/batched-timers';
+
+/** What all primitives of one dispatcher share. */
+export interface Context {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Who we are, for status views. */
+  readonly holder: string;
+  /** How long before a lease's end its permit is declared lost, in ms; undefined for the default share of the ttl. */
+  readonly safetyMargin: number | undefined;
+  readonly counts: FeedCounts;
+  readonly background: Background;
+  /** For what need not happen to the millisecond. */
+  readonly pulse: Pulse;
+}
+
+/** Work that goes on after the call that started it has returned, and that `close` waits for. */
+export class Background {
+  private underway = 0;
+  private whenIdle: (() => void)[] = [];
+
+  /** Keeps track of a task. Its failure is nobody's business any more: whoever could act on it was told, or is gone. */
+  add(task: Promise<unknown>): void {
+    this.underway++;
+    void task.then(this.done, this.done);
+  }
+
+  async settled(): Promise<void> {
+    while (this.underway > 0) await new Promise<void>((resolve) => this.whenIdle.push(resolve));
+  }
+
+  private readonly done = (): void => {
+    if (--this.underway === 0) for (const tell of this.whenIdle.splice(0)) tell();
+  };
+}
