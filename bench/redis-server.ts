@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { freePorts } from '../src/testing/free-ports';
-import { packageFile } from '../src/testing/package-root';
+import { packageFile } from '../src/runtime/package-root';
 import { reaper } from '../src/testing/reaper';
 import { pause } from './measure';
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { packageFile } from '../src/testing/package-root';
+import { packageFile } from '../src/runtime/package-root';
 import { serverBinary } from '../src/testing/server-binary';
 import type { World } from './world';
 

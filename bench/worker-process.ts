@@ -2,15 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { reaper } from '../src/testing/reaper';
-import type { Ops } from './worker';
+import type { Answer, Ops } from './worker';
 
 /** What a worker answers. */
-export interface Answer {
-  readonly id: number;
-  readonly result?: unknown;
-  readonly error?: string;
-}
-
 type Promised<F> = F extends (...args: never[]) => infer R ? Awaited<R> : never;
 
 /** Another process, told what to measure by function calls over IPC: see `worker.ts`. */

@@ -7,7 +7,13 @@ import { type Client, type Contender, type Release, type Spec, open } from './co
 import { ownCpuMs } from './cpu';
 import { RawSlot } from './floor';
 import { monotonicMs, pause } from './measure';
-import type { Answer } from './worker-process';
+
+/** What a worker answers to a call. */
+export interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: string;
+}
 
 /** What some waiters of one process saw. */
 export interface Share {

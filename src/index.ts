@@ -20,18 +20,18 @@ export {
 export type { DispatcherEvents, OutageEvents, PermitEvents, PermitRef, PrimitiveRef } from './api/events';
 export type { CountDownLatch } from './api/latch';
 export type { Lock } from './api/lock';
-export type { RemoveOptions } from './api/slot-lock';
+export type { RemoveOptions } from './api/options';
 export {
   type ListedLock,
   type LockBackend,
   type LockManager,
-  type LockManagerOptions,
   createLock,
   getDefaultLockManager,
   getLock,
   getOrCreateLock,
   lockContext,
 } from './api/lock-manager';
+export type { LockManagerOptions } from './api/options';
 export type { Mutex } from './api/mutex';
 export type {
   AcquireOptions,

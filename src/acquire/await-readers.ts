@@ -1,7 +1,15 @@
 import type { Aborting } from '../runtime/cancellation';
-import type { Engine } from '../engine/engine';
+import type { Primitive } from '../state/primitive-state';
 import type { Lease } from '../lease/lease';
 import { onAbort } from '../runtime/on-abort';
+
+/** A primitive whose slot table can be kept up to date for a caller. */
+export interface Observable extends Primitive {
+  /** Whether the slot table shows everything. */
+  readonly live: boolean;
+  /** Keeps the slot table up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  observe(callback: (failure?: Error) => void): () => void;
+}
 
 /**
  * The last step to a permit to write under a read-write lock. The lease holds the writer's place; since that was taken nobody
@@ -14,11 +22,11 @@ import { onAbort } from '../runtime/on-abort';
  * @throws what keeps the board from being read
  */
 export async function withoutReaders(
-  engine: Engine,
+  primitive: Observable,
   lease: Lease,
   abandon: Aborting | undefined,
 ): Promise<Lease | undefined> {
-  const { background } = engine.context;
+  const { background } = primitive.context;
   let stop = (): void => undefined;
   const { signal } = lease;
   try {
@@ -26,14 +34,14 @@ export async function withoutReaders(
       const look = (failure?: Error): void => {
         if (abandon?.aborted === true || !lease.isHeld) resolve(undefined);
         else if (failure !== undefined) reject(failure);
-        else if (engine.live && engine.board.readers.size === 0) resolve(lease);
+        else if (primitive.live && primitive.board.readers.size === 0) resolve(lease);
       };
       const given = (): void => look();
       const unlisten = [onAbort(abandon, given), onAbort(signal, given)];
       // Begins to read if nobody has been listening; else what is under way may have begun too early.
-      const listening = engine.feed.running;
-      const unobserve = engine.observe(look);
-      if (listening) engine.feed.refresh();
+      const listening = primitive.feed.running;
+      const unobserve = primitive.observe(look);
+      if (listening) primitive.feed.refresh();
       stop = () => {
         unobserve();
         for (const end of unlisten) end();

@@ -2,17 +2,42 @@ import { BackendUnavailableError } from '../errors';
 import type { Aborting } from '../runtime/cancellation';
 import type { CommitResult, Entry, Write } from '../store/store';
 import type { Context } from '../store/context';
-import type { Engine, Reservation } from '../engine/engine';
+import type { Primitive } from '../state/primitive-state';
 import { newId } from '../runtime/id';
 import { type HeldSlot, Lease, type LeaseOwner, type Succession } from '../lease/lease';
 import { newHold, recordOf } from '../protocol/permit-record';
-import type { FreeSlot } from './claim-plan';
+import type { FreeSlot } from '../state/grantable';
 import { type Hold, encodeRecord } from '../protocol/records';
-import type { Want } from './waiter';
+import type { Want } from '../protocol/request';
+
+/** Slots for which a claim is under way. */
+export interface Reservation {
+  /** The claim was answered. */
+  end(): void;
+  /** Whether nothing happened since the claim was decided that could forbid it. */
+  undisturbed(): boolean;
+  bucketReplaced(): boolean;
+  /**
+   * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
+   * the store where announcements may have been missed meanwhile.
+   * @throws BackendUnavailableError, CorruptEntryError
+   */
+  limitLoweredBefore(revision: number): Promise<boolean>;
+}
+
+/** A primitive whose slots can be claimed. */
+export interface Claimable extends Primitive, LeaseOwner {
+  /** A claim for the slots begins. */
+  reserve(slots: readonly FreeSlot[]): Reservation;
+  /** A claim was refused. `actual`: the last revision of the slot, where it was one and the store said it. */
+  refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): void;
+  /** Slots are held by a lease of this process from now on. */
+  adopt(lease: Lease, entries: readonly Entry[]): void;
+}
 
 /** Slots of one primitive, as part of a permit. */
 export interface GrabPart {
-  readonly engine: Engine;
+  readonly engine: Claimable;
   readonly slots: readonly FreeSlot[];
   /** The ticket that is served by it. */
   readonly ticket?: string | undefined;
@@ -152,7 +177,7 @@ async function stands(
 }
 
 /** An engine keeps the books of a lease; those of several primitives are kept by each of them. */
-function ownersOf(engines: readonly Engine[]): LeaseOwner {
+function ownersOf(engines: readonly Claimable[]): LeaseOwner {
   const [only, ...more] = engines;
   if (only !== undefined && more.length === 0) return only;
   return {
@@ -161,7 +186,7 @@ function ownersOf(engines: readonly Engine[]): LeaseOwner {
         engine.freed(slots.filter(({ key }) => engine.keys.parse(key) !== undefined));
     },
     lasts: (lease) => {
-      for (const engine of engines) engine.lasts(lease);
+      for (const engine of engines) engine.lasts?.(lease);
     },
     ended: (lease) => {
       for (const engine of engines) engine.ended(lease);

@@ -2,12 +2,14 @@ import { Abort, type Aborting } from '../runtime/cancellation';
 import type { Board, TakenSlot } from '../state/slot-table';
 import type { FreeSlots } from '../state/free-slots';
 import type { Keys } from '../protocol/keys';
-import { type FreeSlot, MOST_READS_UNDERWAY, planClaims, planReads } from './claim-plan';
+import { MOST_READS_UNDERWAY, planClaims, planReads } from './claim-plan';
+import type { FreeSlot } from '../state/grantable';
 import type { Lease, Succession } from '../lease/lease';
 import type { Primitive } from '../state/primitive-state';
 import { corrupt, nothingFree } from '../state/refusals';
-import { MOST_AT_ONCE } from '../store/store';
-import type { Waiter, Want } from './waiter';
+import { MOST_AT_ONCE } from '../protocol/records';
+import type { Waiter } from './waiter';
+import type { Want } from '../protocol/request';
 
 /** What those who wait need of the engine that serves them. */
 export interface Host extends Primitive {

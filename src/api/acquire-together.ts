@@ -2,11 +2,11 @@ import { acquireAll } from '../engine/acquire-all';
 import type { Context } from '../store/context';
 import type { Engine } from '../engine/engine';
 import type { Engines } from '../engine/engine-registry';
-import type { Want } from '../acquire/waiter';
-import { WANT } from './known-options';
+import type { Want } from '../protocol/request';
 import type { Mutex } from './mutex';
-import { checkKeys } from './option-keys';
-import { type AcquireOptions, checkCount, toAcquireOptions } from './options';
+import { checkKeys, optionKeys } from './option-keys';
+import type { AcquireOptions } from './options';
+import { checkCount, toAcquireOptions } from './option-checks';
 import { type Permit, toPermit } from './permit';
 import type { Semaphore } from './semaphore';
 import type { Telemetry } from './telemetry/telemetry';
@@ -18,6 +18,8 @@ export interface AcquireAllWant {
   /** How many slots of it. Default 1. */
   count?: number;
 }
+
+const WANT = optionKeys<AcquireAllWant>('one of the wants', { semaphore: true, count: true });
 
 /**
  * Acquires slots of several primitives together.

@@ -1,3 +1,4 @@
+import type { LocalDispatcherOptions } from './options';
 import { Abort } from '../runtime/cancellation';
 import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from '../runtime/clock';
@@ -5,7 +6,7 @@ import { Background, type Context } from '../store/context';
 import { Engines } from '../engine/engine-registry';
 import { Pulse } from '../runtime/batched-timers';
 import type { Engine } from '../engine/engine';
-import type { FeedCounts } from '../state/watcher';
+import type { FeedCounts } from '../store/context';
 import { Latches } from '../latch/latch-registry';
 import { encodeName } from '../protocol/name';
 import { Outage } from '../engine/local-fallback';
@@ -27,15 +28,17 @@ import {
 } from './known-options';
 import type { Lock } from './lock';
 import { checkKeys } from './option-keys';
+import type {
+  AcquireOptions,
+  ConnectOptions,
+  LockOptions,
+  MutexOptions,
+  DispatcherOptions,
+  ReadWriteLockOptions,
+  SemaphoreOptions,
+} from './options';
 import {
-  type AcquireOptions,
-  type ConnectOptions,
   DEFAULT_TTL_MS,
-  type LockOptions,
-  type MutexOptions,
-  type DispatcherOptions,
-  type ReadWriteLockOptions,
-  type SemaphoreOptions,
   checkApiPrefix,
   checkBoolean,
   checkBucket,
@@ -49,14 +52,15 @@ import {
   checkSlots,
   checkTotal,
   checkTtl,
-} from './options';
+} from './option-checks';
 import type { Permit, WritePermit } from './permit';
 import { type ReadWriteLock, createReadWriteLock } from './read-write-lock';
 import { Reentrancy } from './reentrancy';
 import { type UnreadableEntry, repair } from './repair';
 import { type Semaphore, createSemaphore } from './semaphore';
 import { Overview, type OverviewOwner } from './overview';
-import type { RemoveOptions, Settings } from './slot-lock';
+import type { Settings } from './slot-lock';
+import type { RemoveOptions } from './options';
 import {
   KEYS_OF,
   KIND_OF,
@@ -573,7 +577,7 @@ class OwningDispatcher extends NatsDispatcher {
 
 /** Primitives within one process, without a server: the same engine over a store in memory. */
 export class LocalDispatcher extends StoreDispatcher {
-  constructor(options: Pick<DispatcherOptions, 'holder' | 'ttl' | 'fair' | 'retain' | 'safetyMargin'> = {}) {
+  constructor(options: LocalDispatcherOptions = {}) {
     super(new MemoryStore(systemClock), systemClock, checkKeys(options, LOCAL_DISPATCHER));
   }
 

@@ -1,6 +1,6 @@
 import type { PermitLostError } from '../errors';
 import type { PermitKind } from './status';
-import { warn } from './warning';
+import { warn } from '../runtime/warning';
 
 /** Which primitive something is about. */
 export interface PrimitiveRef {

@@ -1,17 +1,17 @@
-import type { AcquireAllWant } from './acquire-together';
-import type { LocalDispatcher } from './dispatcher';
-import type { LockManagerOptions } from './lock-manager';
 import { type AllKeysOf, optionKeys } from './option-keys';
 import type {
   AcquireOptions,
   ConnectOptions,
   DispatcherOptions,
   LatchWaitOptions,
+  LocalDispatcherOptions,
+  LockManagerOptions,
   MutexOptions,
   ReadWriteLockOptions,
+  RemoveOptions,
   SemaphoreOptions,
+  WatchOptions,
 } from './options';
-import type { RemoveOptions, Watchable } from './slot-lock';
 import type { ConnectionOptions } from '../store/nats/connect';
 
 const dispatcher: AllKeysOf<DispatcherOptions> = {
@@ -67,16 +67,13 @@ const client: AllKeysOf<ConnectionOptions> = {
 const mutex: AllKeysOf<MutexOptions> = { ttl: true, fair: true, retain: true, reentrant: true };
 
 export const DISPATCHER = optionKeys<DispatcherOptions>('NatsDispatcher', dispatcher);
-export const LOCAL_DISPATCHER = optionKeys<NonNullable<ConstructorParameters<typeof LocalDispatcher>[0]>>(
-  'LocalDispatcher',
-  {
-    holder: true,
-    ttl: true,
-    fair: true,
-    retain: true,
-    safetyMargin: true,
-  },
-);
+export const LOCAL_DISPATCHER = optionKeys<LocalDispatcherOptions>('LocalDispatcher', {
+  holder: true,
+  ttl: true,
+  fair: true,
+  retain: true,
+  safetyMargin: true,
+});
 export const CONNECT = optionKeys<ConnectOptions>('NatsDispatcher.connect', { ...dispatcher, ...client });
 export const PLACEMENT = optionKeys<NonNullable<DispatcherOptions['placement']>>('placement', {
   cluster: true,
@@ -119,8 +116,7 @@ export const DRAIN = optionKeys<Omit<AcquireOptions, 'count' | 'timeout'>>('drai
   autoRenew: true,
   metadata: true,
 });
-export const WANT = optionKeys<AcquireAllWant>('one of the wants', { semaphore: true, count: true });
 export const LATCH_WAIT = optionKeys<LatchWaitOptions>('a wait for a latch', { timeout: true, signal: true });
-export const WATCH = optionKeys<NonNullable<Parameters<Watchable<unknown>['watch']>[0]>>('a watch', {
+export const WATCH = optionKeys<WatchOptions>('a watch', {
   signal: true,
 });

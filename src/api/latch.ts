@@ -1,8 +1,10 @@
 import type { LatchEngine } from '../latch/latch-engine';
 import { LATCH_WAIT } from './known-options';
 import { checkKeys } from './option-keys';
-import { type LatchWaitOptions, checkTimeout, checkSignal, checkTotal, signalOfWatch } from './options';
-import { type RemoveOptions, isForced } from './slot-lock';
+import type { LatchWaitOptions } from './options';
+import { checkTimeout, checkSignal, checkTotal, signalOfWatch } from './option-checks';
+import { isForced } from './slot-lock';
+import type { RemoveOptions } from './options';
 import { type LatchStatus, latchStatusOf } from './status';
 import { changes } from './watching';
 

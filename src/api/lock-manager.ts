@@ -1,3 +1,4 @@
+import type { LockManagerOptions } from './options';
 import { Abort } from '../runtime/cancellation';
 import { sleep, systemClock } from '../runtime/clock';
 import { newId } from '../runtime/id';
@@ -9,25 +10,15 @@ import { BackendUnavailableError, DispatcherClosedError, LockConflictError } fro
 import { LOCK_MANAGER, MUTEX, NAMED_LOCK } from './known-options';
 import type { Lock } from './lock';
 import { checkKeys } from './option-keys';
-import {
-  type ConnectOptions,
-  DEFAULT_TTL_MS,
-  type LockOptions,
-  type MutexOptions,
-  checkBoolean,
-  checkRetain,
-  checkTtl,
-} from './options';
+import type { LockOptions, MutexOptions } from './options';
+import { DEFAULT_TTL_MS, checkBoolean, checkRetain, checkTtl } from './option-checks';
 import type { Mutex } from './mutex';
 import { NamedMutex } from './named-mutex';
 import type { Permit } from './permit';
-import { type NatsConnection, checkConnection } from '../store/nats/connection';
+import { checkConnection } from '../store/nats/connection';
 
 /** What is behind a lock: this process only, or NATS. */
 export type LockBackend = 'local' | 'nats';
-
-/** How a lock manager comes to NATS: its own connection, or yours, which then stays yours. */
-export type LockManagerOptions = ConnectOptions & { connection?: NatsConnection };
 
 /** A lock that a manager knows. */
 export interface ListedLock {

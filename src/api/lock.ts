@@ -1,5 +1,6 @@
 import { AcquireTimeoutError } from '../errors';
-import { type LockOptions, toAcquireOptions } from './options';
+import type { LockOptions } from './options';
+import { toAcquireOptions } from './option-checks';
 import { type OwnPermit, type Permit, releaseFailed, workEnded } from './permit';
 
 /** Whatever can be locked: a semaphore, a mutex, either side of a read-write lock. */

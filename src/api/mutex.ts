@@ -1,6 +1,7 @@
 import { throwIfAborted } from '../runtime/on-abort';
 import type { Lock } from './lock';
-import { type AcquireOptions, type LockOptions, checkCount } from './options';
+import type { AcquireOptions, LockOptions } from './options';
+import { checkCount } from './option-checks';
 import type { OwnPermit, Permit } from './permit';
 import type { Reentrancy } from './reentrancy';
 import { SlotLock, type SlotSettings, type Watchable, patienceOf, wantOf } from './slot-lock';

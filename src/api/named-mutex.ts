@@ -3,10 +3,12 @@ import { throwIfAborted } from '../runtime/on-abort';
 import type { NatsDispatcher } from './dispatcher';
 import { LockHandle } from './lock';
 import type { Mutex } from './mutex';
-import { type LockOptions, type MutexOptions, checkSignal, checkTimeout, signalOfWatch } from './options';
+import type { LockOptions, MutexOptions } from './options';
+import { checkSignal, checkTimeout, signalOfWatch } from './option-checks';
 import type { OwnPermit, Permit } from './permit';
 import { Reentrancy } from './reentrancy';
-import { type RemoveOptions, isForced } from './slot-lock';
+import { isForced } from './slot-lock';
+import type { RemoveOptions } from './options';
 import type { MutexStatus } from './status';
 
 /** A mutex whose dispatcher is connected when it is first used. The timeout of that use covers connecting too. */

@@ -1,10 +1,10 @@
 import type { Engine } from '../engine/engine';
 import type { Lease } from '../lease/lease';
 import { type Lock, LockHandle } from './lock';
-import { type AcquireOptions, type LockOptions, checkCount, checkPermitId, signalOfWatch } from './options';
+import type { AcquireOptions, LockOptions } from './options';
+import { checkCount, checkPermitId, signalOfWatch } from './option-checks';
 import { type OwnPermit, type Permit, type WritePermit, toPermit, toWritePermit } from './permit';
 import {
-  type RemoveOptions,
   type Settings,
   type Watchable,
   isForced,
@@ -13,6 +13,7 @@ import {
   permitHome,
   wantOf,
 } from './slot-lock';
+import type { RemoveOptions } from './options';
 import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
 import { changes } from './watching';
 

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { PermitLostError } from '../errors';
 import type { PermitEvents } from './events';
 import { runAndRelease } from './lock';
-import { checkCount } from './options';
+import { checkCount } from './option-checks';
 import { type OwnPermit, type Permit, releaseFailed, releaseQuietly, stillHeld, workEnded } from './permit';
 
 /**

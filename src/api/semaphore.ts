@@ -1,8 +1,9 @@
 import { DEFAULT_LIMIT } from '../state/limit';
-import type { Want } from '../acquire/waiter';
+import type { Want } from '../protocol/request';
 import { DRAIN } from './known-options';
 import { type Lock, orNull } from './lock';
-import { type AcquireOptions, checkDelta, checkSignal, checkSlots, toAcquireOptions } from './options';
+import type { AcquireOptions } from './options';
+import { checkDelta, checkSignal, checkSlots, toAcquireOptions } from './option-checks';
 import type { Permit } from './permit';
 import { SlotLock, type SlotSettings, type Watchable, wantOf } from './slot-lock';
 import type { SemaphoreStatus } from './status';

@@ -1,14 +1,14 @@
+import type { RemoveOptions } from './options';
 import type { Engine } from '../engine/engine';
 import { REMOVE } from './known-options';
 import { checkKeys } from './option-keys';
 import type { Keys } from '../protocol/keys';
 import type { Lease } from '../lease/lease';
-import { available } from '../acquire/claim-plan';
-import type { LimitPolicy, Patience, Want } from '../acquire/waiter';
+import { available } from '../state/grantable';
+import type { LimitPolicy, Patience, Want } from '../protocol/request';
 import { LockHandle } from './lock';
+import type { AcquireOptions, LockOptions } from './options';
 import {
-  type AcquireOptions,
-  type LockOptions,
   checkBoolean,
   checkCount,
   checkMetadata,
@@ -18,7 +18,7 @@ import {
   checkTimeout,
   checkTtl,
   signalOfWatch,
-} from './options';
+} from './option-checks';
 import { type OwnPermit, type PermitHome, toPermit } from './permit';
 import type { Telemetry } from './telemetry/telemetry';
 import { type PermitKind, type SlotKind, type SlotStatus, statusOf } from './status';
@@ -71,12 +71,6 @@ export interface Watchable<Status> {
    * @throws BackendUnavailableError, PermissionDeniedError, DispatcherClosedError
    */
   remove(options?: RemoveOptions): Promise<boolean>;
-}
-
-/** Settings of a removal. */
-export interface RemoveOptions {
-  /** Whether permits that are held are taken away, and waiters sent away. Their holders see them lost. Default false. */
-  force?: boolean;
 }
 
 /** @returns whether to remove it by force */

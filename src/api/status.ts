@@ -1,7 +1,7 @@
 import type { Board, QueuedTicket, TakenSlot } from '../state/slot-table';
 import type { LatchBoard } from '../latch/latch-table';
 import { parseTime, toDate } from '../runtime/clock';
-import { available } from '../acquire/claim-plan';
+import { available } from '../state/grantable';
 import type { Kind } from '../protocol/keys';
 import type { Hold } from '../protocol/records';
 import { fencingToken } from '../protocol/fencing-token';

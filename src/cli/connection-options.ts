@@ -1,7 +1,8 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import { NatsDispatcher } from '../api/dispatcher';
-import { type ConnectOptions, type DispatcherOptions, checkBucket } from '../api/options';
+import type { ConnectOptions, DispatcherOptions } from '../api/options';
+import { checkBucket } from '../api/option-checks';
 import { DEFAULT_SERVER } from '../store/nats/server-urls';
 import { type SignIn, authenticatorOf } from '../store/nats/sign-in';
 import { UsageError } from './exit-codes';

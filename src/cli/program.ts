@@ -11,7 +11,7 @@ import { setPermitsCommand } from './commands/set-permits';
 import { statusCommand } from './commands/status';
 import { watchCommand } from './commands/watch';
 import { connectionOptions } from './connection-options';
-import { version } from './version';
+import { version } from '../runtime/version';
 
 const COMMANDS = [
   runCommand,

@@ -3,10 +3,11 @@ import type { Context } from '../store/context';
 import type { Engine } from './engine';
 import { grab } from '../acquire/claim';
 import { insist } from '../store/retry';
-import type { FreeSlot } from '../acquire/claim-plan';
+import type { FreeSlot } from '../state/grantable';
 import type { Lease } from '../lease/lease';
 import { nothingFree, outOfTime, tooMany, unavailable } from '../state/refusals';
-import { type Patience, Waiter, type Want } from '../acquire/waiter';
+import { Waiter } from '../acquire/waiter';
+import type { Patience, Want } from '../protocol/request';
 
 /** So many slots of one primitive, as part of a permit on several. */
 export interface Wanted {

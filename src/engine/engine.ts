@@ -4,7 +4,7 @@ import { Board } from '../state/slot-table';
 import type { Context } from '../store/context';
 import { Feed } from '../state/watcher';
 import { FreeSlots } from '../state/free-slots';
-import { grab } from '../acquire/claim';
+import { type Claimable, type Reservation, grab } from '../acquire/claim';
 import { Holdings } from '../state/hold-registry';
 import { insist } from '../store/retry';
 import type { Keys } from '../protocol/keys';
@@ -13,7 +13,7 @@ import { FixedLimit } from '../state/fixed-limit';
 import { type SlotLimit, StoredLimit } from '../state/limit';
 import { type Host, Line } from '../acquire/local-queue';
 import { PassingOn, type PassingOnHost } from '../release/hand-off-local';
-import type { FreeSlot } from '../acquire/claim-plan';
+import type { FreeSlot } from '../state/grantable';
 import { type Removed, markerEntry, removeEach } from '../store/remove-entries';
 import { decodeRemovalNotice } from '../protocol/records';
 import { dispatcherClosed, outOfTime, removed, tooMany, unavailable } from '../state/refusals';
@@ -23,22 +23,8 @@ import { Retention, type RetentionHost } from '../release/retention';
 import { Sweeper } from '../release/expiry-sweeper';
 import { TicketLine } from '../acquire/fair-queue';
 import { withoutReaders } from '../acquire/await-readers';
-import { type Patience, Waiter, type Want } from '../acquire/waiter';
-
-/** Slots for which a claim is under way. */
-export interface Reservation {
-  /** The claim was answered. */
-  end(): void;
-  /** Whether nothing happened since the claim was decided that could forbid it. */
-  undisturbed(): boolean;
-  bucketReplaced(): boolean;
-  /**
-   * Whether the limit may have been lowered after the claim was decided and before it was written under `revision`. Asks
-   * the store where announcements may have been missed meanwhile.
-   * @throws BackendUnavailableError, CorruptEntryError
-   */
-  limitLoweredBefore(revision: number): Promise<boolean>;
-}
+import { Waiter } from '../acquire/waiter';
+import type { Patience, Want } from '../protocol/request';
 
 /** Told that the board has changed, or, with a reason, that it can not be kept up to date. */
 type Observer = (failure?: Error) => void;
@@ -66,7 +52,7 @@ const settled = Promise.resolve();
  * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
  * nothing is left running.
  */
-export class Engine implements PassingOnHost, Host, RetentionHost {
+export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
   readonly board: Board;
   readonly feed: Feed;
   readonly limit: SlotLimit;

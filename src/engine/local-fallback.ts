@@ -9,7 +9,7 @@ import { insist } from '../store/retry';
 import type { Keys } from '../protocol/keys';
 import type { Lease } from '../lease/lease';
 import { abortReason, abortWith } from '../runtime/on-abort';
-import type { Patience, Want } from '../acquire/waiter';
+import type { Patience, Want } from '../protocol/request';
 
 /** How long the backend has to be out of reach, with somebody waiting for it, before permits are granted without it. */
 export const OUTAGE_AFTER_MS = 3_000;

@@ -13,7 +13,7 @@ import { throwIfAborted } from '../runtime/on-abort';
 import { type Round, encodeRecord } from '../protocol/records';
 import { corrupt, dispatcherClosed, latchInUse, limitConflict, stillInUse } from '../state/refusals';
 import { removeEach } from '../store/remove-entries';
-import type { Patience } from '../acquire/waiter';
+import type { Patience } from '../protocol/request';
 
 /** Somebody whose counting has not been written yet. */
 interface Counting {

@@ -4,7 +4,7 @@ import { type Clock, atDeadline } from '../runtime/clock';
 import type { Round } from '../protocol/records';
 import { abortReason, onAbort } from '../runtime/on-abort';
 import { unavailable } from '../state/refusals';
-import type { Patience } from '../acquire/waiter';
+import type { Patience } from '../protocol/request';
 
 /** Somebody who waits for a latch to reach zero, until it does, out of time or aborted; settled exactly once. */
 export class LatchWaiter {

@@ -6,6 +6,7 @@ import type { Context } from '../store/context';
 import { PULSE_MS } from '../runtime/batched-timers';
 import { type Removed, removeEach } from '../store/remove-entries';
 import { fencingToken } from '../protocol/fencing-token';
+import type { LeaseRecord } from '../protocol/permit-record';
 
 /** One slot that a lease holds. */
 export interface HeldSlot {
@@ -19,19 +20,6 @@ export interface HeldSlot {
   earlier?: number | undefined;
   /** A renewal of it was withdrawn by a marker, which removed it. */
   withdrawn?: boolean;
-}
-
-/** What a lease writes under its keys. */
-export interface LeaseRecord {
-  /** Of the permit, or of the ticket. */
-  readonly id: string;
-  /**
-   * The value to write under a key, with a ttl and the revision that the lease began with.
-   * @param after the permit whose hold is written over, where it is not this one
-   */
-  encode(key: string, ttl: number, token: number, after?: string): string;
-  /** Whether a value under one of the keys is of this lease. */
-  owns(value: string): boolean;
 }
 
 /** A write over the slot of a lease that has just ended, by which another of this process takes it over. */

@@ -1,8 +1,20 @@
-import type { LeaseRecord } from '../lease/lease';
 import { isoTime } from '../runtime/clock';
 import { newId } from '../runtime/id';
 import { type Hold, decodeHold, encodeRecord } from './records';
-import type { Want } from '../acquire/waiter';
+import type { Want } from './request';
+
+/** What a lease writes under its keys. */
+export interface LeaseRecord {
+  /** Of the permit, or of the ticket. */
+  readonly id: string;
+  /**
+   * The value to write under a key, with a ttl and the revision that the lease began with.
+   * @param after the permit whose hold is written over, where it is not this one
+   */
+  encode(key: string, ttl: number, token: number, after?: string): string;
+  /** Whether a value under one of the keys is of this lease. */
+  owns(value: string): boolean;
+}
 
 /** The hold of a new permit. @param since by the wall clock @param retain for how long the slot is to be kept later, in ms */
 export function newHold(

@@ -1,4 +1,3 @@
-import { MOST_AT_ONCE } from '../store/store';
 import { MAX_TIMER_MS } from '../runtime/clock';
 import {
   FORMAT_VERSION,
@@ -20,6 +19,9 @@ import { LAST_USE } from './fencing-token';
  * The values in the bucket: JSON that a person can read, with a version. What does not decode is never repaired, never
  * overwritten and never taken for free. `docs/protocol.md` describes them for other clients.
  */
+
+/** Most slots that one permit takes at once: what the server takes in one atomic batch. */
+export const MOST_AT_ONCE = 1_000;
 
 /** Most slots that a primitive can have. Looking at all of them must stay cheap. */
 export const MOST_SLOTS = 10_000;

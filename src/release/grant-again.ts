@@ -1,7 +1,7 @@
 import type { Context } from '../store/context';
 import { Lease, type LeaseOwner, type RestingHold } from '../lease/lease';
 import { newHold, recordOf } from '../protocol/permit-record';
-import type { Want } from '../acquire/waiter';
+import type { Want } from '../protocol/request';
 
 /**
  * A permit on a slot that was kept: over the hold that is in the store, with what is left of its lease and the next token

@@ -1,12 +1,13 @@
 import type { Entry } from '../store/store';
 import type { TakenSlot } from '../state/slot-table';
 import { caughtUp } from '../runtime/clock';
-import { give, giftFor, leaseOfGiven } from './hand-off-remote';
+import { give, giftFor } from './hand-off-remote';
+import { leaseOfGiven } from '../acquire/receive-hand-off';
 import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner, lastsFor } from '../lease/lease';
 import type { Line } from '../acquire/local-queue';
 import type { Primitive } from '../state/primitive-state';
 import { LINGER_MS, type TicketLine } from '../acquire/fair-queue';
-import type { Want } from '../acquire/waiter';
+import type { Want } from '../protocol/request';
 
 /** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
 const TURN_MS = 25;

@@ -1,13 +1,12 @@
+import { GIVEN_MS } from '../acquire/receive-hand-off';
 import type { Entry } from '../store/store';
-import type { Board, QueuedTicket, TakenSlot } from '../state/slot-table';
+import type { Board, QueuedTicket } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
 import type { Context } from '../store/context';
 import type { Feed } from '../state/watcher';
 import { newId } from '../runtime/id';
-import { type HeldSlot, Lease, type LeaseOwner, safetyMargin } from '../lease/lease';
-import { newHold, recordOf } from '../protocol/permit-record';
+import { type HeldSlot, type Lease, safetyMargin } from '../lease/lease';
 import { type Hold, encodeRecord } from '../protocol/records';
-import type { Want } from '../acquire/waiter';
 
 /**
  * Giving a slot to the next in the queue in another process, with the write that releases it: he has it when he hears of that,
@@ -23,11 +22,6 @@ import type { Want } from '../acquire/waiter';
  *   on at once by the process that it was given to, which listens for that a moment longer than anybody waits there.
  */
 
-/**
- * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
- * ttl is given nothing.
- */
-export const GIVEN_MS = 6_000;
 /**
  * Least that is to be left of it when he hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
  * one writes it every 3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
@@ -91,34 +85,4 @@ export async function give(
   } finally {
     unserve();
   }
-}
-
-/**
- * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
- * over already if we hear of it too late.
- */
-export function leaseOfGiven(
-  context: Context,
-  owner: LeaseOwner,
-  primitive: string,
-  { slot, entry }: TakenSlot,
-  { given = 0, permit, since, ttl: lasts }: Hold,
-  ticket: Lease,
-  want: Want,
-): Lease {
-  const now = context.clock.now();
-  return new Lease(context, owner, {
-    primitive,
-    record: recordOf(permit, () => ({
-      ...newHold(permit, context.holder, 0, want, 0),
-      since,
-      ticket: ticket.id,
-    })),
-    ttl: want.ttl,
-    lasts,
-    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts, earlier: entry.earlier }],
-    sentAt: ticket.sentAtOf(given) ?? now - lasts,
-    freeSince: now,
-    autoRenew: want.autoRenew,
-  });
 }

@@ -8,7 +8,7 @@ import { LASTING_MS, RENEW_AT, type RestingHold, lastsFor, leaseEnd } from '../l
 import { type Hold, decodeHold, encodeRecord } from '../protocol/records';
 import { type Removed, removeEach } from '../store/remove-entries';
 import { LAST_USE } from '../protocol/fencing-token';
-import type { Want } from '../acquire/waiter';
+import type { Want } from '../protocol/request';
 
 /** What keeping slots needs of the engine that grants them. */
 export interface KeeperHost {

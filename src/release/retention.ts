@@ -4,7 +4,8 @@ import { grantAgain } from './grant-again';
 import { Keeper, type KeeperHost, suits } from './retained-slots';
 import type { Lease, LeaseOwner, RestingHold } from '../lease/lease';
 import type { Primitive } from '../state/primitive-state';
-import type { Patience, Waiter, Want } from '../acquire/waiter';
+import type { Waiter } from '../acquire/waiter';
+import type { Patience, Want } from '../protocol/request';
 import { Wish, type WishHost } from './demand-notice';
 
 /** What keeping slots needs of the engine whose slots they are. */

@@ -1,4 +1,4 @@
-import { warn } from '../api/warning';
+import { warn } from './warning';
 import { Abort, type Aborting } from './cancellation';
 
 /**

@@ -1,14 +1,14 @@
 import type { FastifyReply } from 'fastify';
 import { caughtUp } from '../runtime/clock';
 import { onAbort } from '../runtime/on-abort';
-import { DEFAULT_TTL_MS } from '../api/options';
+import { DEFAULT_TTL_MS } from '../api/option-checks';
 import type { Permit } from '../api/permit';
 import { hangUp, underAnyOf } from './caller';
 import type { SidecarContext } from './context';
 import type { PermitView, Terms } from './permits';
 import { Problem, invalid, toProblem } from './problem';
 import type { SemaphoreRequest } from './schemas';
-import type { Session } from './sessions';
+import type { Session } from './session';
 
 /** What a primitive is told of an acquire. */
 export interface Order {

@@ -1,8 +1,8 @@
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
-import { version } from '../cli/version';
+import { version } from '../runtime/version';
 import { HungUp } from './caller';
-import { warn } from '../api/warning';
+import { warn } from '../runtime/warning';
 import { boundConnections } from './connections';
 import type { SidecarContext } from './context';
 import { guard } from './guard';

@@ -1,6 +1,7 @@
 import type { LocalDispatcher, NatsDispatcher, StoreDispatcher } from '../api/dispatcher';
 import { checkKeys, optionKeys } from '../api/option-keys';
-import { checkBoolean, type ConnectOptions } from '../api/options';
+import type { ConnectOptions } from '../api/options';
+import { checkBoolean } from '../api/option-checks';
 import { type Limits, type SidecarLimits, limitsOf } from './limits';
 
 /** Settings of a sidecar. Durations are in ms. */

@@ -3,7 +3,7 @@ import { type Clock, isoTime } from '../runtime/clock';
 import { onAbort } from '../runtime/on-abort';
 import { Problem, notFound } from './problem';
 import { newSecret } from './secret';
-import type { Session } from './sessions';
+import type { Session } from './session';
 
 /** What a caller asked for. */
 export interface Terms {

@@ -1,7 +1,7 @@
 import { type Static, type TObject, type TUnsafe, Type } from '@sinclair/typebox';
 import { MAX_TIMER_MS } from '../runtime/clock';
 import { MOST_SLOTS } from '../protocol/records';
-import { MOST_AT_ONCE } from '../store/store';
+import { MOST_AT_ONCE } from '../protocol/records';
 
 /** What requests may say and what answers look like: validated with, and shown in the OpenAPI description. Durations are in ms. */
 

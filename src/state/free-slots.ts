@@ -2,7 +2,7 @@ import type { Board } from './slot-table';
 import type { Clock } from '../runtime/clock';
 import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
-import { type FreeSlot, freeSlots } from '../acquire/claim-plan';
+import { type FreeSlot, freeSlots } from './grantable';
 
 /** Which slots of one primitive this process may try to claim now. */
 export class FreeSlots {

@@ -5,7 +5,7 @@ import type { Keys } from '../protocol/keys';
 import type { RememberedLimit } from './memo';
 import { type Limit, encodeRecord } from '../protocol/records';
 import { corrupt, limitConflict } from './refusals';
-import type { Want } from '../acquire/waiter';
+import type { Want } from '../protocol/request';
 
 export const DEFAULT_LIMIT = 1;
 

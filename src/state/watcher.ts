@@ -2,14 +2,9 @@ import { Abort, type Aborting } from '../runtime/cancellation';
 import type { Entry, Store } from '../store/store';
 import { jittered } from '../runtime/backoff';
 import type { Clock } from '../runtime/clock';
+import type { FeedCounts } from '../store/context';
 import { insist } from '../store/retry';
 import type { Picture } from './entry-cache';
-
-/** How often the safety net looked, and how often it found what no announcement had told. */
-export interface FeedCounts {
-  safetyReads: number;
-  safetyFinds: number;
-}
 
 export interface FeedOwner {
   /** Something in the picture changed, or it became live. `entry`: what was announced, if one thing was. */

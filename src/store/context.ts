@@ -1,7 +1,12 @@
 import type { Store } from './store';
 import type { Clock } from '../runtime/clock';
-import type { FeedCounts } from '../state/watcher';
 import type { Pulse } from '../runtime/batched-timers';
+
+/** How often the safety net looked, and how often it found what no announcement had told. */
+export interface FeedCounts {
+  safetyReads: number;
+  safetyFinds: number;
+}
 
 /** What all primitives of one dispatcher share. */
 export interface Context {

@@ -129,9 +129,6 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Most writes in one commit: what the server takes in one atomic batch. */
-export const MOST_AT_ONCE = 1_000;
-
 /**
  * How long the marker of an expiry stays, in ms: the shortest TTL of the server. Nothing comes back from under it, since what it
  * replaces has run out. When a marker goes, the key's revision is 0.

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 
-import { packageFile } from './package-root';
+import { packageFile } from '../runtime/package-root';
 
 const FETCH_TIMEOUT = 10 * 60_000;
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { checkKeys, optionKeys } from '../api/option-keys';
 import { freePorts } from './free-ports';
 import { httpJson } from './http-json';
-import { packageFile } from './package-root';
+import { packageFile } from '../runtime/package-root';
 import { reaper } from './reaper';
 import { serverBinary } from './server-binary';
 import { PortTakenError, ServerProcess } from './server-process';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { NatsDispatcher } from '../../src';
 import { startSidecar } from '../../src/sidecar';
 import type { PermitView } from '../../src/sidecar/permits';
-import type { SessionView } from '../../src/sidecar/sessions';
+import type { SessionView } from '../../src/sidecar/session';
 import { TestServer } from '../../src/testing';
 import { eventually } from '../support/eventually';
 import { type ProblemBody, SidecarClient } from '../support/sidecar-client';

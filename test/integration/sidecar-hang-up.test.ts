@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PermitView } from '../../src/sidecar/permits';
-import type { SessionView } from '../../src/sidecar/sessions';
+import type { SessionView } from '../../src/sidecar/session';
 import { eventually } from '../support/eventually';
 import type { ProblemBody } from '../support/sidecar-client';
 import { sidecarWorld } from '../support/sidecar-world';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { NatsDispatcher } from '../../src';
 import { type SidecarLimits, type SidecarOptions, startSidecar } from '../../src/sidecar';
 import type { PermitView } from '../../src/sidecar/permits';
-import type { SessionView } from '../../src/sidecar/sessions';
+import type { SessionView } from '../../src/sidecar/session';
 import { TestServer } from '../../src/testing';
 import { eventually } from '../support/eventually';
 import { totals } from '../support/server-counts';

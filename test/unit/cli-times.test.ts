@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { formatDuration, parseDuration } from '../../src/cli/durations';
 import { UsageError } from '../../src/cli/exit-codes';
 import { termsOf } from '../../src/cli/run/terms';
-import { checkSafetyMargin } from '../../src/api/options';
+import { checkSafetyMargin } from '../../src/api/option-checks';
 
 describe('durations', () => {
   it.each([

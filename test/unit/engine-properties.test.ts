@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Board } from '../../src/state/slot-table';
 import { Keys } from '../../src/protocol/keys';
-import { grantable } from '../../src/acquire/claim-plan';
+import { grantable } from '../../src/state/grantable';
 import { decodeHold } from '../../src/protocol/records';
 import { fencingToken } from '../../src/protocol/fencing-token';
 import type { Entry } from '../../src/store/store';

@@ -11,7 +11,7 @@ import type { Lease, LeaseWatcher } from '../../lease/lease';
 import type { PermitLostError } from '../../errors';
 import type { DispatcherEvents, Events, PermitRef, PrimitiveRef } from '../events';
 import { type Instruments, instrumentsNow } from './instruments';
-import { warnOnce } from '../warning';
+import { warnOnce } from '../../runtime/warning';
 import { SCOPE } from './scope';
 
 /** Who asks for what. */

@@ -2,15 +2,15 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Invocation, does } from '../command';
 import { connectOptionsOf, parseWhole } from '../connection-options';
 import { NatsDispatcher } from '../../api/dispatcher';
+import type { AcquireOptions } from '../../api/options';
 import {
-  type AcquireOptions,
   DEFAULT_TTL_MS,
   checkCount,
   checkHolder,
   checkMetadata,
   checkSlots,
   checkTtl,
-} from '../../api/options';
+} from '../../api/option-checks';
 import type { Lock } from '../../api/lock';
 import { parseDuration } from '../durations';
 import { nameArgument } from '../name-argument';

@@ -1,5 +1,5 @@
 import { Argument, Command } from 'commander';
-import { checkSlots } from '../../api/options';
+import { checkSlots } from '../../api/option-checks';
 import { type CommonFlags, does } from '../command';
 import { parseWhole, withDispatcher } from '../connection-options';
 import { nameArgument } from '../name-argument';

@@ -1,7 +1,7 @@
 import { type Clock, atDeadline } from '../../runtime/clock';
 import type { Aborting } from '../../runtime/cancellation';
 import { onAbort } from '../../runtime/on-abort';
-import { warnOnce } from '../../api/warning';
+import { warnOnce } from '../../runtime/warning';
 import type { Message, NatsConnection, Subscription } from './connection';
 import { Contact, errorOf, serverOf } from './contact';
 import { RequestFailure, failureKind } from './failure';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { packageFile } from '../testing/package-root';
+import { packageFile } from './package-root';
 
 /** The version of this package. */
 export function version(): string {

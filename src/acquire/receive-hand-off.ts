@@ -1,0 +1,41 @@
+import { Lease, type LeaseOwner } from '../lease/lease';
+import { newHold, recordOf } from '../protocol/permit-record';
+import type { Hold } from '../protocol/records';
+import type { Want } from '../protocol/request';
+import type { TakenSlot } from '../state/slot-table';
+import type { Context } from '../store/context';
+
+/**
+ * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
+ * ttl is given nothing.
+ */
+export const GIVEN_MS = 6_000;
+/**
+ * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
+ * over already if we hear of it too late.
+ */
+export function leaseOfGiven(
+  context: Context,
+  owner: LeaseOwner,
+  primitive: string,
+  { slot, entry }: TakenSlot,
+  { given = 0, permit, since, ttl: lasts }: Hold,
+  ticket: Lease,
+  want: Want,
+): Lease {
+  const now = context.clock.now();
+  return new Lease(context, owner, {
+    primitive,
+    record: recordOf(permit, () => ({
+      ...newHold(permit, context.holder, 0, want, 0),
+      since,
+      ticket: ticket.id,
+    })),
+    ttl: want.ttl,
+    lasts,
+    slots: [{ slot, key: entry.key, revision: entry.revision, ttl: lasts, earlier: entry.earlier }],
+    sentAt: ticket.sentAtOf(given) ?? now - lasts,
+    freeSince: now,
+    autoRenew: want.autoRenew,
+  });
+}
