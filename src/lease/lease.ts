@@ -579,12 +579,17 @@ export class Lease {
   private async free(slots: readonly HeldSlot[]): Promise<boolean> {
     // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
     if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
-    // The server lets go by itself when the ttl has passed since the last write, at the latest.
     const now = this.context.clock.now();
-    const until = now + this.ttl + LEAST_MARGIN_MS;
-    const ours = slots
-      .filter(({ withdrawn }) => withdrawn !== true)
-      .map((slot) => ({ key: slot.key, revision: slot.revision, ttl: lastsFor(slot, now), value: null }));
+    const held = slots.filter(({ withdrawn }) => withdrawn !== true);
+    // The server lets go by itself when the ttl has passed since the last write, at the latest: that may have been a renewal for longer,
+    // answered after the lease was over.
+    const until = now + Math.max(this.ttl, ...held.map(({ ttl }) => ttl)) + LEAST_MARGIN_MS;
+    const ours = held.map((slot) => ({
+      key: slot.key,
+      revision: slot.revision,
+      ttl: lastsFor(slot, now),
+      value: null,
+    }));
     const { freed, all, failure } = await removeEach(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;
