@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node';
+import { HeaderBlock } from '../support/header-block';
 
 /** What one server says that a bucket has. */
 export interface Held {
@@ -59,20 +60,23 @@ async function directGet(
     { strategy: 'count', maxMessages: ANY_NUMBER, maxWait: ASK_MS },
   );
   const found: Found[] = [];
-  for await (const { headers } of answer) {
-    const header = (name: string): string => headers?.get(name) ?? '';
-    const code = headers?.code ?? 0;
-    if (code === 204 || code === 404)
+  for await (const message of answer) {
+    const block = HeaderBlock.of(message);
+    const subject = block.last('Nats-Subject');
+    // An entry may have been stored with a status.
+    if (subject === '') {
+      if (block.status !== 204 && block.status !== 404)
+        throw new Error(`a direct get was answered with ${block.status}`);
       return {
         found,
-        pending: Number(header('Nats-Num-Pending')),
-        upTo: Number(header('Nats-UpTo-Sequence')),
+        pending: Number(block.last('Nats-Num-Pending')),
+        upTo: Number(block.last('Nats-UpTo-Sequence')),
       };
-    if (code !== 0) throw new Error(`a direct get was answered with ${code}`);
+    }
     found.push({
-      key: header('Nats-Subject').slice(`$KV.${bucket}.`.length),
-      revision: Number(header('Nats-Sequence')),
-      isValue: header('Nats-Marker-Reason') === '' && header('KV-Operation') === '',
+      key: subject.slice(`$KV.${bucket}.`.length),
+      revision: Number(block.last('Nats-Sequence')),
+      isValue: block.count('Nats-Marker-Reason') + block.count('KV-Operation') === 0,
     });
   }
   throw new Error('the answer to a direct get did not end in time');

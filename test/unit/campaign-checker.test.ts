@@ -197,7 +197,7 @@ class Tale {
       startedAt: 0,
     };
     const { faults, readings, stream } = this;
-    return { facts, runs, faults, stream, readings, until };
+    return { facts, runs, faults, stream, readings, hostile: [], until };
   }
 }
 

@@ -114,6 +114,13 @@ function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violat
   for (const [belief, own] of believedHolds(beliefs, holds)) {
     const { permit, name, client } = belief;
     const about = { permits: [permit], name, client };
+    if (own.some(({ hostile }) => hostile === 'forgery'))
+      found.push({
+        ...about,
+        kind: 'granted from a forgery',
+        at: belief.grantedAt,
+        message: `${permit} of ${name} was believed on the word of the hostile client, by what is no gift to a ticket`,
+      });
     const granted = own.filter((hold) => hold.permit === permit);
     const claims = granted.map(({ claim }) => claim ?? 0);
     const complete = claims.length === belief.slots.length && !claims.includes(0);
