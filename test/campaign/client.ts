@@ -50,6 +50,7 @@ let finishing = false;
 /** While nothing is to be asked for: resolves when that is over. */
 let idle: { readonly over: Promise<void>; readonly end: () => void } | undefined;
 let asks = 0;
+let reads = 0;
 
 const write = (line: ClientLine): void => file.add(line);
 
@@ -113,7 +114,7 @@ function read(dispatcher: NatsDispatcher): { end(): Promise<void> } {
     dispatcher.on(event, ({ cause }) => ended(event, cause));
   const watching = setup.watched.map(async ({ name, kind }) => {
     try {
-      for await (const status of watchedOf(dispatcher, name, kind).watch({ signal })) void status;
+      for await (const status of watchedOf(dispatcher, name, kind).watch({ signal })) if (status) reads++;
       ended(name, 'it came to its end');
     } catch (error) {
       ended(name, error);
@@ -121,9 +122,12 @@ function read(dispatcher: NatsDispatcher): { end(): Promise<void> } {
   });
   const listing = async (): Promise<void> => {
     while (!signal.aborted) {
-      await dispatcher.list().catch((error: unknown) => {
+      try {
+        await dispatcher.list();
+        reads++;
+      } catch (error) {
         if (codeOf(error) !== 'BACKEND_UNAVAILABLE') ended('list', error);
-      });
+      }
       await sleep(LIST_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
   };
@@ -282,7 +286,7 @@ function look(): void {
 
 function note({ diagnostics }: NatsDispatcher): void {
   const { feed, writes } = diagnostics;
-  write({ t: 'counts', at: monotonicMs(), ...writes, ...feed });
+  write({ t: 'counts', at: monotonicMs(), ...writes, ...feed, reads });
 }
 
 function startRest(): void {

@@ -57,6 +57,8 @@ export type ClientLine =
       readonly resolved: number;
       readonly safetyReads: number;
       readonly safetyFinds: number;
+      /** Statuses that its watchers gave, and lists of all primitives. */
+      readonly reads: number;
     }
   /** About to count down a latch by one, and what was left then. */
   | { readonly t: 'count'; readonly at: number; readonly name: string }

@@ -24,6 +24,7 @@ export function report({ figures, violations, evidence }: Verdict): string {
       'writes without answer': writes.unanswered,
       'of these resolved': writes.resolved,
       'had again at the end': figures.broughtBack,
+      'statuses and lists read': figures.reads,
       'safety reads / finds': `${figures.safetyReads} / ${figures.safetyFinds}`,
     }),
     'entries that a server had for too long:',

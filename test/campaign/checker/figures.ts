@@ -33,6 +33,8 @@ export interface Figures {
   readonly writes: { readonly unanswered: number; readonly resolved: number };
   readonly safetyReads: number;
   readonly safetyFinds: number;
+  /** What those who watch were told, and lists of all primitives. */
+  readonly reads: number;
   /** From the kill of a holder to the next grant of its slot to somebody who waited already; ms. */
   readonly takeover: Spread | undefined;
   /** From asking to the grant, of primitives to which the hostile client does not write; ms. */
@@ -64,7 +66,7 @@ export function figuresOf(
   const { runs, faults, stream, facts, until } = history;
   const lines = runs.flatMap((run) => run.lines);
   const counts = runs.map((run) => run.lines.findLast((line) => line.t === 'counts'));
-  const total = (what: 'unanswered' | 'resolved' | 'safetyReads' | 'safetyFinds'): number =>
+  const total = (what: 'unanswered' | 'resolved' | 'safetyReads' | 'safetyFinds' | 'reads'): number =>
     counts.reduce((sum, line) => sum + (line?.[what] ?? 0), 0);
   const [first, last] = [stream[0]?.revision ?? 0, stream.at(-1)?.revision ?? -1];
   const kinds = faults.flatMap((line) => (line.t === 'begin' ? [line.kind] : []));
@@ -81,6 +83,7 @@ export function figuresOf(
     writes: { unanswered: total('unanswered'), resolved: total('resolved') },
     safetyReads: total('safetyReads'),
     safetyFinds: total('safetyFinds'),
+    reads: total('reads'),
     takeover: spread(takeovers(beliefs)),
     waits: waitsOf(history, beliefs, troubles),
     hostile: history.hostile.at(-1),

@@ -14,6 +14,7 @@ import type { RawMessage } from './raw-connection';
  * - `Nats-Rollup`, which removes what is under the key, or (`all`) everything in the bucket
  * - a marker over a place that others claim, and a TTL below that of the marker there: a second marker of the server then comes
  *   over the next claim, or a server that is killed has the removed hold again (protocol, section 4.1)
+ * - a hold, or a gift to a ticket, that the server removes sooner than it says: as good as removing it
  * - readable shares of the round that goes on, and rounds: they count
  * - batches that are begun and not ended: the server has a bound for all clients together
  * - more than 200 KB a second: a server empties its files sooner, and what docs/guarantees.md says of two entries that may
@@ -88,7 +89,12 @@ export class Attacks {
     return ATTACKED.flatMap((target) => {
       const lasts = this.placeTtl(target) * 1_000;
       const due = (): boolean => this.forge.random() < (PLACE_SHARE * ms) / lasts;
-      const made = [due() && this.place(target), due() && this.ticket(target), due() && this.gift(target)];
+      // Most gifts come to nothing: no slot is free, or no client waits.
+      const made = [
+        due() && this.place(target),
+        due() && this.ticket(target),
+        (due() || due() || due()) && this.gift(target),
+      ];
       return made.filter((shot) => shot !== false && shot !== undefined);
     });
   }
