@@ -35,7 +35,7 @@ export type Order = 'finish' | 'rest' | 'go on';
 const LOOK_EVERY_MS = 50;
 const COUNT_EVERY_MS = 1_000;
 const CONNECT_AGAIN_MS = 200;
-const LIST_EVERY_MS = 2_000;
+const LIST_EVERY_MS = 6_000;
 /** After being told to finish: how long who still waits may go on waiting. */
 const FINISH_MS = 15_000;
 /** How often a client waits for a latch after it counted, and how long. */

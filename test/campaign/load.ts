@@ -30,8 +30,6 @@ const MORTAL: readonly number[] = [0, 1, 2, 3, 4, 5];
 /** Clients that are not: what they do would stay taken for a minute and more. */
 const STEADY: readonly number[] = [6, 7];
 
-/** Clients that use what is attacked, and whose processes read it: they do everything else, too. */
-const TARGETED: readonly number[] = [0, 1, 2];
 export const LONGEST_ATTACKED_TTL_MS = 8_000;
 
 /** Primitives of which only the hostile client writes entries, and that clients watch, by name: what they are. */
@@ -42,13 +40,13 @@ export const VOID: Readonly<Record<string, Job['kind']>> = {
   'void-laps': 'latch',
 };
 
-/** What a client of that number watches: what is attacked. */
+/** What a client of that number watches: its part of what is attacked. */
 export function watchedBy(client: number): readonly Pick<Job, 'name' | 'kind'>[] {
-  if (!TARGETED.includes(client)) return [];
-  return [
-    ...LOAD.filter(({ attacked }) => attacked === true).map(({ name, kind }) => ({ name, kind })),
+  const attacked = [
+    ...LOAD.filter((each) => each.attacked === true).map(({ name, kind }) => ({ name, kind })),
     ...Object.entries(VOID).map(([name, kind]) => ({ name, kind })),
   ];
+  return attacked.filter((_, i) => MORTAL[i % MORTAL.length] === client);
 }
 
 export const CLIENTS = MORTAL.length + STEADY.length;
@@ -156,7 +154,7 @@ export const LOAD: readonly Job[] = [
     hold: [20, 200],
     pause: [50, 400],
     timeout: 3_000,
-    clients: TARGETED,
+    clients: [0, 1, 2],
     attacked: true,
   }),
   job({
@@ -167,7 +165,7 @@ export const LOAD: readonly Job[] = [
     hold: [20, 300],
     pause: [50, 300],
     timeout: 3_000,
-    clients: TARGETED,
+    clients: [3, 4, 5],
     attacked: true,
   }),
   job({
@@ -179,7 +177,7 @@ export const LOAD: readonly Job[] = [
     hold: [20, 200],
     pause: [50, 500],
     timeout: 3_000,
-    clients: TARGETED,
+    clients: [1, 3, 5],
     attacked: true,
   }),
   job({
@@ -189,7 +187,7 @@ export const LOAD: readonly Job[] = [
     ttl: 0,
     hold: [0, 0],
     pause: [100, 600],
-    clients: TARGETED,
+    clients: [0, 2, 4],
     attacked: true,
   }),
   job({
