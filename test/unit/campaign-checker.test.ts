@@ -353,6 +353,11 @@ const innocent: Record<string, () => Tale> = {
   'an entry whose ttl is over, which the server is about to remove': () =>
     new Tale().grant(10, 'a').release(20, 'a').read(1_100, { 'slot.0': 102 }),
 
+  'an entry that nobody recorded, so that its ttl may be over'() {
+    const tale = new Tale().grant(10, 'a').release(20, 'a').grant(30, 'b').release(40, 'b');
+    return tale.forget(102).read(1_100, { 'slot.0': 102 });
+  },
+
   'a share of a round that is over'() {
     const tale = new Tale(LAPS).begin(5).countDown(10, 1, 1).countDown(20, 1, 0, 'c1');
     tale.store(30, 'count', { round: 'next', total: 2 });

@@ -63,7 +63,16 @@ export function checkReturns(history: History): Violation[] {
   return returnsOf(history).flatMap((each) => {
     const { at, key, revision, later, entry, leads } = each;
     const id = `${key} ${revision}`;
-    if (!leads || !isAlive(each) || isHostile(each) || isOfNoRound(each, history) || seen.has(id)) return [];
+    // Of one that was not recorded it is not known whether its TTL was over.
+    if (
+      entry === undefined ||
+      !leads ||
+      !isAlive(each) ||
+      isHostile(each) ||
+      isOfNoRound(each, history) ||
+      seen.has(id)
+    )
+      return [];
     seen.add(id);
     const { permit, holder = 'unknown' } = fieldsOf(entry);
     const deed = later.value === null ? 'removed' : 'wrote over';
