@@ -433,6 +433,12 @@ const innocent: Record<string, () => Tale> = {
 
   'a gift of the hostile client to a ticket': () => gift((ticket) => ({ ticket: 'x', given: ticket })),
 
+  'a slot that the hostile client holds, and gives to a ticket'() {
+    const tale = new Tale(BAIT);
+    tale.forge(3, 'slot.0', { ...FORGED_HOLD, permit: 'z' });
+    return gift((ticket) => ({ ticket: 'x', given: ticket }), tale);
+  },
+
   'shares of the hostile client, of another round'() {
     const tale = new Tale({ ...LAPS, attacked: true, slots: 9 }).begin(5).countDown(10, 1, 8);
     tale.forge(15, 'share.hostile-0', { round: 'r', done: 8, holder: 'c0.1' }, 'Nats-Subject');
@@ -471,8 +477,7 @@ const innocent: Record<string, () => Tale> = {
 const FORGED_HOLD = { v: 1, permit: 'f', holder: 'hostile', since: '2026-03-01T12:00:00.000Z', ttl: 1_000 };
 
 /** A waiter is granted a slot by the word of the hostile client. */
-function gift(fields: (ticket: number) => object): Tale {
-  const tale = new Tale(BAIT);
+function gift(fields: (ticket: number) => object, tale = new Tale(BAIT)): Tale {
   const ask = tale.ask(5);
   const ticket = tale.store(6, 'ticket.x', { holder: 'c0.1', ttl: 10_000 });
   const revision = tale.forge(10, 'slot.0', { ...FORGED_HOLD, after: 'z', ...fields(ticket) });

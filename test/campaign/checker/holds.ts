@@ -167,7 +167,8 @@ function next(
   // before had stopped believing, others judge.
   const toWhom = there?.holder === holder || given !== undefined;
   const passedOn = after !== undefined && there?.permit === after && toWhom;
-  const replaces = unbroken && there !== undefined && !passedOn && !again;
+  const itsOwn = hostile !== undefined && there?.hostile !== undefined;
+  const replaces = unbroken && there !== undefined && !passedOn && !again && !itsOwn;
   const fromNothing = hostile === undefined && after !== undefined && unbroken && !passedOn;
   if (replaces || (renewal && unbroken) || fromNothing) {
     const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;

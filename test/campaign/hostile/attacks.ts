@@ -50,6 +50,9 @@ const PLACE_TTL = 2;
 /** Of shots at one place of an attacked primitive, by the ttl of what it writes there; the rest of the time clients may have it. */
 const PLACE_SHARE = 0.3;
 
+/** How often a gift is tried, of ticks. */
+const GIFT = 0.05;
+
 const roundUp = (ms: number): number => Math.ceil(ms / 1_000);
 
 /** Makes shots, at random. */
@@ -93,7 +96,7 @@ export class Attacks {
       const made = [
         due() && this.place(target),
         due() && this.ticket(target),
-        (due() || due() || due()) && this.gift(target),
+        this.forge.random() < GIFT && this.gift(target),
       ];
       return made.filter((shot) => shot !== false && shot !== undefined);
     });
@@ -227,12 +230,13 @@ export class Attacks {
     return this.shot('place', key, [...this.condition(target, expected), ...more], body);
   }
 
-  /** A free slot, given to a ticket of another client: as the protocol allows, or under a revision that the ticket does not have. */
+  /** A free slot, or one that it holds, given to a ticket of another client: as the protocol allows, or under a revision that the ticket does not have. */
   private gift(target: Target): Shot | undefined {
     if (target.kind !== 'semaphore') return undefined;
     const { forge, known } = this;
     const key = forge.one(this.placesOf(target));
-    const expected = this.expectedOf(key);
+    const there = known.get(key);
+    const expected = there?.own === true ? there.revision : this.expectedOf(key);
     const tickets = known.standing(`${prefixOf(target)}.ticket.`);
     const ticket = tickets.length === 0 ? undefined : forge.one(tickets);
     if (expected === undefined || ticket === undefined) return undefined;

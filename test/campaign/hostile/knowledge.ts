@@ -1,5 +1,5 @@
 import { HeaderBlock } from '../../support/header-block';
-import { isHostileKey } from './marks';
+import { HOSTILE_HEADER, isHostileKey } from './marks';
 
 /** What the stream stored last under a key. */
 export interface Known {
@@ -8,6 +8,8 @@ export interface Known {
   /** Nothing is there: it is a marker. */
   readonly empty: boolean;
   readonly writeId: string;
+  /** It is the hostile client's own. */
+  readonly own: boolean;
 }
 
 /** What the hostile client has learned by listening, as every worker may. */
@@ -30,7 +32,13 @@ export class Knowledge {
     const empty = block.count('Nats-Marker-Reason') + block.count('KV-Operation') > 0;
     const known = this.keys.get(key);
     if (known === undefined || known.revision < revision)
-      this.keys.set(key, { key, revision, empty, writeId: block.last('Semaphore-Write') });
+      this.keys.set(key, {
+        key,
+        revision,
+        empty,
+        writeId: block.last('Semaphore-Write'),
+        own: block.count(HOSTILE_HEADER) > 0,
+      });
   }
 
   get(key: string): Known | undefined {
