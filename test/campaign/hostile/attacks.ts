@@ -51,7 +51,7 @@ const PLACE_TTL = 2;
 const PLACE_SHARE = 0.3;
 
 /** How often a gift is tried, of ticks. */
-const GIFT = 0.05;
+const GIFT = 0.2;
 
 const roundUp = (ms: number): number => Math.ceil(ms / 1_000);
 
@@ -221,9 +221,11 @@ export class Attacks {
     if (target.kind === 'latch') return undefined;
     const { forge } = this;
     const reader = target.kind === 'read-write-lock' && forge.random() < 0.5;
-    const key = reader ? this.ownKey(target, 'reader') : forge.one(this.placesOf(target));
-    const expected = this.expectedOf(key);
-    if (expected === undefined) return undefined;
+    const keys = reader ? [this.ownKey(target, 'reader')] : this.placesOf(target);
+    const free = keys.filter((each) => this.expectedOf(each) !== undefined);
+    if (free.length === 0) return undefined;
+    const key = forge.one(free);
+    const expected = this.expectedOf(key) ?? 0;
     const body = forge.random() < 0.5 ? forge.garbage() : this.hold({});
     const more =
       forge.random() < 0.3 ? forge.copied(key, this.known.latest, this.known.get(key)?.writeId ?? '') : [];
@@ -234,12 +236,16 @@ export class Attacks {
   private gift(target: Target): Shot | undefined {
     if (target.kind !== 'semaphore') return undefined;
     const { forge, known } = this;
-    const key = forge.one(this.placesOf(target));
-    const there = known.get(key);
-    const expected = there?.own === true ? there.revision : this.expectedOf(key);
+    const free = this.placesOf(target).flatMap((key) => {
+      const there = known.get(key);
+      const expected = there?.own === true ? there.revision : this.expectedOf(key);
+      return expected === undefined ? [] : [{ key, expected }];
+    });
     const tickets = known.standing(`${prefixOf(target)}.ticket.`);
     const ticket = tickets.length === 0 ? undefined : forge.one(tickets);
-    if (expected === undefined || ticket === undefined) return undefined;
+    if (free.length === 0 || ticket === undefined) return undefined;
+    // Slots below the limit stand first, and are seldom free.
+    const { key, expected } = forge.random() < 0.7 ? (free[0] as (typeof free)[number]) : forge.one(free);
     const id = ticket.key.split('.').at(-1) ?? '';
     const given = forge.one([
       ticket.revision,

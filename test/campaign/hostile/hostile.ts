@@ -90,7 +90,7 @@ function attack(connection: RawConnection): void {
 }
 
 function hear(subject: string, headers: string, body: Buffer): void {
-  if (subject !== INBOX) return knowledge.hear(subject, headers);
+  if (subject !== INBOX) return knowledge.hear(subject, headers, body);
   count(answers, meaningOf(headers, body));
 }
 

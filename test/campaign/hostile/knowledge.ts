@@ -8,7 +8,7 @@ export interface Known {
   /** Nothing is there: it is a marker. */
   readonly empty: boolean;
   readonly writeId: string;
-  /** It is the hostile client's own. */
+  /** It is the hostile client's own, and no gift, which a client may hold. */
   readonly own: boolean;
 }
 
@@ -21,7 +21,7 @@ export class Knowledge {
 
   constructor(private readonly bucket: string) {}
 
-  hear(subject: string, headers: string): void {
+  hear(subject: string, headers: string, body: Buffer): void {
     const block = new HeaderBlock(headers);
     const revision = Number(block.last('Nats-Sequence'));
     const stored = block.last('Nats-Subject');
@@ -37,7 +37,7 @@ export class Knowledge {
         revision,
         empty,
         writeId: block.last('Semaphore-Write'),
-        own: block.count(HOSTILE_HEADER) > 0,
+        own: block.count(HOSTILE_HEADER) > 0 && !body.includes('"given":'),
       });
   }
 
