@@ -662,7 +662,7 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
     ],
   ],
   'what the hostile client wrote': [
-    ['granted from a forgery', () => gift((ticket) => ({ ticket: 'x', given: ticket + 1 }))],
+    ['granted from a forgery', () => gift((ticket) => ({ ticket: 'x', given: ticket - 1 }))],
     ['granted from a forgery', () => gift((ticket) => ({ ticket: 'other', given: ticket }))],
     ['granted from a forgery', () => gift((ticket) => ({ ticket: 'x', given: ticket, ttl: 1e12 }))],
     ['granted from a forgery', () => gift(() => ({}))],

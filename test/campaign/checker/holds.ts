@@ -90,7 +90,7 @@ export function readStream({ stream, facts, until }: History): StreamStory {
   const missing = firstMissing(lines);
   const last = new Map<string, Last>();
   const taken = new Map<string, number>();
-  const tickets = new Map<number, string>();
+  const tickets = new Map<string, number>();
   const story = {
     holds: [] as Hold[],
     unknown: [] as Unknown[],
@@ -103,7 +103,7 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     if (job === undefined || job.kind === 'latch') continue;
     if (part === 'limit') checkLimit(line, job, readable<Fields>(line), story.violations);
     if (part === 'ticket' && line.hostile === undefined && line.value !== null)
-      tickets.set(line.revision, line.key);
+      tickets.set(line.key, tickets.get(line.key) ?? line.revision);
     const slot = placeOf(part, which);
     if (slot === undefined) continue;
     const fields = holdIn(line);
@@ -207,15 +207,18 @@ function holdIn(line: StreamLine): Fields | undefined {
   return fields;
 }
 
-/** Whether it gives the slot to a ticket of another client, and names a revision that the ticket had. */
+/**
+ * Whether it gives the slot to a ticket of another client, and names a revision from when the ticket was there: the waiter then counts from
+ * its last write up to there, which is before the gift was stored.
+ */
 function isGift(
   { key }: StreamLine,
   fields: Fields | undefined,
-  tickets: ReadonlyMap<number, string>,
+  tickets: ReadonlyMap<string, number>,
 ): boolean {
   const [kind, name] = key.split('.');
   const { given, ticket } = fields ?? {};
-  return given !== undefined && tickets.get(given) === `${kind}.${name}.ticket.${ticket}`;
+  return (given ?? 0) >= (tickets.get(`${kind}.${name}.ticket.${ticket}`) ?? Infinity);
 }
 
 function unreadable({ key, revision, storedAt, fault }: StreamLine, name: string): Violation {
