@@ -2,12 +2,18 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { monotonicMs } from '../support/monotonic';
 import { type CampaignFacts, type FaultLine, LineFile, files } from './history';
 import { ClientLink } from './client-link';
+import type { ClientSetup } from './client';
 import { ClientProcess } from './client-process';
+import type { HostileSetup } from './hostile/hostile';
+import { watchedBy } from './load';
 import type { Recorder } from './recorder';
 import type { Topology } from './topology';
 
 /** How long a client that was told to finish may take: it waits a while for who still waits, and then closes. */
 const FINISH_MS = 30_000;
+
+/** What is added to the seeds of clients: no client has this one. */
+const HOSTILE_SEED = 9_900;
 
 /** One client: its link stays, its process may be killed and started again. */
 export interface Participant {
@@ -25,6 +31,7 @@ export class Arena implements AsyncDisposable {
   private readonly file: LineFile<FaultLine>;
   private faults = 0;
   private resting = false;
+  private hostile: ClientProcess | undefined;
 
   private constructor(
     readonly topology: Topology,
@@ -76,11 +83,23 @@ export class Arena implements AsyncDisposable {
     return () => this.write({ t: 'end', at: monotonicMs(), fault });
   }
 
-  async kill({ id, process }: Participant): Promise<void> {
+  async kill({ id, process }: Pick<Participant, 'id' | 'process'>): Promise<void> {
     process.expected = true;
     this.write({ t: 'kill', at: monotonicMs(), client: id, run: process.run });
     process.signal('SIGKILL');
     await process.exited;
+  }
+
+  /** Lets the hostile client begin. It reaches the servers past the links that fail, and is never killed. */
+  startHostile(): void {
+    const { bucket, seed } = this.facts;
+    const setup: HostileSetup = {
+      log: files.hostile(this.folder),
+      servers: this.topology.servers.map(({ url }) => url),
+      bucket,
+      seed: seed * 10_000 + HOSTILE_SEED,
+    };
+    this.hostile = this.attended(new ClientProcess('hostile', 1, 'hostile/hostile.ts', setup));
   }
 
   startAgain(participant: Participant): void {
@@ -91,38 +110,44 @@ export class Arena implements AsyncDisposable {
   /** Tells all clients to give back what they hold and to ask for nothing, or to go on. Those of them that are stopped hear of it later. */
   rest(resting: boolean): void {
     this.resting = resting;
-    for (const { process } of this.participants) process.rest(resting);
+    for (const process of this.processes) process.rest(resting);
   }
 
   /** Tells all clients to come to their end, and waits for it. */
   async finish(): Promise<void> {
     this.write({ t: 'finish', at: monotonicMs() });
-    for (const { process } of this.participants) {
+    for (const process of this.processes) {
       process.expected = true;
       process.finish();
     }
     await Promise.all(
-      this.participants.map(async (participant) => {
-        const { id, process } = participant;
+      this.processes.map(async (process) => {
         if (await process.endsWithin(FINISH_MS)) return;
-        this.write({ t: 'hung', at: monotonicMs(), client: id, run: process.run });
-        await this.kill(participant);
+        this.write({ t: 'hung', at: monotonicMs(), client: process.client, run: process.run });
+        await this.kill({ id: process.client, process });
       }),
     );
   }
 
+  private get processes(): ClientProcess[] {
+    return [
+      ...this.participants.map(({ process }) => process),
+      ...(this.hostile === undefined ? [] : [this.hostile]),
+    ];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { link, process } of this.participants) {
+    for (const process of this.processes) {
       process.expected = true;
       process.signal('SIGKILL');
       await process.exited;
-      await link.close();
     }
+    for (const { link } of this.participants) await link.close();
   }
 
   private launch(client: string, number: number, run: number, link: ClientLink): ClientProcess {
     const { bucket, jobs, seed } = this.facts;
-    const launched = new ClientProcess(client, run, {
+    const setup: ClientSetup = {
       log: files.client(this.folder, client, run),
       library: this.library,
       servers: link.urls,
@@ -131,10 +156,16 @@ export class Arena implements AsyncDisposable {
       holder: `${client}.${run}`,
       seed: seed * 10_000 + number * 100 + run,
       jobs: jobs.filter(({ clients }) => clients === undefined || clients.includes(number)),
-    });
+      watched: watchedBy(number),
+    };
+    return this.attended(new ClientProcess(client, run, 'client.ts', setup));
+  }
+
+  /** Writes down how a process ends. */
+  private attended(launched: ClientProcess): ClientProcess {
     if (this.resting) launched.rest(true);
     void launched.exited.then(({ code, signal }) => {
-      const { expected, stderr } = launched;
+      const { client, run, expected, stderr } = launched;
       this.write({ t: 'exit', at: monotonicMs(), client, run, code, signal, expected, stderr });
     });
     return launched;

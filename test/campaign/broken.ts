@@ -66,6 +66,16 @@ export const BREAKS: Readonly<Record<string, readonly Change[]>> = {
       to: '',
     },
   ],
+  /** Of a header that comes several times the first counts, which the publisher wrote, and not the server's own. */
+  'own-headers': [
+    {
+      file: 'store/nats/wire.ts',
+      from: `      if (values.length > 1 || this.values.has(name))
+        this.fault ??= \`its message has more than one value of the header \${name}\`;
+      this.values.set(name, values.at(-1) ?? '');`,
+      to: "      if (!this.values.has(name)) this.values.set(name, values[0] ?? '');",
+    },
+  ],
   /** Nothing is read again after a reconnect, nor as a safety net. */
   'read-again': [
     {

@@ -11,6 +11,7 @@ import { files, readHistory } from './history';
 import { CLIENTS, LOAD, type Range, isSteady } from './load';
 import { Recorder } from './recorder';
 import { Topology, type TopologyName } from './topology';
+import { writeServerConfig } from './worker-rights';
 
 export interface CampaignOptions {
   readonly seconds: number;
@@ -22,6 +23,8 @@ export interface CampaignOptions {
   readonly library?: string;
   /** Ends as soon as the checker finds a violation. */
   readonly untilViolation?: boolean;
+  /** Whether the hostile client takes part. Default: it does. */
+  readonly hostile?: boolean;
   readonly say?: (line: string) => void;
 }
 
@@ -39,12 +42,14 @@ const SERVER_GAP: Range = [500, 2_500];
 
 /** Runs clients and faults for a while, and judges what came of it. */
 export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
-  const { seconds, seed, folder, say = () => undefined } = options;
+  const { seconds, seed, folder, hostile = true, say = () => undefined } = options;
   const library = options.library ?? join(__dirname, '..', '..', 'src');
   mkdirSync(folder, { recursive: true });
-  await using topology = await Topology.start(options.topology);
+  const config = writeServerConfig(options.topology, BUCKET, folder);
+  await using topology = await Topology.start(options.topology, config);
   const startedAt = monotonicMs();
-  const facts = { seed, topology: topology.name, bucket: BUCKET, clients: CLIENTS, jobs: LOAD, startedAt };
+  const jobs = hostile ? LOAD : LOAD.map(({ attacked: _, ...job }) => job);
+  const facts = { seed, topology: topology.name, bucket: BUCKET, clients: CLIENTS, jobs, startedAt };
   await using recorder = await Recorder.start(
     topology.servers.map(({ url }) => url),
     BUCKET,
@@ -64,6 +69,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Verdict> {
   };
   let stopped = false;
   await working(arena, recorder);
+  if (hostile) arena.startHostile();
   const end = monotonicMs() + seconds * 1_000;
   while (!stopped && monotonicMs() < end) {
     const left = end - monotonicMs() - CALM_MS;

@@ -2,14 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { reaper } from '../../src/testing/reaper';
-import type { ClientSetup, Order } from './client';
+import type { Order } from './client';
 
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
 }
 
-/** The handle of a {@link file://./client.ts} process. */
+/** The handle of a {@link file://./client.ts} process, or of the {@link file://./hostile/hostile.ts} one. */
 export class ClientProcess {
   readonly exited: Promise<Exit>;
   stderr = '';
@@ -21,10 +21,11 @@ export class ClientProcess {
   constructor(
     readonly client: string,
     readonly run: number,
-    setup: ClientSetup,
+    script: 'client.ts' | 'hostile/hostile.ts',
+    setup: object,
   ) {
-    const script = join(__dirname, 'client.ts');
-    this.child = spawn(process.execPath, ['--import', 'tsx', script, JSON.stringify(setup)], {
+    const path = join(__dirname, script);
+    this.child = spawn(process.execPath, ['--import', 'tsx', path, JSON.stringify(setup)], {
       cwd: join(__dirname, '..', '..'),
       stdio: ['pipe', 'ignore', 'pipe'],
     });

@@ -3,6 +3,7 @@
  * when to when. Started by `client-process.ts`.
  */
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Permit } from '../../src/api/permit';
 import type { NatsDispatcher } from '../../src/api/dispatcher';
 import type { CountDownLatch } from '../../src/api/latch';
@@ -24,6 +25,8 @@ export interface ClientSetup {
   readonly holder: string;
   readonly seed: number;
   readonly jobs: readonly Job[];
+  /** What it watches all the time. */
+  readonly watched: readonly Pick<Job, 'name' | 'kind'>[];
 }
 
 /** What it is told on its standard input: to come to its end; to give back what it holds and ask for nothing; to ask again. */
@@ -32,6 +35,7 @@ export type Order = 'finish' | 'rest' | 'go on';
 const LOOK_EVERY_MS = 50;
 const COUNT_EVERY_MS = 1_000;
 const CONNECT_AGAIN_MS = 200;
+const LIST_EVERY_MS = 6_000;
 /** After being told to finish: how long who still waits may go on waiting. */
 const FINISH_MS = 15_000;
 /** How often a client waits for a latch after it counted, and how long. */
@@ -46,6 +50,7 @@ let finishing = false;
 /** While nothing is to be asked for: resolves when that is over. */
 let idle: { readonly over: Promise<void>; readonly end: () => void } | undefined;
 let asks = 0;
+let reads = 0;
 
 const write = (line: ClientLine): void => file.add(line);
 
@@ -78,8 +83,10 @@ async function main(): Promise<void> {
         : work(handlesOf(dispatcher, job, job.kind), job, random);
     }),
   );
+  const readers = setup.watched.length === 0 ? undefined : read(dispatcher);
   await told;
   finishing = true;
+  await readers?.end();
   for (const wake of [...resting]) wake();
   let patience: NodeJS.Timeout | undefined;
   await Promise.race([loops, new Promise((resolve) => (patience = setTimeout(resolve, FINISH_MS)))]);
@@ -92,6 +99,55 @@ async function main(): Promise<void> {
   // From here on nothing must keep the process alive.
   orders.close();
   process.stdin.destroy();
+}
+
+/** Reads what it is to watch, and the list of everything, until that is ended. */
+function read(dispatcher: NatsDispatcher): { end(): Promise<void> } {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const ended = (name: string, error: unknown): void => {
+    if (signal.aborted) return;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    write({ t: 'reader ended', at: monotonicMs(), name, error: text });
+  };
+  for (const event of ['degraded', 'connectionClosed'] as const)
+    dispatcher.on(event, ({ cause }) => ended(event, cause));
+  const watching = setup.watched.map(async ({ name, kind }) => {
+    try {
+      for await (const status of watchedOf(dispatcher, name, kind).watch({ signal })) if (status) reads++;
+      ended(name, 'it came to its end');
+    } catch (error) {
+      ended(name, error);
+    }
+  });
+  const listing = async (): Promise<void> => {
+    while (!signal.aborted) {
+      try {
+        await dispatcher.list();
+        reads++;
+      } catch (error) {
+        if (codeOf(error) !== 'BACKEND_UNAVAILABLE') ended('list', error);
+      }
+      await sleep(LIST_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  };
+  const all = Promise.all([...watching, listing()]);
+  return {
+    async end() {
+      stop.abort();
+      await all;
+    },
+  };
+}
+
+function watchedOf(
+  dispatcher: NatsDispatcher,
+  name: string,
+  kind: Job['kind'],
+): { watch(options: { signal: AbortSignal }): AsyncIterable<unknown> } {
+  if (kind === 'semaphore') return dispatcher.semaphore(name);
+  if (kind === 'mutex') return dispatcher.mutex(name);
+  return kind === 'latch' ? dispatcher.latch(name) : dispatcher.readWriteLock(name);
 }
 
 async function open(Dispatcher: typeof NatsDispatcher): Promise<NatsDispatcher> {
@@ -230,7 +286,7 @@ function look(): void {
 
 function note({ diagnostics }: NatsDispatcher): void {
   const { feed, writes } = diagnostics;
-  write({ t: 'counts', at: monotonicMs(), ...writes, ...feed });
+  write({ t: 'counts', at: monotonicMs(), ...writes, ...feed, reads });
 }
 
 function startRest(): void {

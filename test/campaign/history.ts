@@ -11,6 +11,7 @@ import type { Job } from './load';
  *   clients/<id>.<run>     what one process asked for, was told, and believed
  *   faults                 what was done to clients, links and servers
  *   stream                 what the bucket's stream stored
+ *   hostile                what the hostile client sent
  *   readings               what each server had when one of them was back
  */
 
@@ -56,6 +57,8 @@ export type ClientLine =
       readonly resolved: number;
       readonly safetyReads: number;
       readonly safetyFinds: number;
+      /** Statuses that its watchers gave, and lists of all primitives. */
+      readonly reads: number;
     }
   /** About to count down a latch by one, and what was left then. */
   | { readonly t: 'count'; readonly at: number; readonly name: string }
@@ -63,6 +66,8 @@ export type ClientLine =
   /** About to wait for a latch, and let go. */
   | { readonly t: 'wait'; readonly at: number; readonly name: string }
   | { readonly t: 'open'; readonly at: number; readonly name: string; readonly since: number }
+  /** A reader ended by itself, or failed in another way than by the server's being out of reach: of a primitive, or of the list of all. */
+  | { readonly t: 'reader ended'; readonly at: number; readonly name: string; readonly error: string }
   | { readonly t: 'fault'; readonly at: number; readonly error: string }
   | { readonly t: 'closed'; readonly at: number };
 
@@ -116,12 +121,25 @@ export interface StreamLine {
   readonly value: string | null;
   /** `PURGE`, `MaxAge` and so on if it is a removal. */
   readonly marker: string;
+  /** Why a reader can not take it for an entry, whatever its value. */
+  readonly fault?: string | undefined;
+  /** The hostile client wrote it, or had it written. */
+  readonly hostile?: true | undefined;
   /** How long the server keeps it, in ms; undefined: until it is written over. */
   readonly ttl?: number | undefined;
   /** When the server stored it, by its own clock, on ours. */
   readonly storedAt: number;
   /** When it was heard; of one that was read later, when that was. */
   readonly at: number;
+}
+
+/** What the hostile client has done so far. */
+export interface HostileLine {
+  readonly at: number;
+  /** Messages that it sent, by kind. */
+  readonly sent: Readonly<Record<string, number>>;
+  /** Answers, and what the server refused, by what it said. */
+  readonly answers: Readonly<Record<string, number>>;
 }
 
 /** Which values a server had at some moment. */
@@ -151,6 +169,7 @@ export interface History {
   readonly faults: readonly FaultLine[];
   readonly stream: readonly StreamLine[];
   readonly readings: readonly ReadingLine[];
+  readonly hostile: readonly HostileLine[];
   /** Nothing is known of what happened later. */
   readonly until: number;
 }
@@ -171,6 +190,7 @@ export const files = {
   faults: (folder: string) => join(folder, 'faults.jsonl'),
   stream: (folder: string) => join(folder, 'stream.jsonl'),
   readings: (folder: string) => join(folder, 'readings.jsonl'),
+  hostile: (folder: string) => join(folder, 'hostile.jsonl'),
   report: (folder: string) => join(folder, 'report.json'),
 };
 
@@ -190,6 +210,7 @@ export function readHistory(folder: string, until?: number): History {
     faults,
     stream,
     readings: linesOf<ReadingLine>(files.readings(folder)),
+    hostile: linesOf<HostileLine>(files.hostile(folder)),
     until: until ?? Math.max(...ends),
   };
 }

@@ -21,12 +21,33 @@ export interface Job {
   readonly timeout?: number;
   /** The clients that do it, by number, each in a loop of its own. Default: all of them that may be killed. */
   readonly clients?: readonly number[];
+  /** The hostile client writes to it as well, where it may: the checker has other rules for it. */
+  readonly attacked?: true;
 }
 
 /** Clients that are killed now and then, as any client may be. */
 const MORTAL: readonly number[] = [0, 1, 2, 3, 4, 5];
 /** Clients that are not: what they do would stay taken for a minute and more. */
 const STEADY: readonly number[] = [6, 7];
+
+export const LONGEST_ATTACKED_TTL_MS = 8_000;
+
+/** Primitives of which only the hostile client writes entries, and that clients watch, by name: what they are. */
+export const VOID: Readonly<Record<string, Job['kind']>> = {
+  'void-pool': 'semaphore',
+  'void-door': 'mutex',
+  'void-config': 'read-write-lock',
+  'void-laps': 'latch',
+};
+
+/** What a client of that number watches: its part of what is attacked. */
+export function watchedBy(client: number): readonly Pick<Job, 'name' | 'kind'>[] {
+  const attacked = [
+    ...LOAD.filter((each) => each.attacked === true).map(({ name, kind }) => ({ name, kind })),
+    ...Object.entries(VOID).map(([name, kind]) => ({ name, kind })),
+  ];
+  return attacked.filter((_, i) => MORTAL[i % MORTAL.length] === client);
+}
 
 export const CLIENTS = MORTAL.length + STEADY.length;
 
@@ -47,6 +68,7 @@ const READ_WRITE = { kind: 'read-write-lock', slots: 1_000 } as const;
  * - turns: slots that are kept, and wanted by others all the time
  * - relay, baton: ttls long enough for slots to be given to the next in the queue, by waiters that give up and that do not
  * - rare: a ttl so long that a claim which was forgotten is seen to stay
+ * - bait, lure, decoy, trap: attacked by the hostile client; slots that are kept, a queue with hand-offs, readers and writers, a latch
  * - vault, store, shelf, ledger, archive: ttls of minutes, so that it is seen if something that was removed comes back with a server
  */
 export const LOAD: readonly Job[] = [
@@ -124,6 +146,50 @@ export const LOAD: readonly Job[] = [
   }),
   job({ name: 'baton', kind: 'mutex', slots: 1, ttl: 7_000, fair: true, hold: [0, 150], pause: [0, 300] }),
   job({ name: 'rare', slots: 4, ttl: 10_000, hold: [20, 300], pause: [50, 400] }),
+  job({
+    name: 'bait',
+    slots: 3,
+    ttl: 1_500,
+    retain: 500,
+    hold: [20, 200],
+    pause: [50, 400],
+    timeout: 3_000,
+    clients: [0, 1, 2],
+    attacked: true,
+  }),
+  job({
+    name: 'lure',
+    slots: 3,
+    ttl: LONGEST_ATTACKED_TTL_MS,
+    fair: true,
+    hold: [20, 300],
+    pause: [50, 300],
+    timeout: 3_000,
+    clients: [3, 4, 5],
+    attacked: true,
+  }),
+  job({
+    ...READ_WRITE,
+    name: 'decoy',
+    ttl: 1_500,
+    fair: true,
+    writes: 0.3,
+    hold: [20, 200],
+    pause: [50, 500],
+    timeout: 3_000,
+    clients: [1, 3, 5],
+    attacked: true,
+  }),
+  job({
+    name: 'trap',
+    kind: 'latch',
+    slots: 20,
+    ttl: 0,
+    hold: [0, 0],
+    pause: [100, 600],
+    clients: [0, 2, 4],
+    attacked: true,
+  }),
   job({
     name: 'vault',
     kind: 'mutex',

@@ -13,6 +13,7 @@ const USAGE = `npm run faults -- [options]
   --seed <n>          of the faults and the load (the time)
   --topology r1|r3    one server, or three with the leader among the targets (r1)
   --break <name>      take one protection out of the clients, and stop when that is found out: ${Object.keys(BREAKS).join(', ')}
+  --without-hostile   no client attacks the others: to compare
   --check <folder>    only judge what an earlier campaign left behind`;
 
 async function main(): Promise<number> {
@@ -22,6 +23,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: String(Date.now() % 100_000) },
       topology: { type: 'string', default: 'r1' },
       break: { type: 'string' },
+      'without-hostile': { type: 'boolean', default: false },
       check: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -56,6 +58,7 @@ async function main(): Promise<number> {
     topology,
     folder,
     library,
+    hostile: !values['without-hostile'],
     untilViolation: values.break !== undefined,
     say: (line) => console.log(line),
   });

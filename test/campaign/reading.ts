@@ -1,4 +1,5 @@
-import type { NatsConnection } from '@nats-io/transport-node';
+import { type NatsConnection, createInbox } from '@nats-io/transport-node';
+import { HeaderBlock } from '../support/header-block';
 
 /** What one server says that a bucket has. */
 export interface Held {
@@ -12,7 +13,6 @@ const PAGE = 500;
 const ASK_MS = 3_000;
 /** More keys in one question are refused. */
 const MOST_KEYS = 1_000;
-const ANY_NUMBER = 1_000_000;
 
 interface Found {
   readonly key: string;
@@ -47,33 +47,45 @@ export async function readHeld(connection: NatsConnection, bucket: string): Prom
   return { upTo: entries.length === 0 ? 0 : upTo, entries };
 }
 
-async function directGet(
-  connection: NatsConnection,
-  bucket: string,
-  query: object,
-): Promise<{ found: Found[]; pending: number; upTo: number }> {
-  const answer = await connection.requestMany(
-    `$JS.API.DIRECT.GET.KV_${bucket}`,
-    JSON.stringify(query),
-    // Markers have no body, which ends other kinds of answers.
-    { strategy: 'count', maxMessages: ANY_NUMBER, maxWait: ASK_MS },
-  );
+interface Answer {
+  readonly found: Found[];
+  readonly pending: number;
+  readonly upTo: number;
+}
+
+/** Over a subscription of its own: the client's shared one ends with the first message whose headers it refuses. */
+async function directGet(connection: NatsConnection, bucket: string, query: object): Promise<Answer> {
+  const inbox = createInbox();
   const found: Found[] = [];
-  for await (const { headers } of answer) {
-    const header = (name: string): string => headers?.get(name) ?? '';
-    const code = headers?.code ?? 0;
-    if (code === 204 || code === 404)
-      return {
-        found,
-        pending: Number(header('Nats-Num-Pending')),
-        upTo: Number(header('Nats-UpTo-Sequence')),
-      };
-    if (code !== 0) throw new Error(`a direct get was answered with ${code}`);
-    found.push({
-      key: header('Nats-Subject').slice(`$KV.${bucket}.`.length),
-      revision: Number(header('Nats-Sequence')),
-      isValue: header('Nats-Marker-Reason') === '' && header('KV-Operation') === '',
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void): void => {
+      clearTimeout(patience);
+      subscription.unsubscribe();
+      settle();
+    };
+    const patience = setTimeout(
+      () => end(() => reject(new Error('the answer to a direct get did not end in time'))),
+      ASK_MS,
+    );
+    const subscription = connection.subscribe(inbox, {
+      callback(error, message) {
+        if (error !== null) return end(() => reject(error));
+        const block = HeaderBlock.of(message);
+        const subject = block.last('Nats-Subject');
+        // An entry may have been stored with a status.
+        if (subject !== '') {
+          found.push({
+            key: subject.slice(`$KV.${bucket}.`.length),
+            revision: Number(block.last('Nats-Sequence')),
+            isValue: block.count('Nats-Marker-Reason') + block.count('KV-Operation') === 0,
+          });
+        } else if (block.status === 204 || block.status === 404) {
+          const pending = Number(block.last('Nats-Num-Pending'));
+          const upTo = Number(block.last('Nats-UpTo-Sequence'));
+          end(() => resolve({ found, pending, upTo }));
+        } else end(() => reject(new Error(`a direct get was answered with ${block.status}`)));
+      },
     });
-  }
-  throw new Error('the answer to a direct get did not end in time');
+    connection.publish(`$JS.API.DIRECT.GET.KV_${bucket}`, JSON.stringify(query), { reply: inbox });
+  });
 }

@@ -1,7 +1,24 @@
+import { isUtf8 } from 'node:buffer';
 import { type Msg, type NatsConnection, connect } from '@nats-io/transport-node';
+import { HeaderBlock } from '../support/header-block';
 import { monotonicMs } from '../support/monotonic';
+import { HOSTILE_HEADER, isHostileKey } from './hostile/marks';
 import { LineFile, type ReadingLine, type StreamLine } from './history';
 import { readHeld } from './reading';
+
+/** Headers that the server adds to what it announces, behind those of the publisher. */
+const ADDED = ['Nats-Subject', 'Nats-Sequence', 'Nats-Time-Stamp', 'Nats-Stream', 'Nats-Last-Sequence'];
+/** Headers of which an entry has one at most: section 3.4 of the protocol. */
+const SINGLE = [
+  ...ADDED,
+  'Nats-Num-Pending',
+  'Nats-UpTo-Sequence',
+  'Nats-Marker-Reason',
+  'Nats-Rollup',
+  'Nats-TTL',
+  'KV-Operation',
+  'Semaphore-Write',
+];
 
 interface StoredMessage {
   readonly subject: string;
@@ -152,39 +169,51 @@ export class Recorder implements AsyncDisposable {
   }
 
   private hear(message: Msg): void {
-    const header = (name: string): string => message.headers?.get(name) ?? '';
-    const last = header('Nats-Last-Sequence');
-    this.add(
-      Number(header('Nats-Sequence')),
-      header('Nats-Subject'),
-      header,
-      last === '' ? undefined : Number(last),
-      () => message.string(),
-      header('Nats-Time-Stamp'),
-    );
+    const block = HeaderBlock.of(message);
+    const key = this.keyOf(block.last('Nats-Subject'));
+    const prefix = /^\$SEMAPHORE\.[^.]+\.[^.]+\./.exec(message.subject)?.[0] ?? '';
+    // Only announcements have both. What else comes there is an answer to another client.
+    if (message.subject.slice(prefix.length) !== key || block.count('Nats-Last-Sequence') === 0) return;
+    let fault = SINGLE.find((name) => block.count(name) > 1);
+    try {
+      void message.headers;
+    } catch {
+      fault ??= 'malformed headers';
+    }
+    const last = Number(block.last('Nats-Last-Sequence'));
+    const stamp = block.last('Nats-Time-Stamp');
+    this.add(Number(block.last('Nats-Sequence')), key, block, last, message.data, stamp, fault);
+  }
+
+  private keyOf(subject: string): string {
+    return subject.slice(`$KV.${this.bucket}.`.length);
   }
 
   private add(
     revision: number,
-    subject: string,
-    header: (name: string) => string,
+    key: string,
+    block: HeaderBlock,
     last: number | undefined,
-    value: () => string,
+    data: Uint8Array,
     stamp: string,
+    fault: string | undefined,
   ): void {
     if (this.known.has(revision)) return;
     this.known.add(revision);
     this.first ??= revision;
     this.newest = Math.max(this.newest, revision);
-    const marker = header('Nats-Marker-Reason') || header('KV-Operation');
-    const ttl = /^(\d+)s$/.exec(header('Nats-TTL'))?.[1];
+    const removed = block.last('Nats-Marker-Reason') || block.last('KV-Operation');
+    const marker = fault === undefined ? removed : '';
+    const ttl = /^(\d+)s$/.exec(block.last('Nats-TTL'))?.[1];
     const at = monotonicMs();
     this.file.add({
       revision,
-      key: subject.slice(`$KV.${this.bucket}.`.length),
+      key,
       last,
-      value: marker === '' ? value() : null,
+      value: marker === '' ? Buffer.from(data).toString() : null,
       marker,
+      ...{ fault: fault ?? (isUtf8(data) ? undefined : 'not UTF-8') },
+      ...(block.count(HOSTILE_HEADER) > 0 || isHostileKey(key) ? { hostile: true } : {}),
       ttl: ttl === undefined ? undefined : Number(ttl) * 1_000,
       storedAt: Date.parse(stamp) + this.clocks.offset(),
       at,
@@ -197,17 +226,17 @@ export class Recorder implements AsyncDisposable {
       { seq: revision },
     );
     if (message === undefined) return void this.gone.add(revision);
-    const head = Buffer.from(message.hdrs ?? '', 'base64').toString();
-    const header = (name: string): string => new RegExp(`^${name}: *(.*?)\\r?$`, 'm').exec(head)?.[1] ?? '';
-    const expected = header('Nats-Expected-Last-Subject-Sequence');
-    const value = (): string => Buffer.from(message.data ?? '', 'base64').toString();
+    const block = new HeaderBlock(Buffer.from(message.hdrs ?? '', 'base64').toString());
+    const expected = block.last('Nats-Expected-Last-Subject-Sequence');
+    const fault = ADDED.find((name) => block.count(name) > 0) ?? SINGLE.find((name) => block.count(name) > 1);
     this.add(
       revision,
-      message.subject,
-      header,
+      this.keyOf(message.subject),
+      block,
       expected === '' ? undefined : Number(expected),
-      value,
+      Buffer.from(message.data ?? '', 'base64'),
       message.time,
+      fault,
     );
   }
 

@@ -2,7 +2,7 @@ import type { Verdict } from './checker/check';
 
 /** A verdict for people. */
 export function report({ figures, violations, evidence }: Verdict): string {
-  const { takeover, recovery, writes } = figures;
+  const { takeover, recovery, waits, hostile, writes } = figures;
   const rows = (some: object): string =>
     Object.entries(some)
       .map(
@@ -24,6 +24,7 @@ export function report({ figures, violations, evidence }: Verdict): string {
       'writes without answer': writes.unanswered,
       'of these resolved': writes.resolved,
       'had again at the end': figures.broughtBack,
+      'statuses and lists read': figures.reads,
       'safety reads / finds': `${figures.safetyReads} / ${figures.safetyFinds}`,
     }),
     'entries that a server had for too long:',
@@ -34,6 +35,11 @@ export function report({ figures, violations, evidence }: Verdict): string {
     rows(figures.faults),
     'ms from the kill of a holder to the next grant of its slot:',
     rows({ takeover: takeover ?? 'none' }),
+    'ms from asking to the grant, of what the hostile client does not write to:',
+    rows(waits),
+    ...(hostile === undefined
+      ? ['no hostile client']
+      : ['sent by the hostile client:', rows(hostile.sent), 'answered to it:', rows(hostile.answers)]),
     'ms until claims went on after a server was back (a leader: after it was killed):',
     rows(recovery),
     violations.length === 0 ? 'no violations' : `${violations.length} violations:\n${rows(kinds)}`,

@@ -11,12 +11,13 @@ export class Topology implements AsyncDisposable {
     private readonly backend: TestServer | TestCluster,
   ) {}
 
-  static async start(name: TopologyName): Promise<Topology> {
+  /** @param config path of the servers' configuration */
+  static async start(name: TopologyName, config: string): Promise<Topology> {
     if (name === 'r3') {
-      const cluster = await TestCluster.start();
+      const cluster = await TestCluster.start(3, { config });
       return new Topology(name, cluster.servers, cluster);
     }
-    const server = await TestServer.start();
+    const server = await TestServer.start({ config });
     return new Topology(name, [server], server);
   }
 

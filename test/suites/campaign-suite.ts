@@ -20,8 +20,12 @@ export async function campaignSuite(topology: TopologyName, seconds: number, see
   expect(figures.acquisitions).toBeGreaterThan(100);
   expect(figures.losses).toBeGreaterThan(0);
   expect(figures.writes.resolved).toBeGreaterThan(0);
+  for (const what of ['announcement', 'advisory', 'limit', 'removed'])
+    expect([what, figures.hostile?.answers[`may not publish: ${what}`]]).toEqual([what, expect.any(Number)]);
+  expect(figures.hostile?.answers['stored']).toBeGreaterThan(100);
   // Any number may read, and a latch has no slots.
-  for (const { kind, name } of LOAD) {
+  for (const { attacked, kind, name } of LOAD) {
+    if (attacked) continue;
     if (kind !== 'semaphore' && kind !== 'mutex') continue;
     const taken = figures.peak[name] ?? '';
     expect([name, taken]).toEqual([name, all(taken)]);

@@ -16,6 +16,7 @@ const ONE: Job = {
   pause: [0, 0],
 };
 
+const BAIT: Job = { ...ONE, attacked: true };
 const BOTH: Job = { ...ONE, name: 'config', kind: 'read-write-lock', slots: 1_000 };
 const LAPS: Job = { ...ONE, name: 'laps', kind: 'latch', slots: 2 };
 const KEYS: Record<Job['kind'], string> = {
@@ -71,6 +72,21 @@ class Tale {
     });
     this.last.set(key, revision);
     return revision;
+  }
+
+  /** Stores what the hostile client writes: a value as it is, under a key of the job. */
+  forge(at: number, part: string, value: string | object, fault?: string): number {
+    const revision = this.store(at, part, {});
+    const line = this.stream.pop() as StreamLine;
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    this.stream.push({ ...line, value: text, fault, hostile: true });
+    return revision;
+  }
+
+  /** What was stored last was not stored by the hostile client. */
+  asIfOfAClient(): this {
+    this.stream.push({ ...(this.stream.pop() as StreamLine), hostile: undefined });
+    return this;
   }
 
   /** Removes what is under a key by the revision that the server has there, whatever the stream stored since. */
@@ -181,9 +197,13 @@ class Tale {
     return check(this.history(until)).violations.map(({ kind }) => kind);
   }
 
+  figures(): Figures {
+    return check(this.history(60_000)).figures;
+  }
+
   /** What servers had for too long. */
   leftovers(): Figures['leftovers'] {
-    return check(this.history(60_000)).figures.leftovers;
+    return this.figures().leftovers;
   }
 
   private history(until: number): History {
@@ -197,7 +217,7 @@ class Tale {
       startedAt: 0,
     };
     const { faults, readings, stream } = this;
-    return { facts, runs, faults, stream, readings, until };
+    return { facts, runs, faults, stream, readings, hostile: [], until };
   }
 }
 
@@ -333,6 +353,11 @@ const innocent: Record<string, () => Tale> = {
   'an entry whose ttl is over, which the server is about to remove': () =>
     new Tale().grant(10, 'a').release(20, 'a').read(1_100, { 'slot.0': 102 }),
 
+  'an entry that nobody recorded, so that its ttl may be over'() {
+    const tale = new Tale().grant(10, 'a').release(20, 'a').grant(30, 'b').release(40, 'b');
+    return tale.forget(102).read(1_100, { 'slot.0': 102 });
+  },
+
   'a share of a round that is over'() {
     const tale = new Tale(LAPS).begin(5).countDown(10, 1, 1).countDown(20, 1, 0, 'c1');
     tale.store(30, 'count', { round: 'next', total: 2 });
@@ -385,6 +410,51 @@ const innocent: Record<string, () => Tale> = {
     return tale.client(grant as ClientLine).release(31_100, 'a');
   },
 
+  'slots of the hostile client that can not be read, and one beyond the limit'() {
+    const tale = new Tale(BAIT);
+    tale.forge(10, 'slot.0', '{"v":[[[');
+    tale.forge(11, 'slot.7', FORGED_HOLD);
+    tale.forge(12, 'ticket.hostile-0', '');
+    tale.free(1_100, 'MaxAge');
+    return tale.grant(1_110, 'a').release(1_200, 'a');
+  },
+
+  'an acquire of what is attacked, refused by an entry that can not be read'() {
+    const tale = new Tale(BAIT);
+    const ask = tale.ask(10, 'c0', 1_000);
+    return tale.client({ t: 'refused', at: 20, ask, code: 'CORRUPT_ENTRY', message: '' });
+  },
+
+  'a wait for what is attacked, held up by a ticket of the hostile client'() {
+    const tale = new Tale(BAIT).grant(10, 'a').release(20, 'a');
+    tale.ask(30, 'c1');
+    return tale;
+  },
+
+  'a gift of the hostile client to a ticket': () => gift((ticket) => ({ ticket: 'x', given: ticket })),
+
+  'a slot that the hostile client holds, and gives to a ticket'() {
+    const tale = new Tale(BAIT);
+    tale.forge(3, 'slot.0', { ...FORGED_HOLD, permit: 'z' });
+    return gift((ticket) => ({ ticket: 'x', given: ticket }), tale);
+  },
+
+  'shares of the hostile client, of another round'() {
+    const tale = new Tale({ ...LAPS, attacked: true, slots: 9 }).begin(5).countDown(10, 1, 8);
+    tale.forge(15, 'share.hostile-0', { round: 'r', done: 8, holder: 'c0.1' }, 'Nats-Subject');
+    return tale.client({ t: 'wait', at: 16, name: 'laps' });
+  },
+
+  'what the hostile client wrote, left behind and had again'() {
+    const tale = new Tale(BAIT);
+    const first = tale.forge(10, 'ticket.hostile-0', 'x');
+    tale.forge(20, 'ticket.hostile-0', 'y');
+    tale.read(900, { 'ticket.hostile-0': first });
+    tale.forge(1_000, 'slot.0', 'x');
+    const keys = ['sem.one.slot.0', 'sem.one.ticket.hostile-0', 'sem.void-pool.slot.0'];
+    return tale.fault({ t: 'left', at: 30_000, keys, consumers: 0 });
+  },
+
   'nobody is served while the slot is held'() {
     const tale = new Tale().grant(10, 'a', 'c0', { remaining: 29_000 });
     const ask = tale.ask(20, 'c1');
@@ -403,6 +473,19 @@ const innocent: Record<string, () => Tale> = {
     return tale.client(grant as ClientLine, 'c1').release(28_100, 'b', 'c1');
   },
 };
+
+const FORGED_HOLD = { v: 1, permit: 'f', holder: 'hostile', since: '2026-03-01T12:00:00.000Z', ttl: 1_000 };
+
+/** A waiter is granted a slot by the word of the hostile client. */
+function gift(fields: (ticket: number) => object, tale = new Tale(BAIT)): Tale {
+  const ask = tale.ask(5);
+  const ticket = tale.store(6, 'ticket.x', { holder: 'c0.1', ttl: 10_000 });
+  const revision = tale.forge(10, 'slot.0', { ...FORGED_HOLD, after: 'z', ...fields(ticket) });
+  const grant = { t: 'grant', at: 11, ask, permit: 'f', name: 'one', slots: [0], remaining: 900 } as const;
+  tale.client({ ...grant, token: String(fencingToken(revision)) });
+  tale.store(12, 'ticket.x', null);
+  return tale.release(20, 'f');
+}
 
 /** Tales with one thing wrong, by what that is called. */
 const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
@@ -576,6 +659,74 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
         tale.store(10, 'limit', { slots: 2 });
         return tale;
       },
+    ],
+  ],
+  'what the hostile client wrote': [
+    ['granted from a forgery', () => gift((ticket) => ({ ticket: 'x', given: ticket - 1 }))],
+    ['granted from a forgery', () => gift((ticket) => ({ ticket: 'other', given: ticket }))],
+    ['granted from a forgery', () => gift((ticket) => ({ ticket: 'x', given: ticket, ttl: 1e12 }))],
+    ['granted from a forgery', () => gift(() => ({}))],
+    [
+      'written over',
+      // A slot that can not be read is taken.
+      () => {
+        const tale = new Tale(BAIT);
+        tale.forge(10, 'slot.0', 'x');
+        return tale.grant(20, 'a').release(30, 'a');
+      },
+    ],
+    [
+      'written over',
+      // Its value could be read, its headers can not.
+      () => {
+        const tale = new Tale(BAIT);
+        tale.forge(10, 'slot.0', FORGED_HOLD, 'Nats-Sequence');
+        return tale.grant(20, 'a').release(30, 'a');
+      },
+    ],
+    [
+      'above the limit',
+      // By a limit that only the hostile client names.
+      () => {
+        const tale = new Tale(BAIT);
+        tale.forge(5, 'ticket.hostile-0', { v: 1, slots: 9 }, 'Nats-Subject');
+        return tale.grant(20, 'a', 'c0', { slot: 1 }).release(30, 'a', 'c0', 1);
+      },
+    ],
+    [
+      'held twice',
+      () => new Tale(BAIT).grant(10, 'a').grant(50, 'b', 'c1').release(60, 'a').release(90, 'b', 'c1'),
+    ],
+    [
+      'refused',
+      // Nobody writes to it but clients.
+      () => {
+        const tale = new Tale();
+        const ask = tale.ask(10, 'c0', 1_000);
+        return tale.client({ t: 'refused', at: 20, ask, code: 'CORRUPT_ENTRY', message: '' });
+      },
+    ],
+    [
+      'hung',
+      () => {
+        const tale = new Tale(BAIT);
+        const ask = tale.ask(10, 'c0', 1_000);
+        return tale.client({ t: 'refused', at: 4_000, ask, code: 'CORRUPT_ENTRY', message: '' });
+      },
+    ],
+    ['reader ended', () => new Tale().client({ t: 'reader ended', at: 5, name: 'list', error: 'TypeError' })],
+    [
+      'unreadable',
+      // Of a client, not of the hostile one.
+      () => {
+        const tale = new Tale(BAIT);
+        tale.forge(10, 'slot.0', 'x');
+        return tale.asIfOfAClient();
+      },
+    ],
+    [
+      'crashed',
+      () => new Tale().fault({ ...exit({ code: 1, expected: false }), client: 'hostile' } as FaultLine),
     ],
   ],
   'what a server has when it is back': [
@@ -786,6 +937,24 @@ describe('the checker', () => {
     it.each(cases.map(([kind, tell], i) => [kind, i, tell] as const))('finds "%s" (%i)', (kind, _i, tell) => {
       expect(tell().kinds()).toContain(kind);
     });
+  });
+});
+
+describe('the figures', () => {
+  it('give the waits for what the hostile client does not write to, and those of calm times apart', () => {
+    const tale = new Tale()
+      .grant(10, 'a')
+      .release(20, 'a')
+      .fault(...stopped('c5', 4_000, 6_000));
+    const ask = tale.ask(5_000);
+    const token = String(fencingToken(tale.claim(5_998, 'b')));
+    const grant = { t: 'grant', at: 6_000, ask, permit: 'b', name: 'one', slots: [0], token, remaining: 900 };
+    tale.client(grant as ClientLine).release(6_100, 'b');
+    expect(tale.figures().waits).toEqual({
+      all: { count: 2, median: 501, p99: 990 },
+      calm: { count: 1, median: 2, p99: 2 },
+    });
+    expect(new Tale(BAIT).grant(10, 'a').release(20, 'a').figures().waits.all).toBeUndefined();
   });
 });
 

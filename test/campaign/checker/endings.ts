@@ -1,4 +1,5 @@
 import type { ClientLine, History } from '../history';
+import { isHostileKey } from '../hostile/marks';
 import type { Violation } from './violation';
 
 /** What an acquire that has a timeout may fail with. */
@@ -6,24 +7,41 @@ const REFUSALS = new Set(['ACQUIRE_TIMEOUT', 'BACKEND_UNAVAILABLE']);
 /** What may come of a release. */
 const RELEASES = new Set(['ok', 'not held', 'BACKEND_UNAVAILABLE']);
 
+/** What may come of an acquire of what the hostile client writes to, as well: slots that can not be read are taken. */
+const REFUSED_BY_ENTRIES = 'CORRUPT_ENTRY';
+
 /** How processes and calls ended, and what was left behind. */
 export function checkEndings(history: History): Violation[] {
-  return [...history.runs.flatMap(checkRun), ...checkProcesses(history)];
+  const attacked = new Set(history.facts.jobs.flatMap((job) => (job.attacked ? [job.name] : [])));
+  return [...history.runs.flatMap((run) => checkRun(run, attacked)), ...checkProcesses(history)];
 }
 
-function checkRun({ client, run, lines }: History['runs'][number]): Violation[] {
-  const timeouts = new Map<number, number | undefined>();
+function checkRun(
+  { client, run, lines }: History['runs'][number],
+  attacked: ReadonlySet<string>,
+): Violation[] {
+  const asks = new Map<number, Extract<ClientLine, { t: 'ask' }>>();
   const found: Violation[] = [];
   const add = ({ at }: ClientLine, kind: string, message: string): void =>
     void found.push({ kind, at, message: `${client}.${run}: ${message}`, permits: [], client });
   for (const line of lines) {
-    if (line.t === 'ask') timeouts.set(line.ask, line.timeout);
+    if (line.t === 'ask') asks.set(line.ask, line);
+    if (line.t === 'reader ended') add(line, 'reader ended', `${line.name}: ${line.error}`);
     if (line.t === 'fault') add(line, 'unhandled', line.error);
     if (line.t === 'released' && !RELEASES.has(line.code)) add(line, 'release failed', line.code);
-    if (line.t === 'refused' && !(REFUSALS.has(line.code) && timeouts.get(line.ask) !== undefined))
+    if (line.t === 'refused' && !mayBeRefused(line.code, asks.get(line.ask), attacked))
       add(line, 'refused', `${line.code}: ${line.message}`);
   }
   return found;
+}
+
+function mayBeRefused(
+  code: string,
+  ask: Extract<ClientLine, { t: 'ask' }> | undefined,
+  attacked: ReadonlySet<string>,
+): boolean {
+  if (ask?.timeout === undefined) return false;
+  return REFUSALS.has(code) || (code === REFUSED_BY_ENTRIES && attacked.has(ask.name));
 }
 
 function checkProcesses({ faults, stream }: History): Violation[] {
@@ -48,7 +66,12 @@ function checkProcesses({ faults, stream }: History): Violation[] {
     if (line.t === 'left') {
       // Limits and rounds of latches stay: they are what there is of the primitive.
       const keys = line.keys.filter(
-        (key) => !key.endsWith('.limit') && !key.startsWith('latch.') && !isBroughtBack(key, stream),
+        (key) =>
+          !key.endsWith('.limit') &&
+          !key.startsWith('latch.') &&
+          !isHostileKey(key) &&
+          !isBroughtBack(key, stream) &&
+          stream.findLast((each) => each.key === key)?.hostile === undefined,
       );
       if (keys.length + line.consumers > 0)
         return [

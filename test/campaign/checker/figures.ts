@@ -1,7 +1,7 @@
-import { max, median } from 'simple-statistics';
-import type { History } from '../history';
+import { max, median, quantile } from 'simple-statistics';
+import type { History, HostileLine } from '../history';
 import type { Belief } from './beliefs';
-import type { Disturbance } from './calm';
+import { type Disturbance, undisturbed, length } from './calm';
 import { isBroughtBack } from './endings';
 import type { StreamStory } from './holds';
 import { leftoversOf } from './sweeping';
@@ -10,6 +10,12 @@ export interface Spread {
   readonly count: number;
   readonly median: number;
   readonly max: number;
+}
+
+export interface Waits {
+  readonly count: number;
+  readonly median: number;
+  readonly p99: number;
 }
 
 /** What a campaign measured. */
@@ -27,8 +33,18 @@ export interface Figures {
   readonly writes: { readonly unanswered: number; readonly resolved: number };
   readonly safetyReads: number;
   readonly safetyFinds: number;
+  /** What those who watch were told, and lists of all primitives. */
+  readonly reads: number;
   /** From the kill of a holder to the next grant of its slot to somebody who waited already; ms. */
   readonly takeover: Spread | undefined;
+  /** From asking to the grant, of primitives to which the hostile client does not write; ms. */
+  readonly waits: {
+    readonly all: Waits | undefined;
+    /** Of them those during which nothing was wrong. */
+    readonly calm: Waits | undefined;
+  };
+  /** What the hostile client sent, by kind, and what the server answered to it. */
+  readonly hostile: Pick<HostileLine, 'sent' | 'answers'> | undefined;
   /** From the return of a server, or the death of a leader, to the end of the longest span without a claim that began before the return; ms. */
   readonly recovery: Readonly<Record<string, Spread>>;
   /** Keys that were there at the end although the stream had stored their removal. */
@@ -50,7 +66,7 @@ export function figuresOf(
   const { runs, faults, stream, facts, until } = history;
   const lines = runs.flatMap((run) => run.lines);
   const counts = runs.map((run) => run.lines.findLast((line) => line.t === 'counts'));
-  const total = (what: 'unanswered' | 'resolved' | 'safetyReads' | 'safetyFinds'): number =>
+  const total = (what: 'unanswered' | 'resolved' | 'safetyReads' | 'safetyFinds' | 'reads'): number =>
     counts.reduce((sum, line) => sum + (line?.[what] ?? 0), 0);
   const [first, last] = [stream[0]?.revision ?? 0, stream.at(-1)?.revision ?? -1];
   const kinds = faults.flatMap((line) => (line.t === 'begin' ? [line.kind] : []));
@@ -67,7 +83,10 @@ export function figuresOf(
     writes: { unanswered: total('unanswered'), resolved: total('resolved') },
     safetyReads: total('safetyReads'),
     safetyFinds: total('safetyFinds'),
+    reads: total('reads'),
     takeover: spread(takeovers(beliefs)),
+    waits: waitsOf(history, beliefs, troubles),
+    hostile: history.hostile.at(-1),
     recovery: recoveries(history, story),
     broughtBack: faults
       .flatMap((line) => (line.t === 'left' ? line.keys : []))
@@ -89,6 +108,27 @@ function takeovers(beliefs: readonly Belief[]): number[] {
         return next !== undefined && next.askedAt <= endedAt ? [next.grantedAt - endedAt] : [];
       }),
     );
+}
+
+function waitsOf(
+  { facts }: History,
+  beliefs: readonly Belief[],
+  troubles: readonly Disturbance[],
+): Figures['waits'] {
+  const untouched = new Set(facts.jobs.flatMap(({ name, attacked }) => (attacked ? [] : [name])));
+  const own = beliefs
+    .filter(({ name }) => untouched.has(name))
+    .map(({ askedAt, grantedAt }) => ({ from: askedAt, to: grantedAt }));
+  const calm = own.filter(
+    (span) => length(undisturbed(span, troubles)[0] ?? { from: 0, to: 0 }) === length(span),
+  );
+  const waits = (spans: typeof own): Waits | undefined => {
+    if (spans.length === 0) return undefined;
+    const all = spans.map(length);
+    const digits = (ms: number): number => Math.round(ms * 10) / 10;
+    return { count: all.length, median: digits(median(all)), p99: digits(quantile(all, 0.99)) };
+  };
+  return { all: waits(own), calm: waits(calm) };
 }
 
 function recoveries({ faults, until }: History, { holds }: StreamStory): Record<string, Spread> {

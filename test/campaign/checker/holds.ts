@@ -1,6 +1,7 @@
 import type { Place } from '../../support/occupancy';
 import type { Job } from '../load';
 import type { History, StreamLine } from '../history';
+import { isHold, readable } from './readable';
 import type { Violation } from './violation';
 
 /**
@@ -20,6 +21,11 @@ export interface Hold {
   readonly use: number;
   /** Nobody holds it: its process keeps the slot. */
   readonly kept: boolean;
+  /**
+   * The hostile client wrote its first entry: a gift, as the protocol allows it, to a ticket of another client; or a forgery, which
+   * nobody is to believe. One that can not be read has no permit.
+   */
+  readonly hostile: 'gift' | 'forgery' | undefined;
   /** All that was written of it. */
   readonly revisions: number[];
   /** When it was claimed, or first seen. */
@@ -66,8 +72,12 @@ interface Fields {
   readonly kept?: boolean;
   readonly after?: string;
   readonly given?: number;
+  readonly ticket?: string;
   readonly slots?: number;
 }
+
+/** Of an entry in a slot that no client can read: the slot is taken. */
+const UNREADABLE: Fields = { permit: '', holder: '', ttl: 0 };
 
 /**
  * Goes through all that was stored, revision by revision, by the protocol's page and not by the library's code. Where
@@ -80,6 +90,7 @@ export function readStream({ stream, facts, until }: History): StreamStory {
   const missing = firstMissing(lines);
   const last = new Map<string, Last>();
   const taken = new Map<string, number>();
+  const tickets = new Map<string, number>();
   const story = {
     holds: [] as Hold[],
     unknown: [] as Unknown[],
@@ -90,15 +101,19 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     const [, name = '', part, which = ''] = line.key.split('.');
     const job = jobs.get(name);
     if (job === undefined || job.kind === 'latch') continue;
-    const fields = line.value === null ? undefined : (JSON.parse(line.value) as Fields);
-    if (part === 'limit') checkLimit(line, job, fields, story.violations);
+    if (part === 'limit') checkLimit(line, job, readable<Fields>(line), story.violations);
+    if (part === 'ticket' && line.hostile === undefined && line.value !== null)
+      tickets.set(line.key, tickets.get(line.key) ?? line.revision);
     const slot = placeOf(part, which);
     if (slot === undefined) continue;
+    const fields = holdIn(line);
+    if (fields === UNREADABLE && line.hostile === undefined) story.violations.push(unreadable(line, name));
     const before = last.get(line.key);
     const unbroken = before !== undefined && follows(line, before, i, missing);
     if (before !== undefined && !unbroken)
       story.unknown.push({ name, slot, from: before.line.storedAt, to: line.storedAt });
-    const hold = next(line, fields, before, unbroken, name, slot, story.violations);
+    const known = line.hostile === undefined ? undefined : isGift(line, fields, tickets) ? 'gift' : 'forgery';
+    const hold = next(line, fields, before, unbroken, name, slot, known, story.violations);
     if (before?.hold !== undefined && before.hold !== hold) {
       before.hold.to = line.storedAt;
       before.hold.seenUntil = unbroken ? line.storedAt : (missing[before.index]?.since ?? line.storedAt);
@@ -108,7 +123,8 @@ export function readStream({ stream, facts, until }: History): StreamStory {
     const now = (taken.get(name) ?? 0) + (hold === undefined ? 0 : 1) - (before?.hold === undefined ? 0 : 1);
     taken.set(name, now);
     story.peak[name] = Math.max(story.peak[name] ?? 0, now);
-    if (hold !== undefined && hold !== before?.hold) {
+    // What the hostile client writes stands there; nobody believes in it but by a gift, which is looked at where it is believed.
+    if (hold !== undefined && hold !== before?.hold && hold.hostile === undefined) {
       const { permit } = hold;
       if (typeof slot === 'number' && slot >= job.slots)
         story.violations.push(
@@ -133,11 +149,13 @@ function next(
   unbroken: boolean,
   name: string,
   slot: Place,
+  hostile: Hold['hostile'],
   violations: Violation[],
 ): Hold | undefined {
   if (fields === undefined) return undefined;
   const { permit, holder, ttl, token, after, given, use = 0, kept = false } = fields;
-  const renewal = token !== undefined && after === undefined;
+  // Whatever it says, it writes where nothing is.
+  const renewal = token !== undefined && after === undefined && hostile === undefined;
   const there = before?.hold;
   if (there?.permit === permit && renewal) {
     there.revisions.push(line.revision);
@@ -149,8 +167,10 @@ function next(
   // before had stopped believing, others judge.
   const toWhom = there?.holder === holder || given !== undefined;
   const passedOn = after !== undefined && there?.permit === after && toWhom;
-  const replaces = unbroken && there !== undefined && !passedOn && !again;
-  if (replaces || (renewal && unbroken) || (after !== undefined && unbroken && !passedOn)) {
+  const itsOwn = hostile !== undefined && there?.hostile !== undefined;
+  const replaces = unbroken && there !== undefined && !passedOn && !again && !itsOwn;
+  const fromNothing = hostile === undefined && after !== undefined && unbroken && !passedOn;
+  if (replaces || (renewal && unbroken) || fromNothing) {
     const deed = renewal ? 'renews' : after === undefined ? 'claims' : `takes over from ${after}`;
     violations.push({
       kind: 'written over',
@@ -169,11 +189,45 @@ function next(
     claim: renewal ? undefined : (token ?? line.revision),
     use,
     kept,
+    hostile,
     revisions: [line.revision],
     from: line.storedAt,
     to: undefined,
     seenUntil: undefined,
     endedBy: undefined,
+  };
+}
+
+/** What stands in a place; undefined: nothing. */
+function holdIn(line: StreamLine): Fields | undefined {
+  if (line.value === null) return undefined;
+  const fields = readable<Fields>(line);
+  // What clients write is looked at by other rules.
+  if (fields === undefined || (line.hostile && !isHold({ ...fields }, line.revision))) return UNREADABLE;
+  return fields;
+}
+
+/**
+ * Whether it gives the slot to a ticket of another client, and names a revision from when the ticket was there: the waiter then counts from
+ * its last write up to there, which is before the gift was stored.
+ */
+function isGift(
+  { key }: StreamLine,
+  fields: Fields | undefined,
+  tickets: ReadonlyMap<string, number>,
+): boolean {
+  const [kind, name] = key.split('.');
+  const { given, ticket } = fields ?? {};
+  return (given ?? 0) >= (tickets.get(`${kind}.${name}.ticket.${ticket}`) ?? Infinity);
+}
+
+function unreadable({ key, revision, storedAt, fault }: StreamLine, name: string): Violation {
+  return {
+    kind: 'unreadable',
+    at: storedAt,
+    message: `revision ${revision} of ${key} is of a client, and can not be read${fault === undefined ? '' : `: ${fault}`}`,
+    permits: [],
+    name,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ClientLine, History } from '../history';
 import { CLOCK_ERROR_MS } from './believed-holds';
 import { type Disturbance, type Span, length, undisturbed } from './calm';
+import { readable } from './readable';
 import type { Violation } from './violation';
 
 /** As for one who waits for a slot: see liveness. */
@@ -118,8 +119,10 @@ function readLatch({ stream, until }: History, name: string): LatchStory {
       unknown.push({ from: before.storedAt, to: line.storedAt });
     before = line;
     const [kind, of, part, id = ''] = line.key.split('.');
-    if (kind !== 'latch' || of !== name || line.value === null) continue;
-    const fields = JSON.parse(line.value) as Fields;
+    // Shares of the hostile client name no round that is.
+    if (kind !== 'latch' || of !== name || line.hostile) continue;
+    const fields = readable<Fields>(line);
+    if (fields === undefined) continue;
     if (part === 'count') {
       if (fields.round !== round?.round) {
         shares = new Map();

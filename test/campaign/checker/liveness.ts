@@ -88,7 +88,8 @@ function checkServed(
   troubles: readonly Disturbance[],
 ): Violation[] {
   const job = jobs.find(({ name }) => name === wait.name);
-  if (job === undefined || length(wait) <= SERVED_WITHIN_MS.plain) return [];
+  // On what is attacked, entries of the hostile client hold up others: places in the queue, slots.
+  if (job === undefined || job.attacked || length(wait) <= SERVED_WITHIN_MS.plain) return [];
   const bound = job.fair ? SERVED_WITHIN_MS.fair : SERVED_WITHIN_MS.plain;
   // Who is first in line may want the most, and who wants to write wants it all.
   const needed = job.kind === 'read-write-lock' ? job.slots : Math.max(...job.counts);
@@ -171,6 +172,7 @@ function checkOrphans(
   const retainOf = new Map(facts.jobs.map(({ name, retain = 0 }) => [name, retain]));
   const outages = troubles.filter(({ target }) => target === 'server');
   return holds.flatMap((hold) => {
+    if (hold.hostile !== undefined) return [];
     const { name, slot, permit, holder, ttl } = hold;
     const from = Math.max(hold.from, believedUntil.get(hold) ?? 0);
     const vacant = { from, to: hold.seenUntil ?? until };

@@ -1,5 +1,6 @@
 import type { History, StreamLine } from '../history';
 import { CLOCK_ERROR_MS } from './believed-holds';
+import { readable } from './readable';
 import type { Violation } from './violation';
 
 /** An entry that a server had again, although the stream had stored something later under its key. */
@@ -62,7 +63,16 @@ export function checkReturns(history: History): Violation[] {
   return returnsOf(history).flatMap((each) => {
     const { at, key, revision, later, entry, leads } = each;
     const id = `${key} ${revision}`;
-    if (!leads || !isAlive(each) || isOfNoRound(each, history) || seen.has(id)) return [];
+    // Of one that was not recorded it is not known whether its TTL was over.
+    if (
+      entry === undefined ||
+      !leads ||
+      !isAlive(each) ||
+      isHostile(each) ||
+      isOfNoRound(each, history) ||
+      seen.has(id)
+    )
+      return [];
     seen.add(id);
     const { permit, holder = 'unknown' } = fieldsOf(entry);
     const deed = later.value === null ? 'removed' : 'wrote over';
@@ -76,6 +86,11 @@ export function checkReturns(history: History): Violation[] {
       },
     ];
   });
+}
+
+/** Whether it is the hostile client's, or that one wrote over it: with whatever TTL, which is its right. */
+function isHostile({ entry, later }: Return): boolean {
+  return entry?.hostile === true || later.hostile === true;
 }
 
 interface Fields {
@@ -94,5 +109,5 @@ function isOfNoRound({ key, entry, at }: Return, { stream }: History): boolean {
 }
 
 function fieldsOf(line: StreamLine | undefined): Fields {
-  return line?.value == null ? {} : (JSON.parse(line.value) as Fields);
+  return (line && readable<Fields>(line)) ?? {};
 }

@@ -111,9 +111,23 @@ function stepsOf({ name, slots, permit, token }: Belief, { from, to }: { from: n
 /** Whoever believes in a slot has it in the bucket, under the revision that is the token. */
 function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violation[] {
   const found: Violation[] = [];
+  const forged = new Map(
+    holds
+      .filter(({ hostile }) => hostile === 'forgery')
+      .flatMap((hold) => hold.revisions.map((revision) => [revision, hold] as const)),
+  );
   for (const [belief, own] of believedHolds(beliefs, holds)) {
     const { permit, name, client } = belief;
     const about = { permits: [permit], name, client };
+    // One that can not be read names no permit.
+    const named = forged.get(revisionOf(belief.token));
+    if (named?.name === name || own.some(({ hostile }) => hostile === 'forgery'))
+      found.push({
+        ...about,
+        kind: 'granted from a forgery',
+        at: belief.grantedAt,
+        message: `${permit} of ${name} was believed on the word of the hostile client, by what is no gift to a ticket`,
+      });
     const granted = own.filter((hold) => hold.permit === permit);
     const claims = granted.map(({ claim }) => claim ?? 0);
     const complete = claims.length === belief.slots.length && !claims.includes(0);
