@@ -299,9 +299,17 @@ describe('connection options', () => {
     const seed = files.write('user.nk', `# mine\n${Buffer.from(user.getSeed()).toString()}\n`);
     const config = (name: string, authorization: string): string =>
       files.write(name, `jetstream { store_dir: $NATS_STORE_DIR }\nauthorization { ${authorization} }`);
+    const passwordFile = ['--password-file', files.write('password', 'se cret\n')];
     const cases: [string, string, NodeJS.ProcessEnv, string[]][] = [
       ['user', 'user: me, password: secret', { NATS_USER: 'me', NATS_PASSWORD: 'secret' }, []],
       ['token', 'token: sesame', {}, ['--user', 'sesame']],
+      [
+        'file-of-password',
+        'user: me, password: "se cret"',
+        { NATS_USER: 'me', NATS_PASSWORD: 'wrong' },
+        passwordFile,
+      ],
+      ['file-of-token', 'token: sesame', { NATS_TOKEN_FILE: files.write('token', 'sesame') }, []],
       ['nkey', `users: [{ nkey: ${user.getPublicKey()} }]`, { NATS_NKEY: seed }, []],
     ];
     for (const [name, authorization, given, args] of cases) {
@@ -310,9 +318,46 @@ describe('connection options', () => {
       expect((await cli().run(['list', '-s', own.url])).code).toBe(77);
     }
     expect((await cli().run(['list', '-s', server.url, '--password', 'secret'])).code).toBe(64);
+    expect((await cli().run(['list', '-s', server.url], { env: { NATS_PASSWORD_FILE: seed } })).code).toBe(
+      64,
+    );
     expect((await cli().run(['list', '-s', server.url, '--nkey', files.write('none.nk', 'none')])).code).toBe(
       64,
     );
+  });
+});
+
+describe('a secret', () => {
+  it('in a file may come through a pipe, and has one line', async () => {
+    const files = scratchDirectory();
+    const authorization = 'authorization { token: sesame }';
+    const config = files.write('token.conf', `jetstream { store_dir: $NATS_STORE_DIR }\n${authorization}`);
+    await using own = await TestServer.start({ config });
+    const env = { NATS_URL: own.url };
+    const piped = cli().script('nats-semaphore list --nats-token-file <(echo sesame)', env);
+    expect((await piped.ended).code).toBe(0);
+    for (const [file, why] of [
+      [files.write('empty', '\n'), 'is empty'],
+      [files.write('lines', 'sesame\nother-secret\n'), 'has several lines'],
+      [files.write('long', 'x'.repeat(70_000)), 'at most 64 KB'],
+      ['/dev/zero', 'at most 64 KB'],
+      [files.path, 'at most 64 KB'],
+      ['/does/not/exist', 'no such file'],
+    ] as const) {
+      for (const flag of ['--nats-token-file', '--password-file']) {
+        const { code, stderr } = await cli().run(['list', '--user', 'u', flag, file], { env });
+        expect([code, stderr]).toEqual([64, expect.stringMatching(`${flag}: .*${why}`)]);
+        expect(stderr).not.toContain('sesame');
+      }
+    }
+  });
+
+  it('after a mistyped option is not shown in an error', async () => {
+    for (const flags of [[], ['--json']]) {
+      const { code, stderr } = await cli().run(['list', ...flags, '--pasword=topsecret']);
+      expect([code, stderr]).toEqual([64, expect.stringContaining("unknown option '--pasword'")]);
+      expect(stderr).not.toContain('topsecret');
+    }
   });
 });
 
