@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NatsDispatcher } from '../../src';
 import { buildProgram } from '../../src/cli/program';
 import { nkeys } from '@nats-io/nats-core';
+import { connect } from '@nats-io/transport-node';
 import { TestServer } from '../../src/testing';
 import { Certificates } from '../support/certificates';
 import { type CliProcess, type Ended, useCli } from '../support/cli';
@@ -13,7 +14,19 @@ import { inboxOf } from '../support/roles';
 import { scratchDirectory } from '../support/scratch';
 
 /** Those of docs/cli.md. */
-const OWN = ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'rm', 'server'];
+const OWN = [
+  'run',
+  'list',
+  'status',
+  'watch',
+  'set-permits',
+  'release',
+  'rm',
+  'repair',
+  'serve',
+  'dashboard',
+  'server',
+];
 
 const cli = useCli();
 let server: TestServer;
@@ -139,6 +152,42 @@ describe('rm', () => {
     expect(permit.isHeld).toBe(true);
     expect(await json('rm', 'removable', '--force')).toEqual({ name: 'removable', kinds: ['mutex'] });
     await eventually(() => expect(permit.isHeld).toBe(false));
+  });
+});
+
+describe('repair', () => {
+  it('shows what can not be read, and removes that alone', async () => {
+    const own = ['--bucket', 'REPAIR'];
+    await using inside = await NatsDispatcher.connect({ servers: server.url, bucket: 'REPAIR' });
+    const permit = await inside.semaphore('good', 1).acquire({ timeout: 5_000 });
+    expect(await json<unknown>('repair', ...own)).toEqual([]);
+    expect((await run('repair', '--remove', ...own)).stdout).toBe('Every entry can be read.\n');
+    const foreign = await connect({ servers: server.url });
+    const key = 'sem.bad.slot.0';
+    await foreign.request(`$KV.REPAIR.${key}`, 'not JSON');
+    await foreign.close();
+
+    const entry = {
+      key,
+      removed: false,
+      reason: expect.stringMatching(/JSON/),
+      revision: expect.any(Number),
+    };
+    const since = { writtenAt: expect.stringMatching(/^\d{4}-.*Z$/) };
+    for (let again = 0; again < 2; again++)
+      expect(await json<unknown>('repair', ...own)).toEqual([
+        expect.objectContaining({ ...entry, ...since }),
+      ]);
+    expect((await run('run', 'bad', '--slots', '1', ...own, '--', 'true')).code).toBe(65);
+
+    const { code, stdout } = await run('repair', '--remove', ...own);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^KEY +REVISION +WRITTEN +REMOVED +REASON$/m);
+    expect(stdout).toMatch(/^sem\.bad\.slot\.0 .* yes .*JSON/m);
+    expect(await json<unknown>('repair', ...own)).toEqual([]);
+    expect((await run('run', 'bad', '--slots', '1', ...own, '--', 'true')).code).toBe(0);
+    expect(permit.isHeld).toBe(true);
+    expect(await permit.release()).toBe(true);
   });
 });
 

@@ -405,10 +405,16 @@ describe('headers on which the server acts', () => {
   // What remains: the server has no setting against it that leaves expiry markers.
   it('`Nats-Rollup: all`, from any user who may write one key, removes the whole bucket', async () => {
     const held = await worker.semaphore('a').acquire({ timeout: 5_000 });
+    const alone = await worker.mutex('m').acquire({ ttl: 120_000, timeout: 5_000 });
     expect((await write(TICKET_OF_B, { 'Nats-Rollup': 'all' })).error).toBeUndefined();
     const keys = await attacker.request('$JS.API.STREAM.INFO.KV_SEMAPHORES', '{"subjects_filter":">"}');
     expect(keys.json<{ state: { subjects: object } }>().state.subjects).toEqual({ [TICKET_OF_B]: 1 });
-    // Its holder hears of it from its next renewal. Tokens go on growing.
+    // A holder hears of it from the next claim of its slot, or from its next renewal. Tokens go on growing.
+    expect(alone.isHeld).toBe(true);
+    const second = await operator.mutex('m').acquire({ timeout: 5_000 });
+    await eventually(() => expect(alone.isHeld).toBe(false));
+    expect(second.fencingToken > alone.fencingToken).toBe(true);
+    expect(await second.release()).toBe(true);
     await expect(held.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
     await expect(worker.semaphore('a').acquire({ timeout: 5_000 })).rejects.toMatchObject({
       code: 'PERMISSION_DENIED',
@@ -543,4 +549,47 @@ describe('what remains, and docs/security.md says', () => {
     });
     await attacker.close();
   });
+});
+
+it('an account that imports reads alone looks at everything, and has no answer stored', async () => {
+  const dir = scratchDirectory();
+  const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+  const reads = ['DIRECT.GET', 'STREAM.MSG.GET', 'STREAM.INFO'];
+  const api = (read: string) => `$JS.API.${read}.KV_SEMAPHORES`;
+  const exports = reads.map(
+    (read) => `{ service: "${api(read)}"${read === 'DIRECT.GET' ? ', response_type: stream' : ''} }`,
+  );
+  const imports = reads.map(
+    (read) => `{ service: { account: LOCKS, subject: "${api(read)}" }, to: "locks.${read}.KV_SEMAPHORES" }`,
+  );
+  const heard = ['$SEMAPHORE.SEMAPHORES.>', '$JS.EVENT.ADVISORY.STREAM.*.KV_SEMAPHORES'];
+  const text = `include "${single}"
+accounts {
+  LOCKS: { jetstream: enabled, users: [{ user: locks, password: pw }]
+    exports: [ ${[...exports, ...heard.map((subject) => `{ stream: "${subject}" }`)].join('\n')} ] }
+  LOOK: { users: [{ user: look, password: pw }]
+    imports: [ ${[...imports, ...heard.map((subject) => `{ stream: { account: LOCKS, subject: "${subject}" } }`)].join('\n')} ] }
+}`;
+  await using own = await TestServer.start({ config: dir.write('accounts.conf', text) });
+  const as = (user: string) => ({ servers: own.url, user, pass: 'pw' });
+  await using inside = await NatsDispatcher.connect(as('locks'));
+  await using look = await NatsDispatcher.connect({ ...as('look'), apiPrefix: 'locks' });
+  const held = await inside.semaphore('a', 1).acquire({ timeout: 5_000 });
+  expect((await look.list()).map(({ name }) => name)).toEqual(['a']);
+  expect(await look.semaphore('a').status()).toMatchObject({ slots: 1, available: 0, corrupt: [] });
+  await expect(look.semaphore('b', 1).acquire({ timeout: 2_000 })).rejects.toThrow();
+  const attacker = await connect3(as('look'));
+  for (const read of reads)
+    for (const reply of ['$KV.SEMAPHORES.sem.c.limit', '$KV.SEMAPHORES.sem.a.slot.0'])
+      attacker.publish(`locks.${read}.KV_SEMAPHORES`, '{"last_by_subj":"$KV.SEMAPHORES.sem.a.limit"}', {
+        reply,
+      });
+  attacker.publish('$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES', '{}');
+  attacker.publish('$KV.SEMAPHORES.sem.c.limit', '{"v":1,"slots":5}');
+  await attacker.flush();
+  await held.renew();
+  expect((await inside.list()).map(({ name }) => name)).toEqual(['a']);
+  expect(await inside.semaphore('a').status()).toMatchObject({ slots: 1, available: 0, corrupt: [] });
+  expect(await held.release()).toBe(true);
+  await attacker.close();
 });
