@@ -593,3 +593,23 @@ accounts {
   expect(await held.release()).toBe(true);
   await attacker.close();
 });
+
+it('the denial of docs/security.md for setups without roles keeps forged announcements out', async () => {
+  const page = readFileSync(join(__dirname, '..', '..', 'docs', 'security.md'), 'utf8');
+  const [, denial] = /```text\nauthorization \{\n([^]*?)\n\}\n```/.exec(page) ?? [];
+  const dir = scratchDirectory();
+  const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+  const text = `include "${single}"\nauthorization {\n${denial}\n}`;
+  await using own = await TestServer.start({ config: dir.write('denial.conf', text) });
+  const as = { servers: own.url, user: 'app', pass: 'pw' };
+  await using dispatcher = await NatsDispatcher.connect(as);
+  const held = await dispatcher.semaphore('s', 1).acquire({ timeout: 5_000 });
+  const attacker = await connect3(as);
+  const before = violations(own).length;
+  for (const to of ['$SEMAPHORE.SEMAPHORES.x.sem.s.limit', '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES'])
+    attacker.publish(to, '{"v":1,"slots":5}');
+  await attacker.flush();
+  expect(violations(own).length).toBe(before + 2);
+  expect(await held.release()).toBe(true);
+  await attacker.close();
+});
