@@ -7,6 +7,10 @@
 #   user_cache     the same where the project is read-only; may be empty
 #   version_of     function: the version of a binary; fails if it is not the program, or does not run here
 #
+# Nothing fetched is run before its hash is known to be right. Debian's packages are verified by apt (signatures of Debian's keyring
+# over the hashes of its packages). Of what is kept in a cache the hashes are recorded when it is installed, and checked before
+# each use. That finds a file that is damaged or replaced; it is no protection from a user who may write to the cache directory.
+#
 # What was tried and did not work collects in $tried.
 
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -41,11 +45,29 @@ bounded() {
 
 absolute() { printf '%s/%s\n' "$(cd "$(dirname "$1")" && pwd -P)" "$(basename "$1")"; }
 
-# cached NAME ACCEPTS: the copy under that name whose version the predicate accepts.
+# The hash of a file, or with -c the check of a list of them (coreutils, macOS).
+sha256() { if has sha256sum; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
+
+# record NAME [PATH...]: keeps the hashes of a program that was just put into the cache, and of all files that it needs from there.
+record() {
+  local name=$1 list
+  list=$(cd "$cache" && find "$@" -type f -print | LC_ALL=C sort | while IFS= read -r file; do sha256 "$file" || exit 1; done) || return 1
+  printf '%s\n' "$list" >"$work/$name.sha256" && mv -f "$work/$name.sha256" "$cache/$name.sha256"
+}
+# recorded DIR NAME: whether the program and its files are still what was recorded of them.
+recorded() (
+  cd "$1" 2>/dev/null && [ -f "$2.sha256" ] && grep -q "  $2\$" "$2.sha256" && sha256 -c --status "$2.sha256" 2>/dev/null
+)
+
+# cached NAME ACCEPTS: the copy under that name whose hash is the recorded one and whose version the predicate accepts.
 cached() {
   local dir version
   for dir in "$project_cache" "$user_cache"; do
-    [ -n "$dir" ] || continue
+    [ -n "$dir" ] && [ -e "$dir/$1" ] || continue
+    if ! recorded "$dir" "$1"; then
+      say "$dir/$1 is not used: its hash is not the one recorded when it was installed"
+      continue
+    fi
     version=$(version_of "$dir/$1") || continue
     "$2" "$version" || continue
     printf '%s\n' "$dir/$1"

@@ -6,12 +6,15 @@ import { checkBucket } from '../api/option-checks';
 import { DEFAULT_SERVER } from '../store/nats/server-urls';
 import { type SignIn, authenticatorOf } from '../store/nats/sign-in';
 import { UsageError } from './exit-codes';
+import { secretFile } from './secret-file';
 
 /** Where the server is and who asks, as given by flags or environment. */
 export interface ConnectionFlags {
   readonly server?: string;
   readonly user?: string;
   readonly password?: string;
+  readonly passwordFile?: string;
+  readonly natsTokenFile?: string;
   readonly creds?: string;
   readonly nkey?: string;
   readonly tlscert?: string;
@@ -27,6 +30,22 @@ export interface ConnectionFlags {
   readonly jsApiPrefix?: string;
 }
 
+/** Those of {@link connectionOptions} that say who connects. Also the wrapped command of `run` must not get their variables. */
+export function loginOptions(): Option[] {
+  return [
+    new Option('--user <user>', 'user name, or a token if there is no password').env('NATS_USER'),
+    new Option('--password <password>', 'password').env('NATS_PASSWORD'),
+    new Option('--password-file <file>', 'file with the password').env('NATS_PASSWORD_FILE'),
+    new Option('--nats-token-file <file>', 'file with a token, in place of user and password').env(
+      'NATS_TOKEN_FILE',
+    ),
+    new Option('--creds <file>', 'user credentials').env('NATS_CREDS'),
+    new Option('--nkey <file>', 'user nkey seed').env('NATS_NKEY'),
+    new Option('--tlscert <file>', 'TLS certificate of this client').env('NATS_CERT'),
+    new Option('--tlskey <file>', 'its private key').env('NATS_KEY'),
+  ];
+}
+
 /**
  * The options of every command that talks to a server. Names, environment variables and meaning are those of the `nats`
  * command line; what that has no name for is called NATS_SEMAPHORE_... or, of the connection, NATS_....
@@ -36,12 +55,7 @@ export function connectionOptions(): Option[] {
     new Option('-s, --server <urls>', 'NATS server urls, with commas between')
       .env('NATS_URL')
       .default(DEFAULT_SERVER),
-    new Option('--user <user>', 'user name, or a token if there is no password').env('NATS_USER'),
-    new Option('--password <password>', 'password').env('NATS_PASSWORD'),
-    new Option('--creds <file>', 'user credentials').env('NATS_CREDS'),
-    new Option('--nkey <file>', 'user nkey seed').env('NATS_NKEY'),
-    new Option('--tlscert <file>', 'TLS certificate of this client').env('NATS_CERT'),
-    new Option('--tlskey <file>', 'its private key').env('NATS_KEY'),
+    ...loginOptions(),
     new Option('--tlsca <file>', 'TLS certificate authority of the server').env('NATS_CA'),
     new Option('--tlsfirst', 'TLS handshake before the server says hello'),
     new Option('--inbox-prefix <prefix>', 'for users who may subscribe to no other inbox').env(
@@ -123,7 +137,8 @@ export async function withDispatcher<T>(
 }
 
 /** The first that is given, as the `nats` command line has it: a flag may well meet another in the environment. */
-function signInOf({ creds, nkey, password, user }: ConnectionFlags): SignIn | undefined {
+function signInOf(flags: ConnectionFlags): SignIn | undefined {
+  const { creds, natsTokenFile, nkey, user } = flags;
   if (creds !== undefined) {
     readable('creds', creds);
     return { creds: () => readFileSync(creds) };
@@ -132,8 +147,11 @@ function signInOf({ creds, nkey, password, user }: ConnectionFlags): SignIn | un
     seedOf(nkey);
     return { nkeySeed: () => seedOf(nkey) };
   }
+  if (natsTokenFile !== undefined) return { token: secretFile('nats-token-file', natsTokenFile) };
+  const password =
+    flags.passwordFile === undefined ? flags.password : secretFile('password-file', flags.passwordFile);
   if (user === undefined) {
-    if (password !== undefined) throw new UsageError('--password needs --user');
+    if (password !== undefined) throw new UsageError('--password and --password-file need --user');
     return undefined;
   }
   return password === undefined ? { token: user } : { user, password };

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { CommanderError } from 'commander';
 import { EXIT, ExitError, UsageError, exitCodeOf } from './exit-codes';
 import { Output } from './output';
-import { buildProgram } from './program';
+import { buildProgram, withoutValue } from './program';
 
 /** The command line `nats-semaphore`. What it does is in `commands`, one file each. */
 async function main(argv: readonly string[]): Promise<void> {
@@ -25,7 +25,9 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 function toUsageError({ code, message }: CommanderError): UsageError {
-  return new UsageError(code === 'commander.help' ? 'no command is given' : message.replace(/^error: /, ''));
+  return new UsageError(
+    code === 'commander.help' ? 'no command is given' : withoutValue(message.replace(/^error: /, '')),
+  );
 }
 
 void main(process.argv.slice(2));

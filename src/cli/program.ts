@@ -37,11 +37,19 @@ export function buildProgram(quiet = false): Command {
     .version(version(), '--version')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError('(--help says more)')
-    .configureOutput(quiet ? { writeErr: () => undefined } : {})
+    .configureOutput({
+      ...(quiet && { writeErr: () => undefined }),
+      outputError: (text, write) => write(withoutValue(text)),
+    })
     .exitOverride();
   program.optionsGroup('Output:').addOption(new Option('--json', 'one JSON value a line'));
   program.optionsGroup('Connection:');
   for (const option of connectionOptions()) program.addOption(option);
   for (const make of COMMANDS) program.addCommand(make().copyInheritedSettings(program));
   return program;
+}
+
+/** What commander says of an unknown option, without the value behind its `=`: it may be a mistyped password. */
+export function withoutValue(message: string): string {
+  return message.replace(/(unknown option '-[^=']*)=[^]*'/, "$1'");
 }

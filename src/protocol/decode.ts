@@ -183,8 +183,20 @@ export const strings = (most: number): Rule => ({
     value !== null &&
     !Array.isArray(value) &&
     Object.values(value).every((item) => typeof item === 'string') &&
-    hasAtMost(JSON.stringify(value), most),
+    (isSmall(value as Record<string, string>, most) || hasAtMost(JSON.stringify(value), most)),
 });
+
+/** Bytes of one UTF-16 unit as JSON at most, as the longest escape (\u0000) has; and what surrounds a name and a value. */
+const BYTES_OF_UNIT = 6;
+const BYTES_OF_ITEM = '"":"",'.length;
+
+/** Whether it fits even if each of its characters has to be escaped: then it need not be written as JSON to know. */
+function isSmall(value: Readonly<Record<string, string>>, bytes: number): boolean {
+  let most = '{}'.length;
+  for (const name in value)
+    most += (name.length + (value[name] ?? '').length) * BYTES_OF_UNIT + BYTES_OF_ITEM;
+  return most <= bytes;
+}
 
 function hasAtMost(value: string, bytes: number): boolean {
   return value.length * 3 <= bytes || (value.length <= bytes && Buffer.byteLength(value) <= bytes);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NatsDispatcher } from '../../src';
 import { buildProgram } from '../../src/cli/program';
 import { nkeys } from '@nats-io/nats-core';
+import { connect } from '@nats-io/transport-node';
 import { TestServer } from '../../src/testing';
 import { Certificates } from '../support/certificates';
 import { type CliProcess, type Ended, useCli } from '../support/cli';
@@ -13,7 +14,19 @@ import { inboxOf } from '../support/roles';
 import { scratchDirectory } from '../support/scratch';
 
 /** Those of docs/cli.md. */
-const OWN = ['run', 'list', 'status', 'watch', 'set-permits', 'release', 'rm', 'server'];
+const OWN = [
+  'run',
+  'list',
+  'status',
+  'watch',
+  'set-permits',
+  'release',
+  'rm',
+  'repair',
+  'serve',
+  'dashboard',
+  'server',
+];
 
 const cli = useCli();
 let server: TestServer;
@@ -139,6 +152,42 @@ describe('rm', () => {
     expect(permit.isHeld).toBe(true);
     expect(await json('rm', 'removable', '--force')).toEqual({ name: 'removable', kinds: ['mutex'] });
     await eventually(() => expect(permit.isHeld).toBe(false));
+  });
+});
+
+describe('repair', () => {
+  it('shows what can not be read, and removes that alone', async () => {
+    const own = ['--bucket', 'REPAIR'];
+    await using inside = await NatsDispatcher.connect({ servers: server.url, bucket: 'REPAIR' });
+    const permit = await inside.semaphore('good', 1).acquire({ timeout: 5_000 });
+    expect(await json<unknown>('repair', ...own)).toEqual([]);
+    expect((await run('repair', '--remove', ...own)).stdout).toBe('Every entry can be read.\n');
+    const foreign = await connect({ servers: server.url });
+    const key = 'sem.bad.slot.0';
+    await foreign.request(`$KV.REPAIR.${key}`, 'not JSON');
+    await foreign.close();
+
+    const entry = {
+      key,
+      removed: false,
+      reason: expect.stringMatching(/JSON/),
+      revision: expect.any(Number),
+    };
+    const since = { writtenAt: expect.stringMatching(/^\d{4}-.*Z$/) };
+    for (let again = 0; again < 2; again++)
+      expect(await json<unknown>('repair', ...own)).toEqual([
+        expect.objectContaining({ ...entry, ...since }),
+      ]);
+    expect((await run('run', 'bad', '--slots', '1', ...own, '--', 'true')).code).toBe(65);
+
+    const { code, stdout } = await run('repair', '--remove', ...own);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^KEY +REVISION +WRITTEN +REMOVED +REASON$/m);
+    expect(stdout).toMatch(/^sem\.bad\.slot\.0 .* yes .*JSON/m);
+    expect(await json<unknown>('repair', ...own)).toEqual([]);
+    expect((await run('run', 'bad', '--slots', '1', ...own, '--', 'true')).code).toBe(0);
+    expect(permit.isHeld).toBe(true);
+    expect(await permit.release()).toBe(true);
   });
 });
 
@@ -299,9 +348,17 @@ describe('connection options', () => {
     const seed = files.write('user.nk', `# mine\n${Buffer.from(user.getSeed()).toString()}\n`);
     const config = (name: string, authorization: string): string =>
       files.write(name, `jetstream { store_dir: $NATS_STORE_DIR }\nauthorization { ${authorization} }`);
+    const passwordFile = ['--password-file', files.write('password', 'se cret\n')];
     const cases: [string, string, NodeJS.ProcessEnv, string[]][] = [
       ['user', 'user: me, password: secret', { NATS_USER: 'me', NATS_PASSWORD: 'secret' }, []],
       ['token', 'token: sesame', {}, ['--user', 'sesame']],
+      [
+        'file-of-password',
+        'user: me, password: "se cret"',
+        { NATS_USER: 'me', NATS_PASSWORD: 'wrong' },
+        passwordFile,
+      ],
+      ['file-of-token', 'token: sesame', { NATS_TOKEN_FILE: files.write('token', 'sesame') }, []],
       ['nkey', `users: [{ nkey: ${user.getPublicKey()} }]`, { NATS_NKEY: seed }, []],
     ];
     for (const [name, authorization, given, args] of cases) {
@@ -310,9 +367,46 @@ describe('connection options', () => {
       expect((await cli().run(['list', '-s', own.url])).code).toBe(77);
     }
     expect((await cli().run(['list', '-s', server.url, '--password', 'secret'])).code).toBe(64);
+    expect((await cli().run(['list', '-s', server.url], { env: { NATS_PASSWORD_FILE: seed } })).code).toBe(
+      64,
+    );
     expect((await cli().run(['list', '-s', server.url, '--nkey', files.write('none.nk', 'none')])).code).toBe(
       64,
     );
+  });
+});
+
+describe('a secret', () => {
+  it('in a file may come through a pipe, and has one line', async () => {
+    const files = scratchDirectory();
+    const authorization = 'authorization { token: sesame }';
+    const config = files.write('token.conf', `jetstream { store_dir: $NATS_STORE_DIR }\n${authorization}`);
+    await using own = await TestServer.start({ config });
+    const env = { NATS_URL: own.url };
+    const piped = cli().script('nats-semaphore list --nats-token-file <(echo sesame)', env);
+    expect((await piped.ended).code).toBe(0);
+    for (const [file, why] of [
+      [files.write('empty', '\n'), 'is empty'],
+      [files.write('lines', 'sesame\nother-secret\n'), 'has several lines'],
+      [files.write('long', 'x'.repeat(70_000)), 'at most 64 KB'],
+      ['/dev/zero', 'at most 64 KB'],
+      [files.path, 'at most 64 KB'],
+      ['/does/not/exist', 'no such file'],
+    ] as const) {
+      for (const flag of ['--nats-token-file', '--password-file']) {
+        const { code, stderr } = await cli().run(['list', '--user', 'u', flag, file], { env });
+        expect([code, stderr]).toEqual([64, expect.stringMatching(`${flag}: .*${why}`)]);
+        expect(stderr).not.toContain('sesame');
+      }
+    }
+  });
+
+  it('after a mistyped option is not shown in an error', async () => {
+    for (const flags of [[], ['--json']]) {
+      const { code, stderr } = await cli().run(['list', ...flags, '--pasword=topsecret']);
+      expect([code, stderr]).toEqual([64, expect.stringContaining("unknown option '--pasword'")]);
+      expect(stderr).not.toContain('topsecret');
+    }
   });
 });
 

@@ -53,6 +53,51 @@ describe('run', () => {
     });
   });
 
+  it('does not hand the login on to the command, unless asked to', async () => {
+    const secrets = {
+      NATS_USER: 'the-user',
+      NATS_PASSWORD: 'the-password',
+      NATS_PASSWORD_FILE: '/the-password-file',
+      NATS_TOKEN_FILE: '/the-token-file',
+      NATS_TOKEN: 'the-token',
+      NATS_CREDS: '/the-creds',
+      NATS_NKEY: '/the-nkey',
+      NATS_CERT: '/the-cert',
+      NATS_KEY: '/the-key',
+      NATS_SEMAPHORE_TOKEN: 'the-sidecar-token',
+      NATS_SEMAPHORE_TOKEN_FILE: '/the-sidecar-token-file',
+    };
+    // Blank for `run` itself, which would sign in with them, except where it does not read them.
+    const blank = Object.fromEntries(Object.keys(secrets).map((name) => [name, '']));
+    const given = { ...blank, NATS_TOKEN: 'the-token', NATS_SEMAPHORE_TOKEN: 'the-sidecar-token' };
+    const url = server.url.replace('nats://', 'nats://the-user:the%20password@');
+    const others = { NATS_CA: '', NATS_SEMAPHORE_BUCKET: 'LOGINS', MINE: 'mine' };
+    const env = { ...given, ...others, NATS_URL: url };
+    const seen = async (...flags: string[]) => {
+      // The parent of the command is its keeper: neither has the login.
+      const script = 'env; tr "\\0" "\\n" < /proc/$PPID/environ | sed s/^/keeper:/';
+      const { code, stderr, stdout } = await run(['pool', ...flags, '--', 'sh', '-c', script], { env });
+      expect([code, stderr]).toEqual([0, '']);
+      return new Map(stdout.split('\n').map((line) => line.split(/=(.*)/s, 2) as [string, string]));
+    };
+    const without = await seen();
+    for (const name of Object.keys(secrets)) {
+      expect(without.has(name)).toBe(false);
+      expect(without.has(`keeper:${name}`)).toBe(false);
+    }
+    expect([...without.values()].join()).not.toMatch(/the-user|the%20password|the-token/);
+    expect(Object.fromEntries(without)).toMatchObject({
+      ...others,
+      NATS_URL: server.url,
+      NATS_SEMAPHORE_NAME: 'pool',
+      'keeper:MINE': 'mine',
+      'keeper:NATS_URL': server.url,
+    });
+    const passed = await seen('--pass-login');
+    expect(Object.fromEntries(passed)).toMatchObject({ ...env, NATS_SEMAPHORE_NAME: 'pool' });
+    expect(passed.has('keeper:NATS_TOKEN')).toBe(false);
+  });
+
   it.each([
     ['its status', ['sh', '-c', 'exit 7'], 7],
     ['128 + n if it died of signal n', ['sh', '-c', 'kill -KILL $$'], 128 + 9],

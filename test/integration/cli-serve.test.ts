@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -9,6 +10,7 @@ import { reaper } from '../../src/testing/reaper';
 import type { PermitView } from '../../src/sidecar/permits';
 import { eventually } from '../support/eventually';
 import { GuardedServer, onlyUser } from '../support/guarded-server';
+import { scratchDirectory } from '../support/scratch';
 import { SidecarClient } from '../support/sidecar-client';
 
 let server: TestServer;
@@ -60,6 +62,27 @@ describe('serve', () => {
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
     expect(events).toEqual(['disconnected', 'login-refused', 'reconnected', 'draining']);
+  });
+
+  it('takes its token from a file, so that the list of processes does not show it', async () => {
+    const files = scratchDirectory();
+    const file = files.write('token', 'the-token-of-callers\n');
+    const { child, client, exited } = await start('serve', '--port', '0', '--token-file', file);
+    expect(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8')).toMatch(/--token-file\0/);
+    for (const [token, status] of [
+      ['the-token-of-callers', 200],
+      ['the-token-of-others', 401],
+    ] as const) {
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await fetch(`${client.url}/v1/primitives`, { headers })).status).toBe(status);
+    }
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    const empty = spawn(process.execPath, [
+      ...['--import', 'tsx', join(__dirname, '..', '..', 'src', 'cli', 'main.ts'), 'serve', '--port', '0'],
+      ...['--server', server.url, '--token-file', files.write('none', '')],
+    ]);
+    expect(await once(empty, 'close')).toEqual([64, null]);
   });
 
   it('takes bounds, and leaves out what operators do', async () => {

@@ -13,8 +13,9 @@ import {
   type NatsConnection,
   type NatsConnection as Connection3,
   connect as connect3,
+  headers,
 } from '@nats-io/transport-node';
-import { NatsDispatcher } from '../../src';
+import { NatsDispatcher, type Permit } from '../../src';
 import { TestServer } from '../../src/testing';
 import { eventually } from '../support/eventually';
 import { ROLES_FILE, type Role, inboxOf } from '../support/roles';
@@ -306,6 +307,309 @@ it('a false word that the bucket was deleted, by a client without roles, costs n
   await held.renew();
   expect(held.isHeld).toBe(true);
   expect(await dispatcher.semaphore('s', 1).tryAcquire()).toBeNull();
+  expect(await held.release()).toBe(true);
+  await attacker.close();
+});
+
+describe('headers on which the server acts', () => {
+  const TICKET_OF_B = '$KV.SEMAPHORES.sem.b.ticket.x';
+  let own: TestServer;
+  let operator: NatsDispatcher;
+  let worker: NatsDispatcher;
+  let attacker: Connection3;
+
+  beforeEach(async () => {
+    const dir = scratchDirectory();
+    const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+    // This worker may write to the semaphore b alone.
+    const confined = readFileSync(ROLES_FILE, 'utf8').replace(
+      /^ {4}\{ user: worker.*$/m,
+      (line) => `${line}
+    { user: confined, password: pw, permissions: {
+      publish: ["$JS.API.STREAM.INFO.KV_SEMAPHORES", "$KV.SEMAPHORES.sem.b.slot.*", "$KV.SEMAPHORES.sem.b.ticket.*"]
+      subscribe: ["_INBOX_CONFINED.>"] } }`,
+    );
+    own = await TestServer.start({
+      config: dir.write('roles.conf', `include "${single}"\n${confined}`),
+      env,
+    });
+    operator = new NatsDispatcher(await connect3({ ...login('operator'), servers: own.url }));
+    worker = new NatsDispatcher(await connect3({ ...login('worker'), servers: own.url }));
+    attacker = await connect3({
+      servers: own.url,
+      user: 'confined',
+      pass: 'pw',
+      inboxPrefix: '_INBOX_CONFINED',
+    });
+    for (const name of ['a', 'b']) await operator.semaphore(name).setPermits(1);
+  });
+  afterEach(async () => {
+    await attacker.close();
+    await worker.close();
+    await operator.close();
+    await own.stop();
+  });
+
+  interface Answer {
+    readonly seq?: number;
+    readonly duplicate?: boolean;
+    readonly error?: { readonly err_code: number };
+  }
+  async function write(to: string, given: Readonly<Record<string, string>>, value = '{}'): Promise<Answer> {
+    const added = headers();
+    for (const [name, text] of Object.entries(given)) added.set(name, text);
+    return (await attacker.request(to, value, { headers: added, timeout: 5_000 })).json<Answer>();
+  }
+
+  it('are refused where the settings of the bucket leave them out: schedules, counters', async () => {
+    const at = new Date(Date.now() + 1_000).toISOString().replace(/\.\d+/, '');
+    const schedule = { 'Nats-Schedule': `@at ${at}`, 'Nats-Schedule-Target': '$KV.SEMAPHORES.sem.a.limit' };
+    expect((await write(TICKET_OF_B, schedule)).error?.err_code).toBe(10188);
+    expect((await write(TICKET_OF_B, { 'Nats-Incr': '1' })).error?.err_code).toBe(10168);
+  });
+
+  it('that trace a message reach no subject that the user may not publish to', async () => {
+    const before = violations(own).length;
+    for (const only of ['true', 'false']) {
+      const added = headers();
+      added.set('Nats-Trace-Dest', '$KV.SEMAPHORES.sem.a.limit');
+      added.set('Nats-Trace-Only', only);
+      attacker.publish(TICKET_OF_B, '{}', { headers: added });
+    }
+    await attacker.flush();
+    expect(violations(own).length).toBe(before + 2);
+    expect(await operator.semaphore('a').status()).toMatchObject({ slots: 1, corrupt: [] });
+  });
+
+  it('`Nats-Msg-Id` swallows the writes of those who use it, which no client of the protocol does', async () => {
+    const first = await write(TICKET_OF_B, { 'Nats-Msg-Id': 'x' });
+    expect(await write(TICKET_OF_B, { 'Nats-Msg-Id': 'x' })).toMatchObject({
+      seq: first.seq,
+      duplicate: true,
+    });
+    const permit = await worker.semaphore('a').acquire({ timeout: 5_000 });
+    expect(await permit.release()).toBe(true);
+  });
+
+  it('`Nats-TTL: never` on a ticket stands in the way of nobody', async () => {
+    const since = new Date().toISOString();
+    const ticket = JSON.stringify({ ...TICKET, since });
+    expect(await write(TICKET_OF_B, { 'Nats-TTL': 'never' }, ticket)).toMatchObject({
+      seq: expect.any(Number),
+    });
+    const fair = worker.semaphore('b', undefined, { fair: true });
+    const permit = await fair.acquire({ timeout: 60_000 });
+    expect(await permit.release()).toBe(true);
+  });
+
+  // What remains: the server has no setting against it that leaves expiry markers.
+  it('`Nats-Rollup: all`, from any user who may write one key, removes the whole bucket', async () => {
+    const held = await worker.semaphore('a').acquire({ timeout: 5_000 });
+    const alone = await worker.mutex('m').acquire({ ttl: 120_000, timeout: 5_000 });
+    expect((await write(TICKET_OF_B, { 'Nats-Rollup': 'all' })).error).toBeUndefined();
+    const keys = await attacker.request('$JS.API.STREAM.INFO.KV_SEMAPHORES', '{"subjects_filter":">"}');
+    expect(keys.json<{ state: { subjects: object } }>().state.subjects).toEqual({ [TICKET_OF_B]: 1 });
+    // A holder hears of it from the next claim of its slot, or from its next renewal. Tokens go on growing.
+    expect(alone.isHeld).toBe(true);
+    const second = await operator.mutex('m').acquire({ timeout: 5_000 });
+    await eventually(() => expect(alone.isHeld).toBe(false));
+    expect(second.fencingToken > alone.fencingToken).toBe(true);
+    expect(await second.release()).toBe(true);
+    await expect(held.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
+    await expect(worker.semaphore('a').acquire({ timeout: 5_000 })).rejects.toMatchObject({
+      code: 'PERMISSION_DENIED',
+    });
+    await operator.semaphore('a').setPermits(1);
+    const next = await worker.semaphore('a').acquire({ timeout: 5_000 });
+    expect(next.fencingToken > held.fencingToken).toBe(true);
+    expect(await next.release()).toBe(true);
+  });
+
+  it('the setting that allows rollups can not be taken from a bucket with expiry markers', async () => {
+    const raw = await connect3({ ...login('operator'), servers: own.url });
+    const ask = async (verb: string, body: object) =>
+      (await raw.request(`$JS.API.STREAM.${verb}.KV_SEMAPHORES`, JSON.stringify(body))).json<{
+        config: Record<string, unknown>;
+        error?: { err_code: number };
+      }>();
+    const { config } = await ask('INFO', {});
+    const off = await ask('UPDATE', { ...config, allow_rollup_hdrs: false });
+    expect(off.config.allow_rollup_hdrs).toBe(true);
+    expect((await ask('UPDATE', { ...config, deny_purge: true })).error?.err_code).toBe(10052);
+    await raw.close();
+  });
+});
+
+describe('what remains, and docs/security.md says', () => {
+  it('E1: a worker can fill a slot; E6: it can be first in the queue', async () => {
+    const [operator, worker] = await Promise.all(
+      (['operator', 'worker'] as const).map(async (role) => new NatsDispatcher(await raw(role))),
+    );
+    for (const name of ['full', 'queue']) await operator!.semaphore(name).setPermits(1);
+    const attacker = await raw('worker');
+    const since = new Date().toISOString();
+    const hold = { v: 1, permit: 'p', holder: 'h', since, ttl: 60_000 };
+    attacker.publish('$KV.SEMAPHORES.sem.full.slot.0', JSON.stringify(hold));
+    await attacker.flush();
+    expect(await worker!.semaphore('full').tryAcquire()).toBeNull();
+
+    const fair = worker!.semaphore('queue', undefined, { fair: true });
+    const held = await fair.acquire({ timeout: 5_000 });
+    const waiting = fair.acquire({ timeout: 60_000, metadata: { who: 'first' } });
+    await eventually(async () => expect((await fair.status()).waiters).toHaveLength(1));
+    attacker.publish(
+      '$KV.SEMAPHORES.sem.queue.ticket.x',
+      JSON.stringify({ ...TICKET, since, holder: 'jumper', token: 1 }),
+    );
+    await attacker.flush();
+    await eventually(async () =>
+      expect((await fair.status()).waiters.map(({ holder }) => holder)).toEqual([
+        'jumper',
+        expect.anything(),
+      ]),
+    );
+    await held.release();
+    expect(await (await waiting).release()).toBe(true);
+    await operator!.close();
+    await worker!.close();
+  });
+
+  it('E4: a marker that an observer copies over a slot goes after 1 s, and the slot is free; its holder has heard', async () => {
+    const [worker, operator] = await Promise.all(
+      (['worker', 'operator'] as const).map(async (role) => new NatsDispatcher(await raw(role))),
+    );
+    await operator!.semaphore('copied').setPermits(1);
+    const held = await worker!.semaphore('copied').acquire({ ttl: 120_000, timeout: 5_000 });
+    const attacker = await raw('worker');
+    const observer = await raw('observer');
+    const expired = '$KV.SEMAPHORES.sem.copied.ticket.e';
+    const added = headers();
+    added.set('Nats-TTL', '1s');
+    attacker.publish(expired, '{}', { headers: added });
+    await eventually(async () => {
+      const query = JSON.stringify({ last_by_subj: expired });
+      const answer = await observer.request('$JS.API.DIRECT.GET.KV_SEMAPHORES', query);
+      expect(answer.headers?.get('Nats-Marker-Reason')).toBe('MaxAge');
+      observer.publish('$JS.API.DIRECT.GET.KV_SEMAPHORES', query, {
+        reply: '$KV.SEMAPHORES.sem.copied.slot.0',
+      });
+    });
+    const other = new NatsDispatcher(await raw('worker'));
+    // Until then the copy counts as taken, and an acquire says so.
+    const refused = other.semaphore('copied').tryAcquire();
+    await expect(refused).rejects.toMatchObject({ code: 'CORRUPT_ENTRY' });
+    // A connected holder hears of the copy by its announcement.
+    await eventually(() => expect(held.isHeld).toBe(false));
+    let next: Permit | null = null;
+    await eventually(async () => {
+      next = await other.semaphore('copied').tryAcquire();
+      expect(next).not.toBeNull();
+    });
+    const { fencingToken } = next as unknown as Permit;
+    expect(fencingToken > held.fencingToken).toBe(true);
+    await expect(held.renew()).rejects.toMatchObject({ code: 'PERMIT_LOST' });
+    expect(await (next as unknown as Permit).release()).toBe(true);
+    for (const each of [other, worker!, operator!]) await each.close();
+  });
+
+  it.each([
+    ['by reading the stream info', 'info'],
+    ['by subscribing', 'subscribe'],
+  ])('E5: without roles, the token is found %s, and a forged limit is believed', async (_, way) => {
+    await using open = await TestServer.start();
+    await using dispatcher = await NatsDispatcher.connect({ servers: open.url });
+    const held = await dispatcher.semaphore('s', 1).acquire({ timeout: 5_000 });
+    const attacker = await connect3({ servers: open.url });
+    let subject = '';
+    if (way === 'info') {
+      const info = await attacker.request('$JS.API.STREAM.INFO.KV_SEMAPHORES');
+      const { republish } = info.json<{ config: { republish: { dest: string } } }>().config;
+      subject = republish.dest.replace(/>$/, 'sem.s.limit');
+    } else {
+      attacker.subscribe('$SEMAPHORE.>', { callback: (_error, message) => void (subject = message.subject) });
+      await attacker.flush();
+      await held.renew();
+      await eventually(() => expect(subject).not.toBe(''));
+      subject = subject.replace(/sem\.s\..*$/, 'sem.s.limit');
+    }
+    const { state } = (await attacker.request('$JS.API.STREAM.INFO.KV_SEMAPHORES')).json<{
+      state: { last_seq: number };
+    }>();
+    const added = headers();
+    added.set('Nats-Subject', '$KV.SEMAPHORES.sem.s.limit');
+    added.set('Nats-Stream', 'KV_SEMAPHORES');
+    added.set('Nats-Sequence', String(state.last_seq + 1));
+    added.set('Nats-Time-Stamp', new Date().toISOString());
+    added.set('Nats-Last-Sequence', '0');
+    attacker.publish(subject, '{"v":1,"slots":5}', { headers: added });
+    await attacker.flush();
+    await eventually(async () => {
+      const second = await dispatcher.semaphore('s').tryAcquire();
+      expect(second).not.toBeNull();
+    });
+    await attacker.close();
+  });
+});
+
+it('an account that imports reads alone looks at everything, and has no answer stored', async () => {
+  const dir = scratchDirectory();
+  const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+  const reads = ['DIRECT.GET', 'STREAM.MSG.GET', 'STREAM.INFO'];
+  const api = (read: string) => `$JS.API.${read}.KV_SEMAPHORES`;
+  const exports = reads.map(
+    (read) => `{ service: "${api(read)}"${read === 'DIRECT.GET' ? ', response_type: stream' : ''} }`,
+  );
+  const imports = reads.map(
+    (read) => `{ service: { account: LOCKS, subject: "${api(read)}" }, to: "locks.${read}.KV_SEMAPHORES" }`,
+  );
+  const heard = ['$SEMAPHORE.SEMAPHORES.>', '$JS.EVENT.ADVISORY.STREAM.*.KV_SEMAPHORES'];
+  const text = `include "${single}"
+accounts {
+  LOCKS: { jetstream: enabled, users: [{ user: locks, password: pw }]
+    exports: [ ${[...exports, ...heard.map((subject) => `{ stream: "${subject}" }`)].join('\n')} ] }
+  LOOK: { users: [{ user: look, password: pw }]
+    imports: [ ${[...imports, ...heard.map((subject) => `{ stream: { account: LOCKS, subject: "${subject}" } }`)].join('\n')} ] }
+}`;
+  await using own = await TestServer.start({ config: dir.write('accounts.conf', text) });
+  const as = (user: string) => ({ servers: own.url, user, pass: 'pw' });
+  await using inside = await NatsDispatcher.connect(as('locks'));
+  await using look = await NatsDispatcher.connect({ ...as('look'), apiPrefix: 'locks' });
+  const held = await inside.semaphore('a', 1).acquire({ timeout: 5_000 });
+  expect((await look.list()).map(({ name }) => name)).toEqual(['a']);
+  expect(await look.semaphore('a').status()).toMatchObject({ slots: 1, available: 0, corrupt: [] });
+  await expect(look.semaphore('b', 1).acquire({ timeout: 2_000 })).rejects.toThrow();
+  const attacker = await connect3(as('look'));
+  for (const read of reads)
+    for (const reply of ['$KV.SEMAPHORES.sem.c.limit', '$KV.SEMAPHORES.sem.a.slot.0'])
+      attacker.publish(`locks.${read}.KV_SEMAPHORES`, '{"last_by_subj":"$KV.SEMAPHORES.sem.a.limit"}', {
+        reply,
+      });
+  attacker.publish('$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES', '{}');
+  attacker.publish('$KV.SEMAPHORES.sem.c.limit', '{"v":1,"slots":5}');
+  await attacker.flush();
+  await held.renew();
+  expect((await inside.list()).map(({ name }) => name)).toEqual(['a']);
+  expect(await inside.semaphore('a').status()).toMatchObject({ slots: 1, available: 0, corrupt: [] });
+  expect(await held.release()).toBe(true);
+  await attacker.close();
+});
+
+it('the denial of docs/security.md for setups without roles keeps forged announcements out', async () => {
+  const page = readFileSync(join(__dirname, '..', '..', 'docs', 'security.md'), 'utf8');
+  const [, denial] = /```text\nauthorization \{\n([^]*?)\n\}\n```/.exec(page) ?? [];
+  const dir = scratchDirectory();
+  const single = relative(dir.path, join(__dirname, '..', '..', 'docker', 'single.conf'));
+  const text = `include "${single}"\nauthorization {\n${denial}\n}`;
+  await using own = await TestServer.start({ config: dir.write('denial.conf', text) });
+  const as = { servers: own.url, user: 'app', pass: 'pw' };
+  await using dispatcher = await NatsDispatcher.connect(as);
+  const held = await dispatcher.semaphore('s', 1).acquire({ timeout: 5_000 });
+  const attacker = await connect3(as);
+  const before = violations(own).length;
+  for (const to of ['$SEMAPHORE.SEMAPHORES.x.sem.s.limit', '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES'])
+    attacker.publish(to, '{"v":1,"slots":5}');
+  await attacker.flush();
+  expect(violations(own).length).toBe(before + 2);
   expect(await held.release()).toBe(true);
   await attacker.close();
 });

@@ -52,7 +52,7 @@ export class Certificates implements Disposable {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  private file(name: string): string {
+  file(name: string): string {
     return join(this.dir, name);
   }
 }

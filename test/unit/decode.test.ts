@@ -6,6 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal';
 import fc from 'fast-check';
 import { Board } from '../../src/state/slot-table';
+import { strings } from '../../src/protocol/decode';
 import { Keys } from '../../src/protocol/keys';
 import { LatchBoard, LatchKeys } from '../../src/latch/latch-table';
 import {
@@ -25,6 +26,33 @@ const HOLD = { permit: 'p1', holder: 'h', since: SINCE, ttl: 30_000 };
 const TICKET = { holder: 'h', since: SINCE, ttl: 10_000, count: 1 };
 const DECODERS = [decodeHold, decodeTicket, decodeLimit, decodeWish, decodeRound, decodeShare];
 const deep = (levels: number, open = '[', close = ']') => open.repeat(levels) + close.repeat(levels);
+
+describe('metadata', () => {
+  it('is bounded by its bytes as JSON, whatever has to be escaped', () => {
+    const escaped = fc.constantFrom('\0', '\n', '"', '\\', '\ud800', 'é', 'x');
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 12 }),
+      fc.string({ unit: escaped, maxLength: 30 }),
+    );
+    const found = new Set<boolean>();
+    fc.assert(
+      fc.property(
+        fc.dictionary(text, text, { maxKeys: 4 }),
+        fc.integer({ min: 2, max: 300 }),
+        (value, most) => {
+          const fits = Buffer.byteLength(JSON.stringify(value)) <= most;
+          found.add(fits);
+          expect(strings(most).allows(value, Infinity)).toBe(fits);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+    // The most bytes of one character, and one byte more than allowed.
+    expect(strings(14).allows({ a: '\0' }, Infinity)).toBe(true);
+    expect(strings(13).allows({ a: '\0' }, Infinity)).toBe(false);
+    expect(found).toEqual(new Set([true, false]));
+  });
+});
 
 describe('a value', () => {
   it.each([

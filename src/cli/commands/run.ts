@@ -15,6 +15,7 @@ import type { Lock } from '../../api/lock';
 import { parseDuration } from '../durations';
 import { nameArgument } from '../name-argument';
 import { EXIT, ExitError, UsageError } from '../exit-codes';
+import { withoutLogin } from '../run/command-environment';
 import { Interruption } from '../run/interruption';
 import { KeeperLink } from '../run/keeper-link';
 import { supervise } from '../run/supervise';
@@ -34,6 +35,7 @@ interface RunFlags {
   readonly holder?: string;
   readonly meta?: Record<string, string>;
   readonly foreground?: boolean;
+  readonly passLogin?: boolean;
 }
 
 // Refused before anything is connected to, and in the library's own words.
@@ -98,7 +100,8 @@ export function runCommand(): Command {
     .addOption(
       new Option('--meta <key=value>', 'shown in status views; may be given again').argParser(addMeta),
     )
-    .option('--foreground', 'leave the command in this process group, for one that uses the terminal');
+    .option('--foreground', 'leave the command in this process group, for one that uses the terminal')
+    .option('--pass-login', 'hand the login to NATS to the command, in its environment');
   return does<RunFlags>(command, run);
 }
 
@@ -132,7 +135,8 @@ async function run(invocation: Invocation<RunFlags>): Promise<number> {
         fencingToken: permit.fencingToken,
       });
       interruption.passTo(keeper);
-      return await supervise({ name, command, args, terms }, permit, keeper, output);
+      const passed = flags.passLogin === true ? process.env : withoutLogin(process.env);
+      return await supervise({ name, command, args, env: passed, terms }, permit, keeper, output);
     } finally {
       // Releases the permit: what ran under it is gone.
       await dispatcher.close();

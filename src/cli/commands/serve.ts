@@ -8,12 +8,12 @@ import { connectOptionsOf, parseWhole } from '../connection-options';
 import { formatDuration, parseDuration } from '../durations';
 import { UsageError } from '../exit-codes';
 import type { Output } from '../output';
+import { type SidecarTokenFlags, sidecarTokenOf, sidecarTokenOptions } from '../sidecar-token';
 import { StopSignal } from '../stop-signal';
 
-interface ServeFlags {
+interface ServeFlags extends SidecarTokenFlags {
   readonly host: string;
   readonly port: number;
-  readonly token?: string;
   readonly allowHost?: string[];
   readonly readOnly?: boolean;
   readonly operator: boolean;
@@ -52,9 +52,6 @@ export function serveCommand(): Command {
         .argParser(parseWhole)
         .default(DEFAULT_PORT),
     )
-    .addOption(
-      new Option('--token <token>', 'what callers must send as a bearer token').env('NATS_SEMAPHORE_TOKEN'),
-    )
     .addOption(new Option('--allow-host <names...>', 'further names by which callers may address it'))
     .addOption(new Option('--read-only', 'refuse everything that changes something'))
     .addOption(new Option('--no-operator', 'leave out what operators do: release by force, change a limit'))
@@ -70,6 +67,7 @@ export function serveCommand(): Command {
         'without NATS for so long /healthz fails (default: never)',
       ).argParser(parseDuration),
     );
+  for (const option of sidecarTokenOptions()) command.addOption(option);
   for (const [flag, what] of BOUNDS) {
     command.addOption(
       new Option(`--max-${flag} <n>`, `most ${what} (docs/sidecar.md has the defaults)`).argParser(
@@ -78,8 +76,7 @@ export function serveCommand(): Command {
     );
   }
   return does<ServeFlags>(command, (invocation) => {
-    const { allowHost, drain, host, operator, port, readOnly, timeline, token, unhealthyAfter } =
-      invocation.flags;
+    const { allowHost, drain, host, operator, port, readOnly, timeline, unhealthyAfter } = invocation.flags;
     return serve(invocation, {
       allowedHosts: allowHost,
       drainTimeout: drain,
@@ -89,7 +86,7 @@ export function serveCommand(): Command {
       port,
       readOnly,
       timeline,
-      token,
+      token: sidecarTokenOf(invocation.flags),
       unhealthyAfter,
     });
   });

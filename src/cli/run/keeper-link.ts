@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { FromKeeper, Start, ToKeeper } from './messages';
+import { withoutLogin } from './command-environment';
 import { type Target, sendSignal } from './process-group';
 
 /** How the command came to its end. */
@@ -22,8 +23,8 @@ export class KeeperLink {
   /** Starts the keeper, and not yet the command: it is ready by the time the permit is there. */
   constructor({ foreground }: { foreground: boolean }) {
     this.foreground = foreground;
-    // Options for Node in the environment are meant for the command.
-    const env = { ...process.env };
+    // Options for Node in the environment are meant for the command, and the keeper needs no login.
+    const env = withoutLogin(process.env);
     delete env.NODE_OPTIONS;
     this.process = spawn(process.execPath, [join(__dirname, 'keeper.js')], {
       detached: !foreground,

@@ -14,6 +14,8 @@ export interface Job {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** What the command is given, beside what it is told of its permit. */
+  readonly env: NodeJS.ProcessEnv;
   readonly terms: Terms;
 }
 
@@ -36,7 +38,7 @@ export async function supervise(
   keeper.start({
     command: job.command,
     args: job.args,
-    env: { ...process.env, ...environmentOf(job.name, permit) },
+    env: { ...job.env, ...environmentOf(job.name, permit) },
     grace,
     startBefore: deadlineOf(permit, 0),
     deadline: deadlineOf(permit, slack),

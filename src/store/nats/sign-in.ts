@@ -11,8 +11,8 @@ import {
 export type SignIn =
   | { readonly creds: () => Uint8Array }
   | { readonly nkeySeed: () => Uint8Array }
-  | { readonly user: string; readonly password: string }
-  | { readonly token: string };
+  | { readonly user: string; readonly password: string | (() => string) }
+  | { readonly token: string | (() => string) };
 
 export function authenticatorOf(signIn: SignIn): Authenticator {
   if ('creds' in signIn) return credsAuthenticator(signIn.creds);
