@@ -38,6 +38,7 @@ export type {
   ConnectOptions,
   DispatcherOptions,
   LatchWaitOptions,
+  LocalDispatcherOptions,
   LimitPolicy,
   LockOptions,
   MutexOptions,

@@ -1,5 +1,6 @@
 import { Events } from '../../src/api/events';
 import { Telemetry } from '../../src/api/telemetry/telemetry';
+import { BackendUnavailableError } from '../../src/errors';
 import type { Clock } from '../../src/runtime/clock';
 import { Pulse } from '../../src/runtime/batched-timers';
 import { Background, type Context } from '../../src/store/context';
@@ -58,7 +59,7 @@ export class Lab {
     limitPolicy: LimitPolicy = 'adopt',
   ): LabClient {
     const clock = new PausableClock(this.clock);
-    const wire = new Wire(this.store);
+    const wire = new Wire(this.store, this.clock);
     const context: Context = {
       store: this.sabotage(wire),
       clock,
@@ -110,7 +111,10 @@ export class Wire implements Store {
   private deaf = false;
   private readonly listeners = new Set<Listener>();
 
-  constructor(private readonly inner: MemoryStore) {}
+  constructor(
+    private readonly inner: MemoryStore,
+    private readonly clock: Clock,
+  ) {}
 
   /** Nothing gets through, requests wait, announcements are lost. */
   cut(): void {
@@ -146,6 +150,8 @@ export class Wire implements Store {
 
   async commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
     await this.passage();
+    // It was given up before it could be sent.
+    if (this.clock.now() >= (options?.until ?? Infinity)) throw new BackendUnavailableError('the link is cut');
     const result = await this.inner.commit(writes, options);
     await this.answer();
     return result;

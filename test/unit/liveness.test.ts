@@ -284,6 +284,22 @@ describe('a permit', () => {
     expect(lab.clock.pending).toBe(0);
   });
 
+  it('frees its slot after an outage that outlasts its ttl, if a renewal for longer was under way when it was released', async () => {
+    const [a, b] = [lab.client('s', 1, 2_000), lab.client('s', 1, 2_000)];
+    const permit = await a.semaphore.lock();
+    a.wire.delayAnswers();
+    const renewed = permit.renew(60_000).catch(() => undefined);
+    await settle();
+    const released = permit.release().catch(() => undefined);
+    a.wire.cut();
+    a.wire.deliverAnswers();
+    await lab.clock.advance(10_000);
+    a.wire.mend();
+    await lab.clock.advance(1_000);
+    await Promise.all([renewed, released]);
+    expect(await b.semaphore.tryAcquire()).not.toBeNull();
+  });
+
   it('is kept when a slot it gave back is gone before the answer comes', async () => {
     const a = lab.client('s', 2, 30_000);
     const permit = await a.semaphore.lock({ count: 2 });
