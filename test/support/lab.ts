@@ -151,7 +151,8 @@ export class Wire implements Store {
   async commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
     await this.passage();
     // It was given up before it could be sent.
-    if (this.clock.now() >= (options?.until ?? Infinity)) throw new BackendUnavailableError('the link is cut');
+    if (this.clock.now() >= (options?.until ?? Infinity))
+      throw new BackendUnavailableError('the link is cut');
     const result = await this.inner.commit(writes, options);
     await this.answer();
     return result;
