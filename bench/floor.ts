@@ -28,7 +28,7 @@ export class RawSlot {
     try {
       await this.write(HOLD, '30s');
     } catch (error) {
-      // The marker of the last release goes away after a second; then nothing is there.
+      // The marker of the last release goes away after as long as the hold would have lasted; then nothing is there.
       if (this.sequence === 0 || !String(error).includes('wrong last sequence: 0')) throw error;
       this.sequence = 0;
       await this.write(HOLD, '30s');
@@ -36,7 +36,7 @@ export class RawSlot {
   }
 
   async release(): Promise<void> {
-    await this.write('', '1s');
+    await this.write('', '30s');
   }
 
   /** Resolves once it listens; `next` then resolves when somebody's release marker is heard, and has claimed upon it. */

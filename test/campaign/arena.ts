@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { monotonicMs } from '../support/monotonic';
 import { type CampaignFacts, type FaultLine, LineFile, files } from './history';
-import { ClientLink } from './client-link';
+import { ClientLink } from '../support/client-link';
 import type { ClientSetup } from './client';
 import { ClientProcess } from './client-process';
 import type { HostileSetup } from './hostile/hostile';

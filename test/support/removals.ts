@@ -1,6 +1,6 @@
 import { headers } from '@nats-io/transport-node';
 import { NatsDispatcher } from '../../src';
-import { ClientLink } from '../campaign/client-link';
+import { ClientLink } from './client-link';
 import { BucketProbe } from './bucket-probe';
 import { eventually } from './eventually';
 import { useOf } from './token';

@@ -1,5 +1,5 @@
-import { subjectOf } from '../support/frames';
-import { Proxy } from '../support/proxy';
+import { subjectOf } from './frames';
+import { Proxy } from './proxy';
 
 /** Answers to writes, as the server words them. */
 const WRITE_ANSWER = /\r\n\{"(?:stream|error)":/;
