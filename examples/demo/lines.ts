@@ -3,7 +3,7 @@ import type { DemoEvent } from './events';
 import { ROUNDS } from './settings';
 import { seconds } from './summary';
 
-/** An event as a line of text; undefined if there is nothing to say. `board` is as it was before the event. */
+/** An event as a line of text; undefined if there is nothing to say. `table` is as it was before the event. */
 export function describe(event: DemoEvent, board: Board): string | undefined {
   const who = `worker ${event.worker}`;
   const { state } = board.workers[event.worker - 1] as Board['workers'][number];

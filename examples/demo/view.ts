@@ -14,7 +14,7 @@ export interface View {
   started(server: string): void;
   /** The workers begin. */
   begun(at: number): void;
-  /** Before `board` has taken the event in. */
+  /** Before `table` has taken the event in. */
   event(event: DemoEvent): void;
   close(): void;
 }

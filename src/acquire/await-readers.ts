@@ -15,13 +15,13 @@ export interface Observable extends Primitive {
  * The last step to a permit to write under a read-write lock. The lease holds the writer's place; since that was taken nobody
  * can have begun to read, and those who began before are waited for here.
  *
- * It does not matter whether the board was complete until now: everything is read once more, and that read shows all who
+ * It does not matter whether the table was complete until now: everything is read once more, and that read shows all who
  * began before. From then on they can only become fewer, each with a marker to be heard of; one that is missed costs time.
  *
  * @returns undefined, with the lease given back, if it was lost meanwhile or `abandon` aborted
- * @throws what keeps the board from being read
+ * @throws what keeps the table from being read
  */
-export async function withoutReaders(
+export async function awaitReaders(
   primitive: Observable,
   lease: Lease,
   abandon: Aborting | undefined,
@@ -34,14 +34,14 @@ export async function withoutReaders(
       const look = (failure?: Error): void => {
         if (abandon?.aborted === true || !lease.isHeld) resolve(undefined);
         else if (failure !== undefined) reject(failure);
-        else if (primitive.live && primitive.board.readers.size === 0) resolve(lease);
+        else if (primitive.live && primitive.table.readers.size === 0) resolve(lease);
       };
       const given = (): void => look();
       const unlisten = [onAbort(abandon, given), onAbort(signal, given)];
       // Begins to read if nobody has been listening; else what is under way may have begun too early.
-      const listening = primitive.feed.running;
+      const listening = primitive.watcher.running;
       const unobserve = primitive.observe(look);
-      if (listening) primitive.feed.refresh();
+      if (listening) primitive.watcher.refresh();
       stop = () => {
         unobserve();
         for (const end of unlisten) end();

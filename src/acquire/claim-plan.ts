@@ -25,7 +25,7 @@ export function planClaims(
  * How many claims to read one process has under way at once: enough to make use of the way to a server that is far. With three
  * servers only one write at a time may depend on the same key, and each of the others is sent again some milliseconds later.
  */
-export const MOST_READS_UNDERWAY = 8;
+export const MAX_READS_UNDERWAY = 8;
 
 /** As {@link planClaims}, for those who read: one after another is claimed for under the same free place of the writer. */
 export function planReads(
@@ -35,5 +35,5 @@ export function planReads(
 ): FreeSlot[][] {
   const [open] = free;
   if (open === undefined) return [];
-  return wants.slice(0, Math.max(0, MOST_READS_UNDERWAY - underway)).map(() => [open]);
+  return wants.slice(0, Math.max(0, MAX_READS_UNDERWAY - underway)).map(() => [open]);
 }

@@ -36,7 +36,7 @@ export interface Claimable extends Primitive, LeaseOwner {
 }
 
 /** Slots of one primitive, as part of a permit. */
-export interface GrabPart {
+export interface ClaimPart {
   readonly engine: Claimable;
   readonly slots: readonly FreeSlot[];
   /** The ticket that is served by it. */
@@ -45,16 +45,16 @@ export interface GrabPart {
 
 /**
  * Tries once to take slots, of one primitive or of several, in one commit: all or none. Resolves with the lease, or with
- * undefined if somebody was faster; the boards concerned know more then.
+ * undefined if somebody was faster; the tables concerned know more then.
  *
  * The claim counts only if nothing happened between deciding and hearing of it that forbids it: the bucket replaced, the
  * limit lowered below what it was decided by. Such a claim is taken back before anyone is told of it. The caller has it
  * waited for on `close`, with whatever it does with the lease.
  */
-export async function grab(
+export async function claim(
   context: Context,
   primitive: string,
-  parts: readonly GrabPart[],
+  parts: readonly ClaimPart[],
   want: Want,
   abandon: Aborting | undefined,
   after?: Succession & { readonly turnSince: number },
@@ -77,7 +77,7 @@ export async function grab(
       const key = reads ? engine.keys.reader(hold.permit) : place;
       content.set(key, own);
       // A new key has no history.
-      const earlier = reads ? undefined : (over.earlier ?? engine.board.picture.lastsUntil(place));
+      const earlier = reads ? undefined : (over.earlier ?? engine.table.entries.lastsUntil(place));
       const replaces = earlier === undefined ? undefined : earlier - clock.now();
       const write = { key, expected, expectedOf: reads ? place : undefined, value, ttl: want.ttl, replaces };
       writes.push(write);
@@ -144,11 +144,11 @@ export async function grab(
 }
 
 /** Since when this process knows that all of them are free. Undefined if nothing was in them that went. */
-function freeFor(parts: readonly GrabPart[]): number | undefined {
+function freeFor(parts: readonly ClaimPart[]): number | undefined {
   let latest: number | undefined;
   for (const { engine, slots } of parts)
     for (const { slot } of slots) {
-      const known = engine.board.picture.get(engine.keys.slot(slot));
+      const known = engine.table.entries.get(engine.keys.slot(slot));
       if (known !== undefined && known.revision > 0) latest = Math.max(latest ?? 0, known.heardAt);
     }
   return latest;

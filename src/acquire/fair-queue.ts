@@ -2,13 +2,13 @@ import { Abort, type Aborting } from '../runtime/cancellation';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from '../state/slot-table';
 import { caughtUp, isoTime, nextTurn } from '../runtime/clock';
-import { GIVEN_MS } from './receive-hand-off';
+import { HANDED_OFF_MS } from './receive-hand-off';
 import { newId } from '../runtime/id';
 import { Lease, type Succession } from '../lease/lease';
-import { type Host, unreadablePlaces } from './local-queue';
-import { MOST_READS_UNDERWAY } from './claim-plan';
+import { type QueueHost, unreadablePlaces } from './local-queue';
+import { MAX_READS_UNDERWAY } from './claim-plan';
 import type { FreeSlot } from '../state/grantable';
-import { MOST_WAITING_TTL_MS, type Ticket, encodeRecord } from '../protocol/records';
+import { MAX_WAITING_TTL_MS, type Ticket, encodeRecord } from '../protocol/records';
 import { corrupt } from '../state/refusals';
 import { type Removed, markerEntry } from '../store/remove-entries';
 import type { Waiter } from './waiter';
@@ -18,7 +18,7 @@ import type { Waiter } from './waiter';
  * once, so the queue stalls no longer than this plus a second, however many died. A live waiter renews its ticket every
  * 2.7 to 3.3 s, which is what a longer time would save.
  */
-export const TICKET_TTL_MS = MOST_WAITING_TTL_MS;
+export const TICKET_TTL_MS = MAX_WAITING_TTL_MS;
 
 /** When a ticket is renewed, of its ttl: a slot can be given only to one that was written a short time ago. */
 const RENEW_AT = 0.27;
@@ -40,7 +40,7 @@ interface Place {
  *
  * Invariants:
  * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
- *   The board knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
+ *   The table knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
  *   else may claim for them, so a released slot costs the same number of writes however many wait.
  * - A claim of a free slot is waited for before another free slot is claimed for those behind it: it may be refused. Slots of
  *   ours that are taken over can not be, but for faults, so they go to the next meanwhile, if all are alike. Whoever joined
@@ -49,7 +49,7 @@ interface Place {
  * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
  *   joined since came later.
  */
-export class TicketLine {
+export class FairQueue {
   private readonly placed = new Map<string, Place>();
   private readonly placeOf = new Map<Waiter, Place>();
   /** Who is about to get a ticket, with how to stop that once it is asked for. */
@@ -63,7 +63,7 @@ export class TicketLine {
   /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
   private claimingFirst = false;
 
-  constructor(private readonly host: Host) {}
+  constructor(private readonly host: QueueHost) {}
 
   get waiters(): Waiter[] {
     return [...this.joining.keys(), ...this.placeOf.keys()];
@@ -97,7 +97,7 @@ export class TicketLine {
     if (place === undefined) return;
     this.claims.get(place)?.abandon.abort();
     // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
-    const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.board.isServed(place.ticket.id);
+    const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.table.isServed(place.ticket.id);
     if (outlived) this.withdrawSoon(place);
     else this.withdraw(place);
   }
@@ -131,11 +131,11 @@ export class TicketLine {
 
   serve(limit: number): void {
     if (this.size === 0) return;
-    const { context, feed, free } = this.host;
-    feed.watch(true);
-    feed.start();
-    // A place is certain only when everything older is known: ask for one when the board shows everything.
-    if (!feed.live) return;
+    const { context, watcher, free } = this.host;
+    watcher.watch(true);
+    watcher.start();
+    // A place is certain only when everything older is known: ask for one when the table shows everything.
+    if (!watcher.live) return;
     this.refuseHopeless(limit);
     if (this.claimingFirst || this.claimForFirst(limit)) return;
     this.askForTickets();
@@ -146,7 +146,7 @@ export class TicketLine {
       slots ??= free.now();
       const needed = slotsFor(place.waiter);
       if (slots.length < needed) return;
-      if (place.waiter.want.mode === 'read' && this.claims.size >= MOST_READS_UNDERWAY) return;
+      if (place.waiter.want.mode === 'read' && this.claims.size >= MAX_READS_UNDERWAY) return;
       context.background.add(this.claimFor(place, slots.slice(0, needed)));
     }
   }
@@ -190,7 +190,7 @@ export class TicketLine {
     this.receiveAll();
     for (const { ticket } of [...this.placed.values()]) {
       for (const { key } of ticket.held) {
-        const entry = this.host.board.picture.get(key);
+        const entry = this.host.table.entries.get(key);
         if (entry === undefined) ticket.lose('it is gone from the bucket');
         else ticket.observe(entry);
       }
@@ -210,11 +210,11 @@ export class TicketLine {
 
   /** Ends those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
-    const { board, keys, name } = this.host;
-    if (board.corrupt.size === 0) return;
+    const { table, keys, name } = this.host;
+    if (table.corrupt.size === 0) return;
     for (const waiter of this.waiters) {
       const { count } = waiter.want;
-      const unreadable = unreadablePlaces(board, keys, limit, waiter.want);
+      const unreadable = unreadablePlaces(table, keys, limit, waiter.want);
       const [first] = unreadable;
       if (first === undefined) continue;
       if (count !== 'all free' && limit - unreadable.length < count) waiter.settle(corrupt(name, ...first));
@@ -231,7 +231,7 @@ export class TicketLine {
   }
 
   private async join(waiter: Waiter, abandon: Aborting): Promise<void> {
-    const { board, context, pump } = this.host;
+    const { table, context, pump } = this.host;
     let ticket: Lease | undefined;
     try {
       ticket = await this.createTicket(waiter, abandon);
@@ -240,7 +240,7 @@ export class TicketLine {
     }
     this.joining.delete(waiter);
     if (ticket !== undefined) {
-      for (const entry of ticket.entries) board.apply(entry, context.clock.now());
+      for (const entry of ticket.entries) table.apply(entry, context.clock.now());
       const place = { waiter, ticket, received: new Set<string>() };
       if (waiter.settled) {
         context.background.add(ticket.release());
@@ -253,7 +253,7 @@ export class TicketLine {
         this.add(waiter);
       }
       // Others have known it for a moment.
-      if (board.isServed(ticket.id)) this.receiveAll();
+      if (table.isServed(ticket.id)) this.receiveAll();
     } else if (!waiter.settled) {
       // It was stored and had run out before its answer came.
       this.add(waiter);
@@ -301,7 +301,7 @@ export class TicketLine {
   private *front(limit: number, takingOver = false): Generator<Place> {
     let shape: string | undefined;
     let reads = 0;
-    for (const { id, ticket } of this.host.board.line(limit)) {
+    for (const { id, ticket } of this.host.table.line(limit)) {
       const place = this.placed.get(id);
       if (ticket.mode === 'read' && shape === undefined) {
         reads++;
@@ -322,12 +322,12 @@ export class TicketLine {
 
   /** Claims for the first who has no ticket yet, if it needs none. Returns whether it does. */
   private claimForFirst(limit: number): boolean {
-    const { board, context, feed, free } = this.host;
+    const { table, context, watcher, free } = this.host;
     const [first] = this.joining.keys();
     // Whoever waits until others have read would keep those behind it from joining.
-    if (first?.want.mode === 'write' && board.readers.size > 0) return false;
+    if (first?.want.mode === 'write' && table.readers.size > 0) return false;
     if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
-    if (board.head(limit) !== undefined || !feed.covers(first.joinedAt)) return false;
+    if (table.head(limit) !== undefined || !watcher.covers(first.joinedAt)) return false;
     const needed = slotsFor(first);
     const slots = free.now();
     if (slots.length < needed) return false;
@@ -389,7 +389,7 @@ export class TicketLine {
   /** Puts the first of ours who waits for the like in the place that is served, and those between one place further back. */
   private moveUp(place: Place): void {
     const earlier: Place[] = [];
-    for (const { id, order } of this.host.board.line(Infinity)) {
+    for (const { id, order } of this.host.table.line(Infinity)) {
       if (order >= place.ticket.claimedAs) break;
       const other = this.placed.get(id);
       if (other?.waiter.shape === place.waiter.shape) earlier.unshift(other);
@@ -403,13 +403,13 @@ export class TicketLine {
   /** Something was read: looks for what was given to us. */
   receiveAll(): void {
     if (this.placed.size + this.departed.size === 0) return;
-    for (const taken of [...this.host.board.taken.values()]) this.receive(taken);
+    for (const taken of [...this.host.table.taken.values()]) this.receive(taken);
   }
 
   private gone(entries: readonly Removed[]): void {
-    const { board, context, pump } = this.host;
+    const { table, context, pump } = this.host;
     const { clock } = context;
-    for (const removed of entries) board.apply(markerEntry(removed, clock.wallTime()), clock.now());
+    for (const removed of entries) table.apply(markerEntry(removed, clock.wallTime()), clock.now());
     pump();
   }
 
@@ -453,7 +453,7 @@ export class TicketLine {
 
 /** Whether a slot can be given to it: one, for long enough, that it does not keep for others afterwards. */
 function takesGiven({ want }: Waiter): boolean {
-  return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= GIVEN_MS;
+  return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= HANDED_OFF_MS;
 }
 
 function slotsFor({ want }: Waiter): number {

@@ -1,18 +1,18 @@
 import { Abort, type Aborting } from '../runtime/cancellation';
-import type { Board, TakenSlot } from '../state/slot-table';
+import type { SlotTable, TakenSlot } from '../state/slot-table';
 import type { FreeSlots } from '../state/free-slots';
 import type { Keys } from '../protocol/keys';
-import { MOST_READS_UNDERWAY, planClaims, planReads } from './claim-plan';
+import { MAX_READS_UNDERWAY, planClaims, planReads } from './claim-plan';
 import type { FreeSlot } from '../state/grantable';
 import type { Lease, Succession } from '../lease/lease';
 import type { Primitive } from '../state/primitive-state';
 import { corrupt, nothingFree } from '../state/refusals';
-import { MOST_AT_ONCE } from '../protocol/records';
+import { MAX_AT_ONCE } from '../protocol/records';
 import type { Waiter } from './waiter';
 import type { Want } from '../protocol/request';
 
 /** What those who wait need of the engine that serves them. */
-export interface Host extends Primitive {
+export interface QueueHost extends Primitive {
   readonly free: FreeSlots;
   /** Tries once to take slots. @param ticket that it serves */
   readonly grab: (
@@ -47,14 +47,14 @@ interface Claim {
  * Invariant: they are served in the order in which they joined. Claims are made for those at the front as long as they
  * are alike in what they would write; a claim belongs to none of them, and when it succeeds the first of them gets it.
  */
-export class Line {
+export class LocalQueue {
   private readonly queue: Waiter[] = [];
   private readonly claims = new Set<Claim>();
   /** How many wait for a claim of each shape. */
   private readonly shapes = new Map<string, number>();
   private impatient = 0;
 
-  constructor(private readonly host: Host) {}
+  constructor(private readonly host: QueueHost) {}
 
   get waiters(): readonly Waiter[] {
     return this.queue;
@@ -88,24 +88,24 @@ export class Line {
   serve(limit: number): void {
     const head = this.queue[0];
     if (head === undefined) return;
-    const { feed, free } = this.host;
-    const { live, running } = feed;
-    feed.watch(true);
+    const { watcher, free } = this.host;
+    const { live, running } = watcher;
+    watcher.watch(true);
     // While everything is being read again, what we knew is most likely wrong.
     if (running && !live) return;
     if (head.want.count === 'all free') return this.drain(head);
     if (head.immediate && head.want.mode === 'write') {
       // Who will not wait keeps nobody out for it: it looks first.
-      if (!live) return feed.start();
-      if (this.host.board.readers.size > 0) return this.refuseHopeless(limit);
+      if (!live) return watcher.start();
+      if (this.host.table.readers.size > 0) return this.refuseHopeless(limit);
     }
     const reads = head.want.mode === 'read';
     const slots = live ? free.spread() : free.remembered();
-    const wants = this.unclaimed(head.shape, reads ? MOST_READS_UNDERWAY : slots.length);
+    const wants = this.unclaimed(head.shape, reads ? MAX_READS_UNDERWAY : slots.length);
     const plans = reads ? planReads(slots, wants, this.claims.size) : planClaims(slots, wants);
     for (const plan of plans) this.host.context.background.add(this.claim(head, plan));
     if (live) this.refuseHopeless(limit);
-    else if (this.claims.size === 0 || (!reads && plans.length < wants.length)) feed.start();
+    else if (this.claims.size === 0 || (!reads && plans.length < wants.length)) watcher.start();
   }
 
   /** Takes over the slot of a lease that ends, for the first who would be content with one; undefined if nobody is. */
@@ -155,35 +155,35 @@ export class Line {
 
   /** Takes all that is free for a waiter that will not wait. */
   private drain(waiter: Waiter): void {
-    const { board, context, feed, free, name } = this.host;
-    if (!feed.live) return feed.start();
+    const { table, context, watcher, free, name } = this.host;
+    if (!watcher.live) return watcher.start();
     if ([...this.claims].some(({ shape }) => shape === waiter.shape)) return;
     const slots = free.now();
-    if (slots.length > 0) context.background.add(this.claim(waiter, slots.slice(0, MOST_AT_ONCE)));
-    else if (!feed.covers(waiter.joinedAt)) feed.refresh();
-    else if (!free.claiming) waiter.settle(nothingFree(name, board));
+    if (slots.length > 0) context.background.add(this.claim(waiter, slots.slice(0, MAX_AT_ONCE)));
+    else if (!watcher.covers(waiter.joinedAt)) watcher.refresh();
+    else if (!free.claiming) waiter.settle(nothingFree(name, table));
   }
 
   /** Ends waiters that will not wait, and those for whom waiting is no use. */
   private refuseHopeless(limit: number): void {
-    const { board, feed, keys, name } = this.host;
-    if (board.corrupt.size === 0 && this.impatient === 0) return;
+    const { table, watcher, keys, name } = this.host;
+    if (table.corrupt.size === 0 && this.impatient === 0) return;
     const underway = new Map<string, number>();
     for (const { shape } of this.claims) underway.set(shape, (underway.get(shape) ?? 0) + 1);
     for (const waiter of [...this.queue]) {
       const claims = underway.get(waiter.shape) ?? 0;
       underway.set(waiter.shape, claims - 1);
-      const unreadable = unreadablePlaces(board, keys, limit, waiter.want);
+      const unreadable = unreadablePlaces(table, keys, limit, waiter.want);
       const [first] = unreadable;
       const { count, mode } = waiter.want;
       if (first !== undefined && count !== 'all free' && limit - unreadable.length < count) {
         waiter.settle(corrupt(name, ...first));
-      } else if (waiter.immediate && (claims <= 0 || (mode === 'write' && board.readers.size > 0))) {
+      } else if (waiter.immediate && (claims <= 0 || (mode === 'write' && table.readers.size > 0))) {
         // The lock is open to readers: its turn comes with the next answer.
         if (mode === 'read' && this.host.free.now().length > 0) continue;
         // What became free just before it was asked may not have been announced yet.
-        if (!feed.covers(waiter.joinedAt)) return feed.refresh();
-        waiter.settle(nothingFree(name, board));
+        if (!watcher.covers(waiter.joinedAt)) return watcher.refresh();
+        waiter.settle(nothingFree(name, table));
       }
     }
   }
@@ -208,13 +208,13 @@ export class Line {
 
 /** Slots below the limit, and places of readers, that stay taken until somebody removes what can not be read there. */
 export function unreadablePlaces(
-  board: Board,
+  table: SlotTable,
   keys: Keys,
   limit: number,
   { mode }: Want,
 ): (readonly [key: string, reason: string])[] {
-  if (board.corrupt.size === 0) return [];
-  return [...board.corrupt].filter(([key]) => {
+  if (table.corrupt.size === 0) return [];
+  return [...table.corrupt].filter(([key]) => {
     const part = keys.parse(key);
     return (part?.part === 'slot' && part.slot < limit) || (part?.part === 'reader' && mode === 'write');
   });

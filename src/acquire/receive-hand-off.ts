@@ -9,12 +9,12 @@ import type { Context } from '../store/context';
  * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
  * ttl is given nothing.
  */
-export const GIVEN_MS = 6_000;
+export const HANDED_OFF_MS = 6_000;
 /**
  * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
  * over already if we hear of it too late.
  */
-export function leaseOfGiven(
+export function receiveHandOff(
   context: Context,
   owner: LeaseOwner,
   primitive: string,

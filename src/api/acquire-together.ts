@@ -1,7 +1,7 @@
 import { acquireAll } from '../engine/acquire-all';
 import type { Context } from '../store/context';
 import type { Engine } from '../engine/engine';
-import type { Engines } from '../engine/engine-registry';
+import type { EngineRegistry } from '../engine/engine-registry';
 import type { Want } from '../protocol/request';
 import type { Mutex } from './mutex';
 import { checkKeys, optionKeys } from './option-keys';
@@ -29,7 +29,7 @@ export async function acquireTogether(
   context: Context,
   wants: readonly AcquireAllWant[],
   options: AcquireOptions | undefined,
-  engines: Engines,
+  engines: EngineRegistry,
   ttl: number,
   telemetry: Telemetry,
 ): Promise<Permit> {

@@ -3,15 +3,15 @@ import { Abort } from '../runtime/cancellation';
 import { hostname } from 'node:os';
 import { type Clock, sleep, systemClock } from '../runtime/clock';
 import { Background, type Context } from '../store/context';
-import { Engines } from '../engine/engine-registry';
-import { Pulse } from '../runtime/batched-timers';
+import { EngineRegistry } from '../engine/engine-registry';
+import { BatchedTimers } from '../runtime/batched-timers';
 import type { Engine } from '../engine/engine';
-import type { FeedCounts } from '../store/context';
-import { Latches } from '../latch/latch-registry';
+import type { WatcherCounts } from '../store/context';
+import { LatchRegistry } from '../latch/latch-registry';
 import { encodeName } from '../protocol/name';
-import { Outage } from '../engine/local-fallback';
+import { LocalFallback } from '../engine/local-fallback';
 import { type DispatcherEvents, Events } from './events';
-import { Board } from '../state/slot-table';
+import { SlotTable } from '../state/slot-table';
 import { Keys, allOf, primitiveOf } from '../protocol/keys';
 import { type AcquireAllWant, acquireTogether } from './acquire-together';
 import { type CountDownLatch, createLatch } from './latch';
@@ -168,7 +168,7 @@ export interface Dispatcher extends AsyncDisposable {
 /** What tests and benchmarks read of a dispatcher. */
 export interface Diagnostics {
   /** How often the safety net looked for missed changes, and how often it found one. Without faults: never. */
-  readonly feed: Readonly<FeedCounts>;
+  readonly feed: Readonly<WatcherCounts>;
   /** How many writes went without answer, and of how many of those it was found out what became of them. */
   readonly writes: Readonly<WriteCounts>;
 }
@@ -177,13 +177,13 @@ export interface Diagnostics {
 export abstract class StoreDispatcher implements Dispatcher {
   readonly #context: Context;
   readonly #ttl: number;
-  readonly #engines: Engines;
-  readonly #latches: Latches;
+  readonly #engines: EngineRegistry;
+  readonly #latches: LatchRegistry;
   readonly #fair: boolean;
   readonly #retain: number;
   readonly #events = new Events<DispatcherEvents>();
   readonly #telemetry: Telemetry;
-  readonly #outage: Outage | undefined;
+  readonly #outage: LocalFallback | undefined;
   #closing: Promise<void> | undefined;
 
   protected constructor(store: Store, clock: Clock, options: DispatcherOptions) {
@@ -198,11 +198,11 @@ export abstract class StoreDispatcher implements Dispatcher {
       safetyMargin: options.safetyMargin,
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
-      pulse: new Pulse(clock),
+      pulse: new BatchedTimers(clock),
     };
     this.#telemetry = new Telemetry(clock, this.#events);
-    this.#engines = new Engines(this.#context);
-    this.#latches = new Latches(this.#context);
+    this.#engines = new EngineRegistry(this.#context);
+    this.#latches = new LatchRegistry(this.#context);
     if (checkOnUnavailable(options.onUnavailable) === 'local') this.#outage = this.#followOutages();
   }
 
@@ -345,24 +345,24 @@ export abstract class StoreDispatcher implements Dispatcher {
   async list(): Promise<PrimitiveSummary[]> {
     this.#checkOpen();
     const { clock, store } = this.#context;
-    const boards = new Map<string, { kind: PermitKind; name: string; board: Board }>();
+    const tables = new Map<string, { kind: PermitKind; name: string; table: SlotTable }>();
     const askedAt = clock.now();
     for (const entry of await store.read(Object.values(KEYS_OF).map(allOf))) {
       const primitive = primitiveOf(entry.key);
       if (primitive === undefined) continue;
       const { kind, prefix, name } = primitive;
-      const known = boards.get(prefix) ?? {
+      const known = tables.get(prefix) ?? {
         kind: KIND_OF[kind],
         name,
-        board: new Board(new Keys(kind, name)),
+        table: new SlotTable(new Keys(kind, name)),
       };
-      boards.set(prefix, known);
-      known.board.apply(this.#engines.shown(entry, prefix), askedAt);
+      tables.set(prefix, known);
+      known.table.apply(this.#engines.shown(entry, prefix), askedAt);
     }
-    const slots = [...boards.values()]
-      .filter(({ board }) => board.exists)
-      .map(({ kind, name, board }) => summaryOf(kind, name, board));
-    const latches = (await this.#latches.list()).map(({ name, board }) => latchSummaryOf(name, board));
+    const slots = [...tables.values()]
+      .filter(({ table }) => table.exists)
+      .map(({ kind, name, table }) => summaryOf(kind, name, table));
+    const latches = (await this.#latches.list()).map(({ name, table }) => latchSummaryOf(name, table));
     return [...slots, ...latches].sort((a, b) =>
       a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1,
     );
@@ -430,8 +430,8 @@ export abstract class StoreDispatcher implements Dispatcher {
     };
   }
 
-  #followOutages(): Outage {
-    return new Outage(this.#context, {
+  #followOutages(): LocalFallback {
+    return new LocalFallback(this.#context, {
       degraded: (cause) => this.#events.tellOrWarn('degraded', { cause }, degradedWarning(cause)),
       restored: (afterMs) => this.#events.tell('restored', { afterMs }),
     });

@@ -118,7 +118,7 @@ class LatchHandle implements CountDownLatch {
         changes(
           () => this.#settings.engine(),
           signal,
-          ({ board }) => latchStatusOf(name, board, total),
+          ({ table }) => latchStatusOf(name, table, total),
         ),
     };
   }

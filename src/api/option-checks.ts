@@ -2,15 +2,15 @@ import { MAX_TIMER_MS } from '../runtime/clock';
 import { ACQUIRE, WATCH } from './known-options';
 import { type OptionKeys, checkKeys } from './option-keys';
 import { safetyMargin } from '../lease/lease';
-import { LEAST_TTL_MS, MOST_HOLDER_BYTES, MOST_METADATA_BYTES, MOST_SLOTS } from '../protocol/records';
+import { MIN_TTL_MS, MAX_HOLDER_BYTES, MAX_METADATA_BYTES, MAX_SLOTS } from '../protocol/records';
 import { MAX_MESSAGE_BYTES } from '../store/nats/stream-settings';
-import { MOST_AT_ONCE } from '../protocol/records';
+import { MAX_AT_ONCE } from '../protocol/records';
 import type { LimitPolicy } from '../protocol/request';
 
 import type { LockOptions } from './options';
 
 export const DEFAULT_TTL_MS = 30_000;
-const MOST_COUNT = 1_000_000_000;
+const MAX_COUNT = 1_000_000_000;
 const MAX_PREFIX_BYTES = 256;
 
 /** `lock(5_000)` and `lock({ timeout: 5_000 })` mean the same. */
@@ -27,21 +27,21 @@ export function toAcquireOptions<Options extends LockOptions>(
 }
 
 export function checkSlots(slots: unknown): number {
-  return wholeNumber('slots', slots, 1, MOST_SLOTS);
+  return wholeNumber('slots', slots, 1, MAX_SLOTS);
 }
 
 /** @param most and what that is */
-export function checkCount(count: unknown, most = MOST_AT_ONCE, what?: string): number {
+export function checkCount(count: unknown, most = MAX_AT_ONCE, what?: string): number {
   return wholeNumber('count', count, 1, most, what);
 }
 
 /** What a latch counts down from, or by. */
 export function checkTotal(count: unknown): number {
-  return wholeNumber('count', count, 1, MOST_COUNT);
+  return wholeNumber('count', count, 1, MAX_COUNT);
 }
 
 export function checkDelta(delta: unknown): number {
-  return wholeNumber('delta', delta, -MOST_SLOTS, MOST_SLOTS);
+  return wholeNumber('delta', delta, -MAX_SLOTS, MAX_SLOTS);
 }
 
 export function checkPermitId(permitId: unknown): string {
@@ -66,12 +66,12 @@ export function checkOnUnavailable(value: unknown): 'reject' | 'local' {
 }
 
 export function checkTtl(ttl: unknown): number {
-  return number('ttl', ttl, LEAST_TTL_MS, MAX_TIMER_MS, 'ms');
+  return number('ttl', ttl, MIN_TTL_MS, MAX_TIMER_MS, 'ms');
 }
 
 export function checkForgetAfter(forgetAfter: unknown): number | undefined {
   if (forgetAfter === undefined) return undefined;
-  return wholeNumber('forgetAfter', forgetAfter, LEAST_TTL_MS, MAX_TIMER_MS);
+  return wholeNumber('forgetAfter', forgetAfter, MIN_TTL_MS, MAX_TIMER_MS);
 }
 
 export function checkRetain(retain: unknown): number {
@@ -130,8 +130,8 @@ export function checkMetadata(metadata: unknown): Record<string, string> | undef
     throw new TypeError(`metadata.${wrong[0]} must be a string, got ${show(wrong[1])}`);
   const copy = Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) as Record<string, string>;
   const bytes = Buffer.byteLength(JSON.stringify(copy));
-  if (bytes > MOST_METADATA_BYTES) {
-    throw new RangeError(`metadata must be at most ${MOST_METADATA_BYTES} bytes as JSON, got ${bytes}`);
+  if (bytes > MAX_METADATA_BYTES) {
+    throw new RangeError(`metadata must be at most ${MAX_METADATA_BYTES} bytes as JSON, got ${bytes}`);
   }
   return copy;
 }
@@ -139,9 +139,9 @@ export function checkMetadata(metadata: unknown): Record<string, string> | undef
 export function checkHolder(holder: unknown): string | undefined {
   if (holder === undefined) return undefined;
   if (typeof holder !== 'string') throw new TypeError(`holder must be a string, got ${show(holder)}`);
-  if (Buffer.byteLength(holder) > MOST_HOLDER_BYTES) {
+  if (Buffer.byteLength(holder) > MAX_HOLDER_BYTES) {
     throw new RangeError(
-      `holder must be at most ${MOST_HOLDER_BYTES} bytes, got ${Buffer.byteLength(holder)}`,
+      `holder must be at most ${MAX_HOLDER_BYTES} bytes, got ${Buffer.byteLength(holder)}`,
     );
   }
   return holder;

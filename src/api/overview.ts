@@ -1,9 +1,9 @@
-import { Board } from '../state/slot-table';
+import { SlotTable } from '../state/slot-table';
 import type { Context } from '../store/context';
-import { Feed } from '../state/watcher';
+import { Watcher } from '../state/watcher';
 import { Keys, type Kind, allOf, primitiveOf } from '../protocol/keys';
-import { ALL_LATCHES, LatchBoard, LatchKeys } from '../latch/latch-table';
-import { type Known, Picture } from '../state/entry-cache';
+import { ALL_LATCHES, LatchTable, LatchKeys } from '../latch/latch-table';
+import { type Known, EntryCache } from '../state/entry-cache';
 import type { Entry } from '../store/store';
 import {
   KEYS_OF,
@@ -49,14 +49,14 @@ interface Shelf {
   status(): PrimitiveStatus;
 }
 
-/** Everything in the bucket, kept up to date by one feed for all primitives together. */
+/** Everything in the bucket, kept up to date by one watcher for all primitives together. */
 export class Overview {
   private readonly shelves = new Map<string, Shelf>();
   private readonly touched = new Set<string>();
   /** Prefixes of those that were last taken as existing. */
   private readonly shown = new Set<string>();
-  private readonly picture = new Picture((key, known) => this.reread(key, known));
-  private readonly feed: Feed;
+  private readonly picture = new EntryCache((key, known) => this.reread(key, known));
+  private readonly feed: Watcher;
   private readonly stopResets: () => void;
 
   constructor(context: Context, owner: OverviewOwner) {
@@ -66,7 +66,7 @@ export class Overview {
       // It has come to show everything, of which there may be nothing; or one entry was announced.
       if (this.feed.live && (entry === undefined || this.touched.size > 0)) owner.changed();
     };
-    this.feed = new Feed(
+    this.feed = new Watcher(
       store,
       clock,
       this.picture,
@@ -138,32 +138,32 @@ function shelfFor(kind: Kind | 'latch', name: string): Shelf {
 
 function slotShelf(keysKind: Kind, name: string): Shelf {
   const kind = KIND_OF[keysKind];
-  const board = new Board(new Keys(keysKind, name));
+  const table = new SlotTable(new Keys(keysKind, name));
   return {
     kind,
     name,
     keys: new Set(),
     get exists() {
-      return board.exists;
+      return table.exists;
     },
-    apply: (known) => void board.apply(known, known.heardAt),
-    forget: (key) => board.picture.forget(key),
+    apply: (known) => void table.apply(known, known.heardAt),
+    forget: (key) => table.entries.forget(key),
     status: () =>
-      kind === 'read-write-lock' ? readWriteStatusOf(name, board) : statusOf(kind, name, board, 1),
+      kind === 'read-write-lock' ? readWriteStatusOf(name, table) : statusOf(kind, name, table, 1),
   };
 }
 
 function latchShelf(name: string): Shelf {
-  const board = new LatchBoard(new LatchKeys(name));
+  const table = new LatchTable(new LatchKeys(name));
   return {
     kind: 'latch',
     name,
     keys: new Set(),
     get exists() {
-      return board.round !== undefined;
+      return table.round !== undefined;
     },
-    apply: (known) => board.apply(known, known.heardAt),
-    forget: (key) => board.picture.forget(key),
-    status: () => latchStatusOf(name, board, undefined),
+    apply: (known) => table.apply(known, known.heardAt),
+    forget: (key) => table.picture.forget(key),
+    status: () => latchStatusOf(name, table, undefined),
   };
 }

@@ -39,7 +39,7 @@ export interface ReadWriteLock extends Watchable<ReadWriteLockStatus> {
  * of its own, under the condition that the writer's key is still at the revision at which it was known to be free.
  *
  * - So nobody begins to read while the writer's place is taken, whatever else a client believes: the store keeps one order
- *   between writes to a key and writes that depend on it. It takes no complete picture of who reads, as a condition on the
+ *   between writes to a key and writes that depend on it. It takes no complete knowledge of who reads, as a condition on the
  *   last revision of all holds together would, where one announcement missed in a change of leader makes a second holder.
  *   Those who read do not disturb each other, and the state of the writer's key is that of its last revision alone: that a
  *   marker goes away silently can not be mistaken for anything.
@@ -79,7 +79,7 @@ class ReadWriteLockHandle implements ReadWriteLock {
   watch(options: { signal?: AbortSignal } = {}): AsyncIterable<ReadWriteLockStatus> {
     const signal = signalOfWatch(options);
     this.settings.engine().checkOpen();
-    const read = ({ board }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, board);
+    const read = ({ table }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, table);
     // One that nobody uses may have been put away since.
     return { [Symbol.asyncIterator]: () => changes(() => this.settings.engine(), signal, read) };
   }

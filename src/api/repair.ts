@@ -1,8 +1,8 @@
-import { Board } from '../state/slot-table';
+import { SlotTable } from '../state/slot-table';
 import type { Context } from '../store/context';
 import { Keys, allOf, primitiveOf } from '../protocol/keys';
-import { ALL_LATCHES, LatchBoard, LatchKeys } from '../latch/latch-table';
-import { removeEach } from '../store/remove-entries';
+import { ALL_LATCHES, LatchTable, LatchKeys } from '../latch/latch-table';
+import { removeEntries } from '../store/remove-entries';
 import { KEYS_OF } from './status';
 import type { Entry } from '../store/store';
 
@@ -36,7 +36,7 @@ export async function repair(
   const removed = new Set<string>();
   let failure: Error | undefined;
   for (let i = 0; remove && failure === undefined && i < found.length; i += AT_ONCE) {
-    const removal = await removeEach(
+    const removal = await removeEntries(
       store,
       found.slice(i, i + AT_ONCE).map(({ entry }) => entry),
     );
@@ -59,11 +59,11 @@ function faultOf(entry: Entry): string | undefined {
   if (primitive === undefined || entry.value === null) return undefined;
   const { kind, name } = primitive;
   if (entry.key.startsWith('latch.')) {
-    const board = new LatchBoard(new LatchKeys(name));
-    board.apply(entry, 0);
-    return board.corrupt[0]?.[1];
+    const table = new LatchTable(new LatchKeys(name));
+    table.apply(entry, 0);
+    return table.corrupt[0]?.[1];
   }
-  const board = new Board(new Keys(kind, name));
-  board.apply(entry, 0);
-  return board.corrupt.get(entry.key);
+  const table = new SlotTable(new Keys(kind, name));
+  table.apply(entry, 0);
+  return table.corrupt.get(entry.key);
 }

@@ -132,9 +132,9 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 
   protected async available(): Promise<number> {
-    const board = await this.settings.engine().look();
-    const stored = board.limit?.limit;
-    return available(board, stored?.ok === true ? stored.record.slots : this.defaultLimit);
+    const table = await this.settings.engine().look();
+    const stored = table.limit?.limit;
+    return available(table, stored?.ok === true ? stored.record.slots : this.defaultLimit);
   }
 
   protected async take(options: Options): Promise<OwnPermit> {

@@ -1,5 +1,5 @@
-import type { Board, QueuedTicket, TakenSlot } from '../state/slot-table';
-import type { LatchBoard } from '../latch/latch-table';
+import type { SlotTable, QueuedTicket, TakenSlot } from '../state/slot-table';
+import type { LatchTable } from '../latch/latch-table';
 import { parseTime, toDate } from '../runtime/clock';
 import { available } from '../state/grantable';
 import type { Kind } from '../protocol/keys';
@@ -58,7 +58,7 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   /** The limit: how many slots there are. */
   readonly slots: number;
   /**
-   * How many of them could be had now, those that are kept included: who waits has such a slot as soon as its keeper hears of that.
+   * How many of them could be had now, those that are kept included: who waits has such a slot as soon as its keeping process hears of that.
    * An attempt of another process that does not wait may find it taken.
    */
   readonly available: number;
@@ -137,42 +137,42 @@ export interface PrimitiveSummary {
 }
 
 /** @param total in the code */
-export function latchStatusOf(name: string, board: LatchBoard, total: number | undefined): LatchStatus {
-  const stored = board.round?.ok === true ? board.round.record : undefined;
+export function latchStatusOf(name: string, table: LatchTable, total: number | undefined): LatchStatus {
+  const stored = table.round?.ok === true ? table.round.record : undefined;
   return {
     name,
     kind: 'latch',
-    count: Math.max(0, board.left ?? total ?? 0),
+    count: Math.max(0, table.left ?? total ?? 0),
     total: stored?.total,
-    counted: stored?.over === true ? [] : board.counted.map(({ holder, done }) => ({ holder, count: done })),
-    corrupt: board.corrupt.map(([key, reason]) => ({ key, reason })),
+    counted: stored?.over === true ? [] : table.counted.map(({ holder, done }) => ({ holder, count: done })),
+    corrupt: table.corrupt.map(([key, reason]) => ({ key, reason })),
   };
 }
 
-export function latchSummaryOf(name: string, board: LatchBoard): PrimitiveSummary {
-  const { count, kind, total } = latchStatusOf(name, board, undefined);
+export function latchSummaryOf(name: string, table: LatchTable): PrimitiveSummary {
+  const { count, kind, total } = latchStatusOf(name, table, undefined);
   return { name, kind, slots: total, held: count, waiting: 0 };
 }
 
 /** @param limit to show where none is stored */
-export function statusOf(kind: SlotKind, name: string, board: Board, limit: number): SlotStatus {
-  const slots = limitOf(board) ?? limit;
+export function statusOf(kind: SlotKind, name: string, table: SlotTable, limit: number): SlotStatus {
+  const slots = limitOf(table) ?? limit;
   return {
     name,
     kind,
     slots,
-    available: available(board, slots),
-    kept: keptOf(board),
-    holders: holdersOf(board.taken.values()),
-    waiters: board.queue.map((queued) => ({ count: queued.ticket.count, ...waiterOf(queued) })),
-    corrupt: corruptOf(board),
+    available: available(table, slots),
+    kept: keptOf(table),
+    holders: holdersOf(table.taken.values()),
+    waiters: table.queue.map((queued) => ({ count: queued.ticket.count, ...waiterOf(queued) })),
+    corrupt: corruptOf(table),
   };
 }
 
-export function readWriteStatusOf(name: string, board: Board): ReadWriteLockStatus {
-  const [writer, readers] = [holdersOf(board.taken.values()), holdersOf(board.readers.values())];
+export function readWriteStatusOf(name: string, table: SlotTable): ReadWriteLockStatus {
+  const [writer, readers] = [holdersOf(table.taken.values()), holdersOf(table.readers.values())];
   // Who has taken the writer's place before the last reader is gone only waits for that.
-  const toWrite = board.readers.size > 0 ? writer : [];
+  const toWrite = table.readers.size > 0 ? writer : [];
   const show = ({ slots: _, ...holder }: HolderStatus, mode: 'read' | 'write'): ReadWriteHolderStatus => ({
     ...holder,
     mode,
@@ -192,12 +192,12 @@ export function readWriteStatusOf(name: string, board: Board): ReadWriteLockStat
         metadata,
         mode: 'write' as const,
       })),
-      ...board.queue.map((queued) => ({
+      ...table.queue.map((queued) => ({
         ...waiterOf(queued),
         mode: queued.ticket.mode ?? ('write' as const),
       })),
     ],
-    corrupt: corruptOf(board),
+    corrupt: corruptOf(table),
   };
 }
 
@@ -210,34 +210,34 @@ function waiterOf({ ticket, entry }: QueuedTicket): Omit<WaiterStatus, 'count'> 
   };
 }
 
-function corruptOf(board: Board): { key: string; reason: string }[] {
-  return [...board.corrupt].map(([key, reason]) => ({ key, reason }));
+function corruptOf(table: SlotTable): { key: string; reason: string }[] {
+  return [...table.corrupt].map(([key, reason]) => ({ key, reason }));
 }
 
-export function summaryOf(kind: PermitKind, name: string, board: Board): PrimitiveSummary {
+export function summaryOf(kind: PermitKind, name: string, table: SlotTable): PrimitiveSummary {
   if (kind === 'read-write-lock') {
-    const toWrite = board.readers.size > 0 ? board.taken.size : 0;
-    const held = board.readers.size + board.taken.size - toWrite;
-    return { name, kind, slots: undefined, held, waiting: toWrite + board.queue.length };
+    const toWrite = table.readers.size > 0 ? table.taken.size : 0;
+    const held = table.readers.size + table.taken.size - toWrite;
+    return { name, kind, slots: undefined, held, waiting: toWrite + table.queue.length };
   }
   return {
     name,
     kind,
-    slots: kind === 'mutex' ? 1 : limitOf(board),
-    held: board.taken.size - board.kept.size,
-    waiting: board.queue.length,
+    slots: kind === 'mutex' ? 1 : limitOf(table),
+    held: table.taken.size - table.kept.size,
+    waiting: table.queue.length,
   };
 }
 
-function limitOf(board: Board): number | undefined {
-  const stored = board.limit?.limit;
+function limitOf(table: SlotTable): number | undefined {
+  const stored = table.limit?.limit;
   return stored?.ok === true ? stored.record.slots : undefined;
 }
 
-function keptOf(board: Board): KeptStatus[] {
+function keptOf(table: SlotTable): KeptStatus[] {
   const kept: KeptStatus[] = [];
-  for (const slot of board.kept) {
-    const taken = board.taken.get(slot);
+  for (const slot of table.kept) {
+    const taken = table.taken.get(slot);
     if (taken?.hold.ok !== true) continue;
     const { holder, since, ttl } = taken.hold.record;
     const expiresAt = expiry(taken.entry.writtenAt, ttl);

@@ -7,7 +7,7 @@ interface Watched {
   checkOpen(): void;
 }
 
-/** What `read` gives when the engine's board is complete, and whenever it has changed since it was last asked. */
+/** What `read` gives when the engine's table is complete, and whenever it has changed since it was last asked. */
 export async function* changes<T, W extends Watched>(
   watchedNow: () => W,
   signal: AbortSignal | undefined,

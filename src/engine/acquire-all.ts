@@ -1,8 +1,8 @@
 import { Abort } from '../runtime/cancellation';
 import type { Context } from '../store/context';
 import type { Engine } from './engine';
-import { grab } from '../acquire/claim';
-import { insist } from '../store/retry';
+import { claim } from '../acquire/claim';
+import { retry } from '../store/retry';
 import type { FreeSlot } from '../state/grantable';
 import type { Lease } from '../lease/lease';
 import { nothingFree, outOfTime, tooMany, unavailable } from '../state/refusals';
@@ -69,21 +69,21 @@ export async function acquireAll(
     }
     if (parts.length < wanted.length) {
       if (!waiter.immediate || wanted.some(({ engine }) => engine.givesBack)) return;
-      const behind = wanted.filter(({ engine }) => !engine.feed.covers(waiter.joinedAt));
-      for (const { engine } of behind) engine.feed.refresh();
+      const behind = wanted.filter(({ engine }) => !engine.watcher.covers(waiter.joinedAt));
+      for (const { engine } of behind) engine.watcher.refresh();
       if (behind.length > 0) return;
       return waiter.settle(nothingFree(name));
     }
     busy = true;
-    const claiming = claim(parts);
+    const claiming = claimNow(parts);
     context.background.add(claiming);
     await claiming;
     await goOn();
   }
 
-  async function claim(parts: readonly { engine: Engine; slots: FreeSlot[] }[]): Promise<void> {
+  async function claimNow(parts: readonly { engine: Engine; slots: FreeSlot[] }[]): Promise<void> {
     try {
-      const lease = await grab(context, name, parts, want, abandon.signal);
+      const lease = await claim(context, name, parts, want, abandon.signal);
       if (lease !== undefined && waiter.settled) context.background.add(lease.release());
       else if (lease !== undefined) waiter.settle(lease);
     } catch (error) {
@@ -97,7 +97,7 @@ export async function acquireAll(
     const settle = (): Promise<unknown> =>
       Promise.all(wanted.map(({ engine, want: own, count }) => engine.agree(own, count)));
     try {
-      await insist(context, settle, abandon.signal);
+      await retry(context, settle, abandon.signal);
     } catch (error) {
       waiter.settle(error as Error);
     }

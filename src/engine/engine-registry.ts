@@ -3,7 +3,7 @@ import type { Context } from '../store/context';
 import { Engine } from './engine';
 import { Keys, limitsOf, primitiveOf } from '../protocol/keys';
 import type { Memo } from '../state/memo';
-import { Remembered } from '../runtime/idle-cache';
+import { IdleCache } from '../runtime/idle-cache';
 
 /** How many primitives to keep ready that nobody uses at the moment. Of others only a {@link Memo} is kept. */
 const READY_ENGINES = 500;
@@ -11,9 +11,9 @@ const READY_ENGINES = 500;
 const MEMOS = 100_000;
 
 /** The engines of one dispatcher, one for each primitive that it uses. */
-export class Engines {
+export class EngineRegistry {
   private readonly memos = new Map<string, Memo>();
-  private readonly byPrefix = new Remembered<Engine>(READY_ENGINES, (prefix, engine) =>
+  private readonly byPrefix = new IdleCache<Engine>(READY_ENGINES, (prefix, engine) =>
     this.keepMemo(prefix, engine),
   );
   private readonly stopResets: () => void;

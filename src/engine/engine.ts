@@ -1,32 +1,32 @@
 import { Abort } from '../runtime/cancellation';
 import type { Entry } from '../store/store';
-import { Board } from '../state/slot-table';
+import { SlotTable } from '../state/slot-table';
 import type { Context } from '../store/context';
-import { Feed } from '../state/watcher';
+import { Watcher } from '../state/watcher';
 import { FreeSlots } from '../state/free-slots';
-import { type Claimable, type Reservation, grab } from '../acquire/claim';
-import { Holdings } from '../state/hold-registry';
-import { insist } from '../store/retry';
+import { type Claimable, type Reservation, claim } from '../acquire/claim';
+import { HoldRegistry } from '../state/hold-registry';
+import { retry } from '../store/retry';
 import type { Keys } from '../protocol/keys';
-import type { HeldSlot, Lease, RestingHold } from '../lease/lease';
+import type { HeldSlot, Lease, RetainedHold } from '../lease/lease';
 import { FixedLimit } from '../state/fixed-limit';
 import { type SlotLimit, StoredLimit } from '../state/limit';
-import { type Host, Line } from '../acquire/local-queue';
-import { PassingOn, type PassingOnHost } from '../release/hand-off-local';
+import { type QueueHost, LocalQueue } from '../acquire/local-queue';
+import { LocalHandOff, type HandOffHost } from '../release/hand-off-local';
 import type { FreeSlot } from '../state/grantable';
-import { type Removed, markerEntry, removeEach } from '../store/remove-entries';
+import { type Removed, markerEntry, removeEntries } from '../store/remove-entries';
 import { decodeRemovalNotice } from '../protocol/records';
 import { dispatcherClosed, outOfTime, removed, tooMany, unavailable } from '../state/refusals';
 import { removePrimitive } from './remove-primitive';
 import type { Memo } from '../state/memo';
 import { Retention, type RetentionHost } from '../release/retention';
-import { Sweeper } from '../release/expiry-sweeper';
-import { TicketLine } from '../acquire/fair-queue';
-import { withoutReaders } from '../acquire/await-readers';
+import { ExpirySweeper } from '../release/expiry-sweeper';
+import { FairQueue } from '../acquire/fair-queue';
+import { awaitReaders } from '../acquire/await-readers';
 import { Waiter } from '../acquire/waiter';
 import type { Patience, Want } from '../protocol/request';
 
-/** Told that the board has changed, or, with a reason, that it can not be kept up to date. */
+/** Told that the table has changed, or, with a reason, that it can not be kept up to date. */
 type Observer = (failure?: Error) => void;
 
 /** A forced release races the holder's renewals: it may need a second look. */
@@ -45,27 +45,27 @@ const settled = Promise.resolve();
  *   win. Knowledge that is out of date costs a refused write, never a second holder.
  * - Slots are claimed only below the limit, less what is still held above it (`grantable` in claim-plan.ts); a claim that raced a
  *   lowering of the limit is taken back before anyone is told of it.
- * - The order in which waiters are served: see {@link Line} and {@link TicketLine}.
+ * - The order in which waiters are served: see {@link LocalQueue} and {@link FairQueue}.
  *
  * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Retention}.
  *
- * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Feed}. When nobody does,
+ * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Watcher}. When nobody does,
  * nothing is left running.
  */
-export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
-  readonly board: Board;
-  readonly feed: Feed;
+export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost {
+  readonly table: SlotTable;
+  readonly watcher: Watcher;
   readonly limit: SlotLimit;
   readonly free: FreeSlots;
-  private readonly holdings: Holdings;
-  private readonly line: Line;
-  private readonly tickets: TicketLine;
-  private readonly passingOn: PassingOn;
+  private readonly holdings: HoldRegistry;
+  private readonly line: LocalQueue;
+  private readonly tickets: FairQueue;
+  private readonly passingOn: LocalHandOff;
   private readonly retention: Retention;
-  private readonly sweeper: Sweeper;
-  /** Those whose wish has not been compared with the limit in force. */
+  private readonly sweeper: ExpirySweeper;
+  /** Waiters whose request has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
-  /** Those who need the board kept up to date for a reason of their own. */
+  /** Those who need the table kept up to date for a reason of their own. */
   private readonly observers = new Set<Observer>();
   /** How many of them wait for slots. */
   private collecting = 0;
@@ -82,28 +82,28 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     memo?: Memo,
   ) {
     const { clock, store, counts } = context;
-    this.board = new Board(keys);
-    this.feed = new Feed(store, clock, this.board.picture, [keys.all], this, counts);
+    this.table = new SlotTable(keys);
+    this.watcher = new Watcher(store, clock, this.table.entries, [keys.all], this, counts);
     this.limit =
       keys.kind === 'sem'
-        ? new StoredLimit(context, name, keys, this.board, () => this.isUsed, memo?.limit)
-        : new FixedLimit(1, clock, keys, this.board);
-    this.free = new FreeSlots(clock, keys, this.board, this.limit);
-    this.holdings = new Holdings(clock, this.board, this.feed);
-    this.line = new Line(this);
-    this.tickets = new TicketLine(this);
-    this.passingOn = new PassingOn(this, this.line, this.tickets);
+        ? new StoredLimit(context, name, keys, this.table, () => this.isUsed, memo?.limit)
+        : new FixedLimit(1, clock, keys, this.table);
+    this.free = new FreeSlots(clock, keys, this.table, this.limit);
+    this.holdings = new HoldRegistry(clock, this.table, this.watcher);
+    this.line = new LocalQueue(this);
+    this.tickets = new FairQueue(this);
+    this.passingOn = new LocalHandOff(this, this.line, this.tickets);
     this.retention = new Retention(this);
-    this.sweeper = new Sweeper(this);
+    this.sweeper = new ExpirySweeper(this);
     if (memo?.free === undefined) return;
     const { slot, revision, ttl, heardAt } = memo.free;
-    this.board.apply({ key: keys.slot(slot), revision, ttl, value: null, writtenAt: 0 }, heardAt);
+    this.table.apply({ key: keys.slot(slot), revision, ttl, value: null, writtenAt: 0 }, heardAt);
   }
 
   /** What to remember of it while nobody uses it. */
   remember(): Memo {
     const [free] = this.free.remembered();
-    const known = free && this.board.picture.get(this.keys.slot(free.slot));
+    const known = free && this.table.entries.get(this.keys.slot(free.slot));
     return {
       limit: this.limit.remember(),
       free: free &&
@@ -158,13 +158,13 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     throw this.isClosed ? dispatcherClosed(this.name) : signal?.reason;
   }
 
-  readonly grab: Host['grab'] = (slots, want, abandon, ticket, after) =>
-    grab(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
+  readonly grab: QueueHost['grab'] = (slots, want, abandon, ticket, after) =>
+    claim(this.context, this.name, [{ engine: this, slots, ticket }], want, abandon, after);
 
-  readonly accept: Host['accept'] = (taken, ticket, want) => this.passingOn.accept(taken, ticket, want);
+  readonly accept: QueueHost['accept'] = (taken, ticket, want) => this.passingOn.accept(taken, ticket, want);
 
-  readonly settleIn: Host['settleIn'] = (lease, want, abandon) =>
-    want.mode === 'write' ? withoutReaders(this, lease, abandon) : Promise.resolve(lease);
+  readonly settleIn: QueueHost['settleIn'] = (lease, want, abandon) =>
+    want.mode === 'write' ? awaitReaders(this, lease, abandon) : Promise.resolve(lease);
 
   /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
   readonly pump = (): void => {
@@ -188,8 +188,8 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
    * @param behindQueue not while anybody waits with a ticket
    */
   offer(count: number, behindQueue: boolean): FreeSlot[] | undefined {
-    if (this.limit.known === undefined || !this.feed.live || this.givesBack) return undefined;
-    if (behindQueue && this.board.head(this.limit.known) !== undefined) return undefined;
+    if (this.limit.known === undefined || !this.watcher.live || this.givesBack) return undefined;
+    if (behindQueue && this.table.head(this.limit.known) !== undefined) return undefined;
     const free = this.free.now();
     return free.length < count ? undefined : free.slice(0, count);
   }
@@ -220,13 +220,13 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
   /** A claim was refused. `actual`: the last revision of the slot, where it was one and the store said it. */
   refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): void {
     if (this.free.refused(slots, actual, askedAt)) return;
-    if (this.feed.running) this.feed.refresh();
-    else this.feed.start();
+    if (this.watcher.running) this.watcher.refresh();
+    else this.watcher.start();
   }
 
   /** Slots of ours are held by a lease from now on. */
   adopt(lease: Lease, entries: readonly Entry[]): void {
-    for (const entry of entries) this.board.apply(entry, this.context.clock.now());
+    for (const entry of entries) this.table.apply(entry, this.context.clock.now());
     this.holdings.add(lease, entries);
     this.limit.noteUse();
     if (lease.retain > 0) this.retention.began();
@@ -259,7 +259,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
 
   /** The store announced a limit. */
   limitAnnounced(entry: Entry): void {
-    if (!this.board.apply(entry, this.context.clock.now())) return;
+    if (!this.table.apply(entry, this.context.clock.now())) return;
     this.limit.noteAnnounced();
     this.limitChanged();
   }
@@ -272,20 +272,20 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
 
   // ---- looking
 
-  /** A board that shows everything as it is when asked. Ours may lag behind what another client has been told already. */
-  async look(): Promise<Board> {
+  /** A table that shows everything as it is when asked. Ours may lag behind what another client has been told already. */
+  async look(): Promise<SlotTable> {
     const { clock, store } = this.context;
     const askedAt = clock.now();
-    const seen = new Board(this.keys);
+    const seen = new SlotTable(this.keys);
     for (const entry of await store.read([this.keys.all])) seen.apply(this.shown(entry), askedAt);
     return seen;
   }
 
-  /** The board as others are to see it. */
-  get view(): Board {
-    if (!this.retention.everKept) return this.board;
-    const seen = new Board(this.keys);
-    for (const known of this.board.picture.entries()) seen.apply(this.shown(known), known.heardAt);
+  /** The table as others are to see it. */
+  get view(): SlotTable {
+    if (!this.retention.everKept) return this.table;
+    const seen = new SlotTable(this.keys);
+    for (const known of this.table.entries.entries()) seen.apply(this.shown(known), known.heardAt);
     return seen;
   }
 
@@ -297,40 +297,40 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
   }
 
   /**
-   * Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that.
+   * Keeps the table up to date, and calls back whenever it changes or that fails. Returns how to stop that.
    * @param waits whether it waits for slots: none is kept meanwhile
    */
   observe(callback: Observer, waits = false): () => void {
     this.observers.add(callback);
     if (waits) this.collecting++;
     if (waits) this.retention.giveBackAll();
-    this.feed.watch(true);
-    this.feed.start();
+    this.watcher.watch(true);
+    this.watcher.start();
     return () => {
       if (this.observers.delete(callback) && waits) this.collecting--;
       this.rest();
     };
   }
 
-  /** Whether the board shows everything. */
+  /** Whether the table shows everything. */
   get live(): boolean {
-    return this.feed.live;
+    return this.watcher.live;
   }
 
   /** Takes a permit away from whoever holds it. Resolves with whether there was one. */
   async forceRelease(permitId: string): Promise<boolean> {
     let found = false;
     for (let tries = 0; tries < FORCE_TRIES; tries++) {
-      const board = await this.look();
-      const held = [...board.taken.values(), ...board.readers.values()].filter(
+      const table = await this.look();
+      const held = [...table.taken.values(), ...table.readers.values()].filter(
         ({ hold }) => hold.ok && hold.record.kept !== true && hold.record.permit === permitId,
       );
       if (held.length === 0) return found;
       found = true;
       // One that its holder renewed meanwhile stays: look again.
       const now = this.context.clock.now();
-      const entries = held.map(({ entry }) => this.board.picture.removable(entry, now));
-      const { failure } = await removeEach(this.context.store, entries, now + FORCE_WAIT_MS);
+      const entries = held.map(({ entry }) => this.table.entries.removable(entry, now));
+      const { failure } = await removeEntries(this.context.store, entries, now + FORCE_WAIT_MS);
       if (failure !== undefined) throw failure;
     }
     return found;
@@ -350,7 +350,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     const reason = 'the bucket was deleted or replaced';
     this.generation++;
     this.limit.doubt();
-    this.board.picture.clear();
+    this.table.entries.clear();
     this.free.caughtUp();
     this.retention.dropAll();
     this.holdings.loseAll(reason);
@@ -370,10 +370,10 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     this.tickets.close();
     this.observers.clear();
     this.limit.rest();
-    this.feed.stop();
+    this.watcher.stop();
   }
 
-  // ---- of the feed
+  // ---- of the watcher
 
   changed(entry?: Entry): void {
     this.lastAnswerAt = this.context.clock.now();
@@ -392,7 +392,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     } else {
       this.holdings.inform(entry.key, entry);
       this.retention.heard(entry.key, entry);
-      if (part?.part === 'slot') this.tickets.receive(this.board.taken.get(part.slot));
+      if (part?.part === 'slot') this.tickets.receive(this.table.taken.get(part.slot));
     }
     this.retention.yieldToOthers();
     this.tellObservers();
@@ -419,7 +419,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
   failed(error: Error): void {
     this.refuseAll(error);
     this.retention.giveBackAll();
-    this.feed.stop();
+    this.watcher.stop();
     this.tellObservers(error);
   }
 
@@ -429,7 +429,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     if (entries.length === 0) return;
     const { clock } = this.context;
     for (const removed of entries) {
-      this.board.apply(markerEntry(removed, clock.wallTime()), clock.now());
+      this.table.apply(markerEntry(removed, clock.wallTime()), clock.now());
       this.holdings.freed(removed.key, removed.revision);
     }
     this.tellObservers();
@@ -447,9 +447,9 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
 
   gave(slot: number, entry: Entry): void {
     this.holdings.freed(entry.key, entry.revision);
-    if (this.feed.running) this.board.apply(entry, this.context.clock.now());
-    else this.board.picture.forget(entry.key);
-    this.tickets.receive(this.board.taken.get(slot));
+    if (this.watcher.running) this.table.apply(entry, this.context.clock.now());
+    else this.table.entries.forget(entry.key);
+    this.tickets.receive(this.table.taken.get(slot));
     this.tellObservers();
     this.pump();
   }
@@ -471,7 +471,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
 
   // ---- keeping slots
 
-  keep(hold: RestingHold): boolean {
+  keep(hold: RetainedHold): boolean {
     return this.retention.keep(hold);
   }
 
@@ -558,7 +558,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     for (const observer of [...this.observers]) observer(failure);
   }
 
-  /** Refuses those whose wish can not be met under the limit. Returns false if the limit has to be set first. */
+  /** Refuses waiters whose request can not be met under the limit. Returns false if the limit has to be set first. */
   private admit(limit: number): boolean {
     for (const waiter of [...this.unchecked]) {
       const { count } = waiter.want;
@@ -582,7 +582,7 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
       if (first !== undefined) await this.limit.settle(first.want);
     };
     try {
-      await insist(this.context, settle, this.ending.signal);
+      await retry(this.context, settle, this.ending.signal);
     } catch (error) {
       return this.refuseAll(error as Error);
     } finally {
@@ -624,15 +624,15 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
     this.retention.rest();
     if (!this.isAwaited) this.sweeper.stop();
     if (!this.isUsed) this.limit.rest();
-    if (this.waiting + this.observers.size === 0) this.feed.watch(false);
+    if (this.waiting + this.observers.size === 0) this.watcher.watch(false);
     if (!this.unused || this.holdings.listens || this.tickets.lingers || this.retention.active) return;
     this.free.caughtUp();
     // What a few own claims have left behind is not worth looking through each time.
-    if (!this.feed.running && this.board.picture.size <= REMEMBERED_SLOTS) return;
-    if (this.feed.live) this.limit.noteComplete();
-    this.feed.stop();
+    if (!this.watcher.running && this.table.entries.size <= REMEMBERED_SLOTS) return;
+    if (this.watcher.live) this.limit.noteComplete();
+    this.watcher.stop();
     let kept = 0;
-    this.board.picture.shrink(({ key, value }) => {
+    this.table.entries.shrink(({ key, value }) => {
       const part = this.keys.parse(key)?.part;
       return part === 'limit' || (part === 'slot' && value === null && ++kept <= REMEMBERED_SLOTS);
     });
@@ -640,8 +640,8 @@ export class Engine implements Claimable, PassingOnHost, Host, RetentionHost {
 
   private timedOut(waiter: Waiter, ms: number): Error {
     const trouble = this.context.store.trouble();
-    const heardNothing = !this.feed.live && this.lastAnswerAt < waiter.joinedAt;
+    const heardNothing = !this.watcher.live && this.lastAnswerAt < waiter.joinedAt;
     if (trouble !== undefined || heardNothing) return unavailable(this.name, ms, trouble);
-    return outOfTime(this.name, ms, this.board, this.context.store.refusal());
+    return outOfTime(this.name, ms, this.table, this.context.store.refusal());
   }
 }

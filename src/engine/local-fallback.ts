@@ -4,8 +4,8 @@ import { Abort } from '../runtime/cancellation';
 import { type Clock } from '../runtime/clock';
 import type { Context } from '../store/context';
 import type { Engine } from './engine';
-import { Engines } from './engine-registry';
-import { insist } from '../store/retry';
+import { EngineRegistry } from './engine-registry';
+import { retry } from '../store/retry';
 import type { Keys } from '../protocol/keys';
 import type { Lease } from '../lease/lease';
 import { abortReason, abortWith } from '../runtime/on-abort';
@@ -33,14 +33,14 @@ export interface OutageObserver {
  * Invariants:
  * - It begins when somebody waited for {@link OUTAGE_AFTER_MS} without the backend being in reach, or would have been refused for
  *   that reason, and ends as soon as the backend has answered a read. Both are told before a permit is granted by them. With a store
- *   that is closed for good it lasts until {@link Outage.close}.
+ *   that is closed for good it lasts until {@link LocalFallback.close}.
  * - An acquire is on one side at a time: who waits moves over when it begins and when it ends. Permits stay where they are.
  * - Permits of this side have fencing tokens from 1: lower than any of the backend's, so that a resource which has seen one of
  *   those refuses them.
  */
-export class Outage {
+export class LocalFallback {
   private readonly local: Context;
-  private readonly engines: Engines;
+  private readonly engines: EngineRegistry;
   /** Those who wait on the side that is in force: aborted when the other one is, and with their caller's signal. */
   private readonly waiting = new Set<AbortController>();
   private readonly ending = new Abort();
@@ -55,7 +55,7 @@ export class Outage {
   ) {
     const store = new MemoryStore(context.clock, 0);
     this.local = { ...context, store, counts: { safetyReads: 0, safetyFinds: 0 } };
-    this.engines = new Engines(this.local);
+    this.engines = new EngineRegistry(this.local);
   }
 
   /** Whether permits are granted within this process. */
@@ -114,7 +114,7 @@ export class Outage {
 
   private async endWhenBack(): Promise<void> {
     const { clock } = this.context;
-    await insist(this.context, () => this.probe(clock.now() + PROBE_MS), this.ending.signal);
+    await retry(this.context, () => this.probe(clock.now() + PROBE_MS), this.ending.signal);
     if (this.ending.aborted || this.since === undefined) return;
     const took = clock.now() - this.since;
     this.since = undefined;
@@ -169,7 +169,7 @@ export class Outage {
 
 /** The limit within the process is that of the backend, as far as it was ever known. */
 function localWant(real: Engine, want: Want): Want {
-  const known = real.board.limit?.limit;
+  const known = real.table.limit?.limit;
   return {
     ...want,
     retain: 0,

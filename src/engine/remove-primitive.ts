@@ -1,10 +1,10 @@
-import type { Board } from '../state/slot-table';
+import type { SlotTable } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
 import type { Context } from '../store/context';
 import type { Keys } from '../protocol/keys';
 import { encodeRecord } from '../protocol/records';
 import { inUse, stillInUse } from '../state/refusals';
-import { removeEach } from '../store/remove-entries';
+import { removeEntries } from '../store/remove-entries';
 
 /** How long the notice of a removal stands, in ms: all that listen have heard of it by then. */
 export const REMOVAL_NOTICE_TTL_MS = 2_000;
@@ -18,9 +18,9 @@ export interface RemovablePrimitive {
   readonly name: string;
   readonly keys: Keys;
   /** What this process knows of it. */
-  readonly board: Board;
-  /** A board that shows everything as it is when asked. */
-  look(): Promise<Board>;
+  readonly table: SlotTable;
+  /** A table that shows everything as it is when asked. */
+  look(): Promise<SlotTable>;
 }
 
 /**
@@ -37,17 +37,17 @@ export async function removePrimitive(primitive: RemovablePrimitive, force: bool
   const { clock, store } = context;
   let found = false;
   for (let looks = 0; looks < MAX_LOOKS; looks++) {
-    const board = await primitive.look();
-    const entries = [...board.picture.entries()]
+    const table = await primitive.look();
+    const entries = [...table.entries.entries()]
       .filter(({ key, value }) => value !== null && key !== keys.removed)
-      .map((entry) => primitive.board.picture.removable(entry, clock.now()));
+      .map((entry) => primitive.table.entries.removable(entry, clock.now()));
     if (entries.length === 0) return found;
     if (!found) {
-      if (!force) refuseIfUsed(name, board);
-      await announce(primitive, board, force);
+      if (!force) refuseIfUsed(name, table);
+      await announce(primitive, table, force);
     }
     found = true;
-    const { failure } = await removeEach(store, entries, clock.now() + REMOVAL_WAIT_MS);
+    const { failure } = await removeEntries(store, entries, clock.now() + REMOVAL_WAIT_MS);
     if (failure !== undefined) throw failure;
     // What was not forced away may have been used anew.
     if (!force) return found;
@@ -55,17 +55,21 @@ export async function removePrimitive(primitive: RemovablePrimitive, force: bool
   throw stillInUse(name);
 }
 
-function refuseIfUsed(name: string, board: Board): void {
-  const held = board.taken.size + board.readers.size - board.kept.size;
-  const waiting = board.queue.length;
+function refuseIfUsed(name: string, table: SlotTable): void {
+  const held = table.taken.size + table.readers.size - table.kept.size;
+  const waiting = table.queue.length;
   if (held + waiting > 0) throw inUse(name, held, waiting);
 }
 
-async function announce({ context, keys }: RemovablePrimitive, board: Board, force: boolean): Promise<void> {
+async function announce(
+  { context, keys }: RemovablePrimitive,
+  table: SlotTable,
+  force: boolean,
+): Promise<void> {
   const { clock, holder, store } = context;
   const key = keys.removed;
   const ttl = REMOVAL_NOTICE_TTL_MS;
-  const expected = board.picture.get(key)?.revision ?? 0;
+  const expected = table.entries.get(key)?.revision ?? 0;
   const value = encodeRecord({ holder, since: isoTime(clock.wallTime()), ttl, force });
   // Refused: another process removes it too, and has said so.
   await store.commit([{ key, expected, value, ttl }], { until: clock.now() + REMOVAL_WAIT_MS });

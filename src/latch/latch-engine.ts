@@ -4,15 +4,15 @@ import { Abort } from '../runtime/cancellation';
 import { backoff } from '../runtime/backoff';
 import { sleep } from '../runtime/clock';
 import type { Context } from '../store/context';
-import { Feed } from '../state/watcher';
+import { Watcher } from '../state/watcher';
 import { newId } from '../runtime/id';
-import { insist } from '../store/retry';
-import { LatchBoard, type LatchKeys } from './latch-table';
+import { retry } from '../store/retry';
+import { LatchTable, type LatchKeys } from './latch-table';
 import { LatchWaiter } from './latch-waiter';
 import { throwIfAborted } from '../runtime/on-abort';
 import { type Round, encodeRecord } from '../protocol/records';
 import { corrupt, dispatcherClosed, latchInUse, limitConflict, stillInUse } from '../state/refusals';
-import { removeEach } from '../store/remove-entries';
+import { removeEntries } from '../store/remove-entries';
 import type { Patience } from '../protocol/request';
 
 /** Somebody whose counting has not been written yet. */
@@ -44,12 +44,12 @@ const MAX_REMOVAL_LOOKS = 20;
  * - A share names its round. A new round begins only when the one before has reached zero.
  * - Once somebody sees zero, the round is marked as over, and only then shares are removed.
  *
- * Who waits hears of every share by a {@link Feed}. One write is under way at a time; what is counted meanwhile goes
+ * Who waits hears of every share by a {@link Watcher}. One write is under way at a time; what is counted meanwhile goes
  * together into the next.
  */
 export class LatchEngine {
-  readonly board: LatchBoard;
-  private readonly feed: Feed;
+  readonly table: LatchTable;
+  private readonly feed: Watcher;
   private readonly share: string;
   private readonly waiters = new Set<LatchWaiter>();
   private readonly observers = new Set<Observer>();
@@ -65,12 +65,12 @@ export class LatchEngine {
     private readonly keys: LatchKeys,
   ) {
     const { clock, counts, store } = context;
-    this.board = new LatchBoard(keys);
+    this.table = new LatchTable(keys);
     this.share = keys.share(newId());
-    this.feed = new Feed(
+    this.feed = new Watcher(
       store,
       clock,
-      this.board.picture,
+      this.table.picture,
       [keys.all],
       {
         changed: () => this.changed(),
@@ -85,7 +85,7 @@ export class LatchEngine {
     return this.waiters.size + this.observers.size + this.queue.length === 0 && !this.counting;
   }
 
-  /** Whether the board shows everything. */
+  /** Whether the table shows everything. */
   get live(): boolean {
     return this.feed.live;
   }
@@ -102,13 +102,13 @@ export class LatchEngine {
     this.checkOpen();
     const round = newId();
     for (const pause of backoff(5, 1_000)) {
-      const board = await this.look();
-      const stored = this.readable(board);
+      const table = await this.look();
+      const stored = this.readable(table);
       // Ours, stored by an attempt that was refused later: its answer had been lost.
       if (stored?.round === round) break;
-      if (stored !== undefined && !board.isZero) return false;
-      if (await this.write(board, this.keys.round, { round, total })) {
-        this.context.background.add(this.removeShares(board));
+      if (stored !== undefined && !table.isZero) return false;
+      if (await this.write(table, this.keys.round, { round, total })) {
+        this.context.background.add(this.removeShares(table));
         break;
       }
       await this.pause(pause);
@@ -129,20 +129,20 @@ export class LatchEngine {
     });
   }
 
-  /** A board that shows everything as it is when asked; with `until`, or a failure. */
-  look(until?: number): Promise<LatchBoard> {
+  /** A table that shows everything as it is when asked; with `until`, or a failure. */
+  look(until?: number): Promise<LatchTable> {
     return this.readBoard([this.keys.all], until);
   }
 
-  /** A board to look at, within the time of a read. */
-  see(): Promise<LatchBoard> {
+  /** A table to look at, within the time of a read. */
+  see(): Promise<LatchTable> {
     return this.look(this.context.clock.now() + LOOK_MS);
   }
 
   /** What is left, zero or more; undefined if no round is stored. */
   async left(): Promise<number | undefined> {
-    const board = await this.see();
-    return this.readable(board) === undefined ? undefined : Math.max(0, board.left ?? 0);
+    const table = await this.see();
+    return this.readable(table) === undefined ? undefined : Math.max(0, table.left ?? 0);
   }
 
   /**
@@ -155,13 +155,17 @@ export class LatchEngine {
     let found = false;
     // The last to count writes once more, that zero was reached: it may need a second look.
     for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
-      const board = await this.see();
-      const { left } = board;
+      const table = await this.see();
+      const { left } = table;
       if (!force && left !== undefined && left > 0) throw latchInUse(this.name, left);
-      const entries = [...board.picture.entries()].filter(({ value }) => value !== null);
+      const entries = [...table.picture.entries()].filter(({ value }) => value !== null);
       if (entries.length === 0) return found;
       found = true;
-      const { failure } = await removeEach(this.context.store, entries, this.context.clock.now() + LOOK_MS);
+      const { failure } = await removeEntries(
+        this.context.store,
+        entries,
+        this.context.clock.now() + LOOK_MS,
+      );
       if (failure !== undefined) throw failure;
     }
     throw stillInUse(this.name);
@@ -180,7 +184,7 @@ export class LatchEngine {
     });
     if (patience.timeout === 0) {
       const once = this.look(clock.now() + ANSWER_WITHIN_MS).then(
-        (board) => this.serve(waiter, board, true),
+        (table) => this.serve(waiter, table, true),
         (error) => waiter.settle(error as Error),
       );
       this.context.background.add(once);
@@ -188,11 +192,11 @@ export class LatchEngine {
     }
     this.waiters.add(waiter);
     this.listen();
-    if (this.feed.live) this.serve(waiter, this.board);
+    if (this.feed.live) this.serve(waiter, this.table);
     return waiter.result;
   }
 
-  /** Keeps the board up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  /** Keeps the table up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
   observe(callback: Observer): () => void {
     this.observers.add(callback);
     this.listen();
@@ -207,7 +211,7 @@ export class LatchEngine {
   /** The store lost all entries at once. */
   reset(): void {
     this.accepted.clear();
-    this.board.picture.clear();
+    this.table.picture.clear();
     for (const waiter of [...this.waiters]) waiter.found(undefined, false);
   }
 
@@ -232,11 +236,11 @@ export class LatchEngine {
   private rest(): void {
     if (!this.unused) return;
     this.feed.stop();
-    this.board.picture.clear();
+    this.table.picture.clear();
   }
 
   private changed(): void {
-    if (this.feed.live) for (const waiter of [...this.waiters]) this.serve(waiter, this.board);
+    if (this.feed.live) for (const waiter of [...this.waiters]) this.serve(waiter, this.table);
     for (const observer of [...this.observers]) observer();
   }
 
@@ -247,11 +251,11 @@ export class LatchEngine {
   }
 
   /** Shows a waiter what is there. `once`: it is the only look that it takes. */
-  private serve(waiter: LatchWaiter, board: LatchBoard, once = false): void {
+  private serve(waiter: LatchWaiter, table: LatchTable, once = false): void {
     try {
-      const round = this.readable(board);
+      const round = this.readable(table);
       if (round !== undefined) this.compare(waiter.wanted, round);
-      waiter.found(round, board.isZero);
+      waiter.found(round, table.isZero);
       if (once) waiter.timeIsUp();
     } catch (error) {
       waiter.settle(error as Error);
@@ -299,16 +303,16 @@ export class LatchEngine {
   private async count(more: number): Promise<number> {
     let target: { readonly round: string; readonly done: number } | undefined;
     for (const pause of backoff(5, 1_000)) {
-      const board = await this.readBoard([this.keys.round, this.share]);
-      const round = this.readable(board);
+      const table = await this.readBoard([this.keys.round, this.share]);
+      const round = this.readable(table);
       if (round === undefined) throw notSet(this.name);
       // Whether ours counted in the round that is over makes no difference any more.
       if (round.over === true || (target !== undefined && target.round !== round.round)) return -more;
-      const done = board.doneBy(this.share);
+      const done = table.doneBy(this.share);
       target ??= { round: round.round, done: done + more };
       if (done >= target.done) break;
       const { holder } = this.context;
-      if (await this.write(board, this.share, { ...target, holder })) break;
+      if (await this.write(table, this.share, { ...target, holder })) break;
       await this.pause(pause);
     }
     const after = await this.look();
@@ -322,24 +326,24 @@ export class LatchEngine {
   }
 
   /** Marks a round as over. Whoever does it removes the shares. */
-  private async finish(board: LatchBoard, round: Round): Promise<void> {
-    if (await this.write(board, this.keys.round, { ...round, over: true })) await this.removeShares(board);
+  private async finish(table: LatchTable, round: Round): Promise<void> {
+    if (await this.write(table, this.keys.round, { ...round, over: true })) await this.removeShares(table);
   }
 
   /** Removes shares that count for nothing any more, unless they have changed since. */
-  private async removeShares(board: LatchBoard, only?: string): Promise<void> {
-    const gone = board.standing.filter(({ key }) => only === undefined || key === only);
-    const { failure } = await removeEach(this.context.store, gone);
+  private async removeShares(table: LatchTable, only?: string): Promise<void> {
+    const gone = table.standing.filter(({ key }) => only === undefined || key === only);
+    const { failure } = await removeEntries(this.context.store, gone);
     if (failure !== undefined) throw failure;
   }
 
   /** Compares the total in the code with the stored one, and stores it if there is none. */
   private async agree(wanted: number): Promise<void> {
     for (const pause of backoff(5, 1_000)) {
-      const board = await this.readBoard([this.keys.round]);
-      const round = this.readable(board);
+      const table = await this.readBoard([this.keys.round]);
+      const round = this.readable(table);
       if (round !== undefined) return this.compare(wanted, round);
-      if (await this.write(board, this.keys.round, { round: newId(), total: wanted })) break;
+      if (await this.write(table, this.keys.round, { round: newId(), total: wanted })) break;
       await this.pause(pause);
     }
     this.accepted.add(wanted);
@@ -351,29 +355,29 @@ export class LatchEngine {
     this.accepted.add(wanted);
   }
 
-  private readable(board: LatchBoard): Round | undefined {
-    const { round } = board;
+  private readable(table: LatchTable): Round | undefined {
+    const { round } = table;
     if (round?.ok === false) throw corrupt(this.name, this.keys.round, round.reason);
     return round?.record;
   }
 
-  /** Writes over what a board shows. Resolves with whether that was still there. */
-  private async write(board: LatchBoard, key: string, record: object): Promise<boolean> {
-    const expected = board.picture.get(key)?.revision ?? 0;
+  /** Writes over what a table shows. Resolves with whether that was still there. */
+  private async write(table: LatchTable, key: string, record: object): Promise<boolean> {
+    const expected = table.picture.get(key)?.revision ?? 0;
     const result = await this.context.store.commit([{ key, expected, value: encodeRecord(record) }]);
     return result.committed;
   }
 
   /** Reads, however long the server is out of reach; with `until`, no longer than that. */
-  private async readBoard(patterns: string[], until?: number): Promise<LatchBoard> {
+  private async readBoard(patterns: string[], until?: number): Promise<LatchTable> {
     const { clock, store } = this.context;
     const read = (): ReturnType<Store['read']> => store.read(patterns, { until });
     const askedAt = clock.now();
-    const entries = until === undefined ? await insist(this.context, read, this.ending.signal) : await read();
+    const entries = until === undefined ? await retry(this.context, read, this.ending.signal) : await read();
     if (entries === undefined) throw dispatcherClosed(this.name);
-    const board = new LatchBoard(this.keys);
-    for (const entry of entries) board.apply(entry, askedAt);
-    return board;
+    const table = new LatchTable(this.keys);
+    for (const entry of entries) table.apply(entry, askedAt);
+    return table;
   }
 
   private async pause(ms: number): Promise<void> {

@@ -1,15 +1,15 @@
 import type { Context } from '../store/context';
-import { LatchBoard, ALL_LATCHES, LatchKeys } from './latch-table';
+import { LatchTable, ALL_LATCHES, LatchKeys } from './latch-table';
 import { LatchEngine } from './latch-engine';
 import { primitiveOf } from '../protocol/keys';
-import { Remembered } from '../runtime/idle-cache';
+import { IdleCache } from '../runtime/idle-cache';
 
 /** How many latches to remember that nobody uses at the moment. */
 const READY_LATCHES = 1_000;
 
 /** The latches of one dispatcher. */
-export class Latches {
-  private readonly byPrefix = new Remembered<LatchEngine>(READY_LATCHES);
+export class LatchRegistry {
+  private readonly byPrefix = new IdleCache<LatchEngine>(READY_LATCHES);
   private readonly stopResets: () => void;
 
   constructor(private readonly context: Context) {
@@ -25,19 +25,19 @@ export class Latches {
   }
 
   /** All that are stored in the bucket. */
-  async list(): Promise<{ name: string; board: LatchBoard }[]> {
+  async list(): Promise<{ name: string; table: LatchTable }[]> {
     const { clock, store } = this.context;
-    const found = new Map<string, { name: string; board: LatchBoard }>();
+    const found = new Map<string, { name: string; table: LatchTable }>();
     const askedAt = clock.now();
     for (const entry of await store.read([ALL_LATCHES])) {
       const primitive = primitiveOf(entry.key);
       if (primitive === undefined) continue;
       const { prefix, name } = primitive;
-      const known = found.get(prefix) ?? { name, board: new LatchBoard(new LatchKeys(name)) };
+      const known = found.get(prefix) ?? { name, table: new LatchTable(new LatchKeys(name)) };
       found.set(prefix, known);
-      known.board.apply(entry, askedAt);
+      known.table.apply(entry, askedAt);
     }
-    return [...found.values()].filter(({ board }) => board.round !== undefined);
+    return [...found.values()].filter(({ table }) => table.round !== undefined);
   }
 
   close(): void {

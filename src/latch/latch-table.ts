@@ -1,6 +1,6 @@
 import type { Entry } from '../store/store';
 import { encodeName } from '../protocol/name';
-import { type Known, Picture } from '../state/entry-cache';
+import { type Known, EntryCache } from '../state/entry-cache';
 import type { Decoded } from '../protocol/decode';
 import { type Round, type Share, decodeRound, decodeShare } from '../protocol/records';
 
@@ -29,8 +29,8 @@ export class LatchKeys {
 export const ALL_LATCHES = 'latch.*.>';
 
 /** What is known of one latch, read as what it means. */
-export class LatchBoard {
-  readonly picture = new Picture((key, known) => this.reread(key, known));
+export class LatchTable {
+  readonly picture = new EntryCache((key, known) => this.reread(key, known));
   private stored: Decoded<Round> | undefined;
   private readonly shares = new Map<string, Decoded<Share>>();
 

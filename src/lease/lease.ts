@@ -4,7 +4,7 @@ import { Abort } from '../runtime/cancellation';
 import { atDeadline } from '../runtime/clock';
 import type { Context } from '../store/context';
 import { PULSE_MS } from '../runtime/batched-timers';
-import { type Removed, removeEach } from '../store/remove-entries';
+import { type Removed, removeEntries } from '../store/remove-entries';
 import { fencingToken } from '../protocol/fencing-token';
 import type { LeaseRecord } from '../protocol/permit-record';
 
@@ -61,7 +61,7 @@ export interface LeaseTerms {
 }
 
 /** A hold on one slot that somebody has just let go of, as it stands in the store. */
-export interface RestingHold {
+export interface RetainedHold {
   readonly slot: number;
   readonly key: string;
   readonly revision: number;
@@ -106,7 +106,7 @@ export interface LeaseOwner {
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
   /** The lease is being released: whether its slot is kept for the next of this process, and not given back. */
-  keep?(hold: RestingHold): boolean;
+  keep?(hold: RetainedHold): boolean;
   /** The lease is held under another key from now on, and does not give back the old one before this returns. */
   moved?(lease: Lease): void;
   /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
@@ -122,7 +122,7 @@ const RENEW_SPREAD = 0.2;
 /** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
 const FIRST_SPREAD = 0.7;
 const MARGIN_SHARE = 0.05;
-const LEAST_MARGIN_MS = 100;
+const MIN_MARGIN_MS = 100;
 /** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
 export const LASTING_MS = 100;
 /** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
@@ -138,7 +138,7 @@ export function lastsFor(
 
 /** How long before the end of a lease its permit is declared lost, in ms. */
 export function safetyMargin(ttl: number, configured: number | undefined): number {
-  return configured ?? Math.max(LEAST_MARGIN_MS, ttl * MARGIN_SHARE);
+  return configured ?? Math.max(MIN_MARGIN_MS, ttl * MARGIN_SHARE);
 }
 
 /** Until when a hold can be relied on that was last written at `sentAt`. */
@@ -583,14 +583,14 @@ export class Lease {
     const held = slots.filter(({ withdrawn }) => withdrawn !== true);
     // The server lets go by itself when the ttl has passed since the last write, at the latest: that may have been a renewal for longer,
     // answered after the lease was over.
-    const until = now + Math.max(this.ttl, ...held.map(({ ttl }) => ttl)) + LEAST_MARGIN_MS;
+    const until = now + Math.max(this.ttl, ...held.map(({ ttl }) => ttl)) + MIN_MARGIN_MS;
     const ours = held.map((slot) => ({
       key: slot.key,
       revision: slot.revision,
       ttl: lastsFor(slot, now),
       value: null,
     }));
-    const { freed, all, failure } = await removeEach(this.context.store, ours, until);
+    const { freed, all, failure } = await removeEntries(this.context.store, ours, until);
     if (freed.length > 0) this.owner.freed(freed);
     if (failure !== undefined) throw failure;
     return all;

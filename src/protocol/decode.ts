@@ -9,10 +9,10 @@ import { parseTime } from '../runtime/clock';
 export const FORMAT_VERSION = 1;
 
 /** Longest value that is read, in UTF-16 units: the server stores no longer message. */
-export const MOST_VALUE_LENGTH = 16_384;
+export const MAX_VALUE_LENGTH = 16_384;
 /** Objects and arrays inside each other. Records have two levels; the rest is for fields of later versions. */
-const MOST_LEVELS = 8;
-const MOST_TIME_LENGTH = 40;
+const MAX_LEVELS = 8;
+const MAX_TIME_LENGTH = 40;
 
 export type Decoded<T> =
   { readonly ok: true; readonly record: T } | { readonly ok: false; readonly reason: string };
@@ -74,8 +74,8 @@ function unreadable(reason: string): { ok: false; reason: string } {
 }
 
 function parseObject(value: string): Record<string, unknown> | string {
-  if (value.length > MOST_VALUE_LENGTH) return `it is longer than ${MOST_VALUE_LENGTH} characters`;
-  if (isDeep(value)) return `it has more than ${MOST_LEVELS} levels`;
+  if (value.length > MAX_VALUE_LENGTH) return `it is longer than ${MAX_VALUE_LENGTH} characters`;
+  if (isDeep(value)) return `it has more than ${MAX_LEVELS} levels`;
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);
@@ -98,7 +98,7 @@ function isDeep(value: string): boolean {
       if (char === '\\') i++;
       else if (char === '"') quoted = false;
     } else if (char === '"') quoted = true;
-    else if ((char === '{' || char === '[') && ++level > MOST_LEVELS) return true;
+    else if ((char === '{' || char === '[') && ++level > MAX_LEVELS) return true;
     else if (char === '}' || char === ']') level--;
   }
   return false;
@@ -109,7 +109,7 @@ function hasMoreBrackets(value: string): boolean {
   let found = 0;
   for (const bracket of ['{', '['])
     for (let at = value.indexOf(bracket); at >= 0; at = value.indexOf(bracket, at + 1))
-      if (++found > MOST_LEVELS) return true;
+      if (++found > MAX_LEVELS) return true;
   return false;
 }
 
@@ -166,7 +166,7 @@ let lastTime = '';
 export const time: Rule = {
   says: 'an ISO 8601 time from 1970 on, such as 2026-03-01T12:00:00.000Z',
   allows(value) {
-    if (typeof value !== 'string' || value.length > MOST_TIME_LENGTH) return false;
+    if (typeof value !== 'string' || value.length > MAX_TIME_LENGTH) return false;
     // All renewals of a permit say the same.
     if (value === lastTime) return true;
     if (!TIME.test(value) || !(parseTime(value) >= 0)) return false;

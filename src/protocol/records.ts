@@ -21,16 +21,16 @@ import { LAST_USE } from './fencing-token';
  */
 
 /** Most slots that one permit takes at once: what the server takes in one atomic batch. */
-export const MOST_AT_ONCE = 1_000;
+export const MAX_AT_ONCE = 1_000;
 
 /** Most slots that a primitive can have. Looking at all of them must stay cheap. */
-export const MOST_SLOTS = 10_000;
+export const MAX_SLOTS = 10_000;
 
 /**
  * Longest ttl of a ticket and of a demand notice, in ms. This library writes the same: nothing that its process left behind may
  * hold up others for longer.
  */
-export const MOST_WAITING_TTL_MS = 10_000;
+export const MAX_WAITING_TTL_MS = 10_000;
 
 /** Value of a slot that is held. */
 export interface Hold {
@@ -52,7 +52,7 @@ export interface Hold {
   readonly after?: string;
   /** Whoever held the slot before gave it to the ticket's waiter. The ticket's revision as it was known then. */
   readonly given?: number;
-  /** For how long its process keeps the slot after a release, in ms: others who wait should say so, by a wish. */
+  /** For how long its process keeps the slot after a release, in ms: others who wait should say so, by a demand notice. */
   readonly retain?: number;
   /** Nobody holds it at the moment: a process keeps it for itself, until somebody else wants it. */
   readonly kept?: boolean;
@@ -75,7 +75,7 @@ export interface Ticket {
   readonly meta?: Readonly<Record<string, string>>;
 }
 
-/** Value of a wish: a process waits, so what is kept should be given back. */
+/** Value of a demand notice: a process waits, so what is kept should be given back. */
 export interface WishRecord {
   readonly holder: string;
   readonly since: string;
@@ -121,17 +121,17 @@ export function encodeRecord(record: object): string {
 }
 
 /** Longest `holder`, in bytes. */
-export const MOST_HOLDER_BYTES = 1_024;
+export const MAX_HOLDER_BYTES = 1_024;
 /** Longest `meta`, in bytes as JSON. */
-export const MOST_METADATA_BYTES = 4_096;
+export const MAX_METADATA_BYTES = 4_096;
 /** Shortest ttl, in ms: the server's. */
-export const LEAST_TTL_MS = 1_000;
+export const MIN_TTL_MS = 1_000;
 
-const ttl = between(LEAST_TTL_MS, MAX_TIMER_MS);
+const ttl = between(MIN_TTL_MS, MAX_TIMER_MS);
 /** Of an entry that stands for a waiter: it would hold up others for so long after its process has died. */
-const waitingTtl = between(LEAST_TTL_MS, MOST_WAITING_TTL_MS);
-const holder = text(MOST_HOLDER_BYTES);
-const meta = optional(strings(MOST_METADATA_BYTES));
+const waitingTtl = between(MIN_TTL_MS, MAX_WAITING_TTL_MS);
+const holder = text(MAX_HOLDER_BYTES);
+const meta = optional(strings(MAX_METADATA_BYTES));
 
 export const decodeHold = decoderOf<Hold>({
   permit: id,
@@ -152,7 +152,7 @@ export const decodeTicket = decoderOf<Ticket>({
   holder,
   since: time,
   ttl: waitingTtl,
-  count: whole(1, MOST_AT_ONCE),
+  count: whole(1, MAX_AT_ONCE),
   mode: optional(oneOf('read', 'write')),
   holdTtl: optional(ttl),
   token: optional(earlierRevision),
@@ -162,8 +162,8 @@ export const decodeTicket = decoderOf<Ticket>({
 export const decodeWish = decoderOf<WishRecord>({ holder, since: time, ttl: waitingTtl });
 
 export const decodeLimit = decoderOf<Limit>({
-  slots: whole(1, MOST_SLOTS),
-  forgetAfter: optional(whole(LEAST_TTL_MS, MAX_TIMER_MS)),
+  slots: whole(1, MAX_SLOTS),
+  forgetAfter: optional(whole(MIN_TTL_MS, MAX_TIMER_MS)),
 });
 
 export const decodeRemovalNotice = decoderOf<RemovalNotice>({

@@ -1,31 +1,31 @@
 import type { Entry } from '../store/store';
 import { Abort } from '../runtime/cancellation';
-import type { Board } from '../state/slot-table';
+import type { SlotTable } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
 import type { Context } from '../store/context';
 import { newId } from '../runtime/id';
 import type { Keys } from '../protocol/keys';
-import { MOST_WAITING_TTL_MS, encodeRecord } from '../protocol/records';
-import { type Removed, markerEntry, removeEach } from '../store/remove-entries';
+import { MAX_WAITING_TTL_MS, encodeRecord } from '../protocol/records';
+import { type Removed, markerEntry, removeEntries } from '../store/remove-entries';
 
 /**
- * How long a wish stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
+ * How long a demand notice stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
  * a process that died keeps others from keeping slots for so long.
  */
-export const WISH_TTL_MS = MOST_WAITING_TTL_MS;
+export const WISH_TTL_MS = MAX_WAITING_TTL_MS;
 /** How often to write it, where the revision to expect turns out to be another one. */
 const TRIES = 3;
 /** How long to try to take one back. Then its TTL does. */
 const REMOVAL_MS = 5_000;
 
-/** What a wish needs of the engine whose waiters it speaks for. */
-export interface WishHost {
+/** What a demand notice needs of the engine whose waiters it speaks for. */
+export interface DemandNoticeHost {
   readonly context: Context;
   readonly keys: Keys;
-  readonly board: Board;
+  readonly table: SlotTable;
   /** Whether somebody of ours waits without a ticket, which others would see. */
   readonly waits: boolean;
-  /** Whether the board shows everything. */
+  /** Whether the table shows everything. */
   readonly live: boolean;
   /** Whether a slot is held by a permit of ours. */
   holds(key: string): boolean;
@@ -33,15 +33,15 @@ export interface WishHost {
 
 /**
  * Tells others that somebody of this process waits for what they keep after a release: one key for all who wait here. A hint
- * and no more: if it is lost, who waits does so until the keeper gives up the slot by itself.
+ * and no more: if it is lost, who waits does so until the keeping process gives up the slot by itself.
  *
- * Written when slots are seen that others retain, and again when one was seen to be kept after it was written: its keeper has
+ * Written when slots are seen that others retain, and again when one was seen to be kept after it was written: its keeping process has
  * not heard of it then, or had no reason to listen.
  */
-export class Wish {
+export class DemandNotice {
   private readonly id = newId();
   private readonly key: string;
-  /** Revision of the wish that stands. */
+  /** Revision of the demand notice that stands. */
   private stands: number | undefined;
   /** Marker of the last one that was taken back, and when that was. */
   private gone = { revision: 0, ttl: 0, at: -Infinity };
@@ -49,31 +49,31 @@ export class Wish {
   /** It could not be written: not tried again before somebody else waits. */
   private refused = false;
 
-  constructor(private readonly host: WishHost) {
+  constructor(private readonly host: DemandNoticeHost) {
     this.key = host.keys.wish(this.id);
   }
 
-  /** Whether a wish is ours. */
+  /** Whether a demand notice is ours. */
   isOurs(id: string): boolean {
     return id === this.id;
   }
 
   /** Writes it or takes it back, where that is due. Cheap if not. */
   look(): void {
-    const { board, context, live, waits } = this.host;
+    const { table, context, live, waits } = this.host;
     if (!waits) return this.takeBack();
     if (!live || this.refused || this.writing !== undefined) return;
     // It may have run out.
-    if (this.stands !== undefined && !board.wishes.has(this.id)) this.stands = undefined;
+    if (this.stands !== undefined && !table.wishes.has(this.id)) this.stands = undefined;
     if (this.isCalledFor()) context.background.add(this.write());
   }
 
-  /** Whether others retain a slot: any, or one that was seen to be kept after the wish was written. */
+  /** Whether others retain a slot: any, or one that was seen to be kept after the demand notice was written. */
   private isCalledFor(): boolean {
-    const { board, keys } = this.host;
+    const { table, keys } = this.host;
     const since = this.stands ?? 0;
-    for (const slot of this.stands === undefined ? board.retaining : board.kept) {
-      const entry = board.taken.get(slot)?.entry;
+    for (const slot of this.stands === undefined ? table.retaining : table.kept) {
+      const entry = table.taken.get(slot)?.entry;
       if (entry !== undefined && entry.revision > since && !this.host.holds(keys.slot(slot))) return true;
     }
     return false;
@@ -122,8 +122,8 @@ export class Wish {
     this.stands = undefined;
     const { background, clock, store } = this.host.context;
     background.add(
-      removeEach(store, [{ key, revision, ttl, value: null }], clock.now() + REMOVAL_MS).then(({ freed }) =>
-        freed.forEach((marker) => this.wentAway(marker)),
+      removeEntries(store, [{ key, revision, ttl, value: null }], clock.now() + REMOVAL_MS).then(
+        ({ freed }) => freed.forEach((marker) => this.wentAway(marker)),
       ),
     );
   }
@@ -134,9 +134,9 @@ export class Wish {
     this.show(markerEntry(marker, clock.wallTime()));
   }
 
-  /** Others hear of it by the store; our own board may not listen any more. */
+  /** Others hear of it by the store; our own table may not listen any more. */
   private show(entry: Entry): void {
-    const { board, context } = this.host;
-    board.apply(entry, context.clock.now());
+    const { table, context } = this.host;
+    table.apply(entry, context.clock.now());
   }
 }

@@ -1,7 +1,7 @@
 import { type Entry, storedTtl } from '../store/store';
 import type { Primitive } from '../state/primitive-state';
-import { MOST_WAITING_TTL_MS } from '../protocol/records';
-import { type Removed, removeEach } from '../store/remove-entries';
+import { MAX_WAITING_TTL_MS } from '../protocol/records';
+import { type Removed, removeEntries } from '../store/remove-entries';
 
 /** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
 const SLACK_MS = 2_000;
@@ -48,10 +48,10 @@ interface Seen {
  * when the servers say that they were written. Clocks that differ by less than 8 s cost nobody his place: a ticket of somebody who
  * waits is younger than 4 s.
  */
-export class Sweeper {
+export class ExpirySweeper {
   private cancelLook: (() => void) | undefined;
   private sweeping = false;
-  /** What the board showed at the last look, and since when it had by then. */
+  /** What the table showed at the last look, and since when it had by then. */
   private seen = new Map<string, Seen>();
 
   constructor(private readonly host: SweeperHost) {}
@@ -72,9 +72,9 @@ export class Sweeper {
   }
 
   private look(): void {
-    const { context, feed, isAwaited } = this.host;
+    const { context, watcher, isAwaited } = this.host;
     if (!isAwaited) return;
-    const overdue = feed.live ? this.overdue() : [];
+    const overdue = watcher.live ? this.overdue() : [];
     if (overdue.length === 0) return this.start();
     this.sweeping = true;
     context.background.add(
@@ -86,7 +86,7 @@ export class Sweeper {
   }
 
   /**
-   * Those that nobody can believe in any more. They age from the look that first showed them: when the board says that it heard
+   * Those that nobody can believe in any more. They age from the look that first showed them: when the table says that it heard
    * of them may be when it asked, and they may be younger than that. A hold that can not be
    * read has no ttl, and stays.
    */
@@ -106,29 +106,30 @@ export class Sweeper {
   }
 
   private *shown(): Generator<Shown> {
-    const { board, feed, keys } = this.host;
-    for (const holds of [board.taken, board.readers])
+    const { table, watcher, keys } = this.host;
+    for (const holds of [table.taken, table.readers])
       for (const { entry, hold } of holds.values()) if (hold.ok) yield { entry, ttl: hold.record.ttl };
-    for (const { entry, ticket } of board.tickets) yield { entry, ttl: ticket.ttl, age: feed.ageOf(entry) };
+    for (const { entry, ticket } of table.tickets)
+      yield { entry, ttl: ticket.ttl, age: watcher.ageOf(entry) };
     // Of demand notices, and of tickets that can not be read: a live process writes them again sooner than that.
-    for (const key of [...board.corrupt.keys(), ...[...board.wishes].map((id) => keys.wish(id))]) {
+    for (const key of [...table.corrupt.keys(), ...[...table.wishes].map((id) => keys.wish(id))]) {
       const part = keys.parse(key)?.part;
-      const entry = part === 'ticket' || part === 'wish' ? board.picture.get(key) : undefined;
-      if (entry !== undefined) yield { entry, ttl: MOST_WAITING_TTL_MS };
+      const entry = part === 'ticket' || part === 'wish' ? table.entries.get(key) : undefined;
+      if (entry !== undefined) yield { entry, ttl: MAX_WAITING_TTL_MS };
     }
   }
 
   private async remove(overdue: readonly Entry[]): Promise<void> {
-    const { board, context, feed } = this.host;
+    const { table, context, watcher } = this.host;
     for (let i = 0; i < overdue.length; i += REMOVALS_AT_ONCE) {
       const now = context.clock.now();
-      const some = overdue.slice(i, i + REMOVALS_AT_ONCE).map((entry) => board.picture.removable(entry, now));
-      const { freed, failure } = await removeEach(context.store, some, now + REMOVAL_MS);
+      const some = overdue.slice(i, i + REMOVALS_AT_ONCE).map((entry) => table.entries.removable(entry, now));
+      const { freed, failure } = await removeEntries(context.store, some, now + REMOVAL_MS);
       this.host.freed(freed);
       // Out of reach, or not allowed to: others may do it.
       if (failure !== undefined) return;
     }
-    // Others remove the same, and then it was heard of. Otherwise the board shows something that is not there.
-    if (overdue.some(({ key, revision }) => board.picture.get(key)?.revision === revision)) feed.refresh();
+    // Others remove the same, and then it was heard of. Otherwise the table shows something that is not there.
+    if (overdue.some(({ key, revision }) => table.entries.get(key)?.revision === revision)) watcher.refresh();
   }
 }

@@ -1,5 +1,5 @@
 import type { Context } from '../store/context';
-import { Lease, type LeaseOwner, type RestingHold } from '../lease/lease';
+import { Lease, type LeaseOwner, type RetainedHold } from '../lease/lease';
 import { newHold, recordOf } from '../protocol/permit-record';
 import type { Want } from '../protocol/request';
 
@@ -12,7 +12,7 @@ export function grantAgain(
   context: Context,
   owner: LeaseOwner,
   primitive: string,
-  { earlier, key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RestingHold,
+  { earlier, key, permit: over, revision, sentAt, slot, ttl, turnSince, uses }: RetainedHold,
   want: Want,
   freeSince: number,
 ): Lease {

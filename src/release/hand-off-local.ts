@@ -1,12 +1,12 @@
 import type { Entry } from '../store/store';
 import type { TakenSlot } from '../state/slot-table';
 import { caughtUp } from '../runtime/clock';
-import { give, giftFor } from './hand-off-remote';
-import { leaseOfGiven } from '../acquire/receive-hand-off';
+import { handOff, planHandOff } from './hand-off-remote';
+import { receiveHandOff } from '../acquire/receive-hand-off';
 import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner, lastsFor } from '../lease/lease';
-import type { Line } from '../acquire/local-queue';
+import type { LocalQueue } from '../acquire/local-queue';
 import type { Primitive } from '../state/primitive-state';
-import { LINGER_MS, type TicketLine } from '../acquire/fair-queue';
+import { LINGER_MS, type FairQueue } from '../acquire/fair-queue';
 import type { Want } from '../protocol/request';
 
 /** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
@@ -16,10 +16,10 @@ const TURN_MS = 25;
 const SILENT_MS = LINGER_MS / 2;
 
 /** A permit begins with more than that left, in ms, or it could not be prolonged. */
-const LEAST_LEFT_MS = 2 * LASTING_MS;
+const MIN_LEFT_MS = 2 * LASTING_MS;
 
 /** What passing on needs of the engine whose slots it passes on. */
-export interface PassingOnHost extends Primitive, LeaseOwner {
+export interface HandOffHost extends Primitive, LeaseOwner {
   /** Slots of ours are held by a lease from now on. */
   adopt(lease: Lease, entries: readonly Entry[]): void;
   /** A slot of ours is somebody else's now. */
@@ -30,21 +30,21 @@ export interface PassingOnHost extends Primitive, LeaseOwner {
  * What becomes of a slot when its lease is released: whoever is next takes it over by one write over it, instead of its being
  * given back and claimed again, and nobody else is woken for nothing.
  */
-export class PassingOn {
+export class LocalHandOff {
   constructor(
-    private readonly host: PassingOnHost,
-    private readonly line: Line,
-    private readonly tickets: TicketLine,
+    private readonly host: HandOffHost,
+    private readonly line: LocalQueue,
+    private readonly tickets: FairQueue,
   ) {}
 
   /**
    * Whoever was next may have left while this process was busy with other things than hearing of it. Undefined if there is no
-   * reason to think so, or nobody to give anything to.
+   * reason to think so, or there is no one to hand anything to.
    */
   freshen(): Promise<void> | undefined {
-    const { board, feed, limit } = this.host;
-    if (!feed.live || feed.silentFor < SILENT_MS) return undefined;
-    return limit.known === undefined || board.head(limit.known) === undefined ? undefined : caughtUp();
+    const { table, watcher, limit } = this.host;
+    if (!watcher.live || watcher.silentFor < SILENT_MS) return undefined;
+    return limit.known === undefined || table.head(limit.known) === undefined ? undefined : caughtUp();
   }
 
   /**
@@ -58,12 +58,12 @@ export class PassingOn {
     const { deadline, turnSince, writtenAs } = lease;
     const limit = this.limitFor(held.slot);
     if (limit === undefined || clock.now() >= deadline) return undefined;
-    const { board, feed } = this.host;
-    const next = feed.live ? board.head(limit) : undefined;
+    const { table, watcher } = this.host;
+    const next = watcher.live ? table.head(limit) : undefined;
     if (next !== undefined && !this.tickets.isOurs(next.id)) {
-      const gift = giftFor(next, lease, this.host.context, feed);
+      const gift = planHandOff(next, lease, this.host.context, watcher);
       const gave = (entry: Entry): void => this.host.gave(held.slot, entry);
-      return gift && give(this.host.context, board, lease, held, gift, gave);
+      return gift && handOff(this.host.context, table, lease, held, gift, gave);
     }
     const now = clock.now();
     const over = { slot: held.slot, expected: held.revision, earlier: now + lastsFor(held, now) };
@@ -83,20 +83,20 @@ export class PassingOn {
     const { hold, entry, slot } = taken;
     if (!hold.ok) return undefined;
     const { context, name } = this.host;
-    const lease = leaseOfGiven(context, this.host, name, taken, hold.record, ticket, want);
+    const lease = receiveHandOff(context, this.host, name, taken, hold.record, ticket, want);
     this.host.adopt(lease, [entry]);
     // Everything that was stored before has been heard: a limit that whoever gave the slot did not know of, too.
-    const stands = this.limitFor(slot) !== undefined && lease.remaining > LEAST_LEFT_MS;
+    const stands = this.limitFor(slot) !== undefined && lease.remaining > MIN_LEFT_MS;
     if (lease.isHeld && !stands) context.background.add(lease.release());
     return lease.isHeld ? lease : undefined;
   }
 
   /** The limit under which a slot may be passed on; undefined if it may not. */
   private limitFor(slot: number): number | undefined {
-    const { board, context, feed, isClosed, keys, limit } = this.host;
+    const { table, context, watcher, isClosed, keys, limit } = this.host;
     // Who writes next has to look for readers first; who reads holds no slot that another could take over.
     if (keys.kind === 'rw' || isClosed || context.store.down() !== undefined) return undefined;
     if (limit.known === undefined || slot >= limit.known) return undefined;
-    return (feed.live ? board.fits(limit.known) : !limit.mayOverhang) ? limit.known : undefined;
+    return (watcher.live ? table.fits(limit.known) : !limit.mayOverhang) ? limit.known : undefined;
   }
 }

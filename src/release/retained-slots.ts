@@ -1,19 +1,19 @@
 import type { Entry } from '../store/store';
 import { Abort } from '../runtime/cancellation';
-import type { Board } from '../state/slot-table';
+import type { SlotTable } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
 import type { Context } from '../store/context';
 import { newId } from '../runtime/id';
-import { LASTING_MS, RENEW_AT, type RestingHold, lastsFor, leaseEnd } from '../lease/lease';
+import { LASTING_MS, RENEW_AT, type RetainedHold, lastsFor, leaseEnd } from '../lease/lease';
 import { type Hold, decodeHold, encodeRecord } from '../protocol/records';
-import { type Removed, removeEach } from '../store/remove-entries';
+import { type Removed, removeEntries } from '../store/remove-entries';
 import { LAST_USE } from '../protocol/fencing-token';
 import type { Want } from '../protocol/request';
 
 /** What keeping slots needs of the engine that grants them. */
-export interface KeeperHost {
+export interface RetainedSlotsHost {
   readonly context: Context;
-  readonly board: Board;
+  readonly table: SlotTable;
   /** Entries of ours hold nothing any more. */
   freed(entries: readonly Removed[]): void;
   /** Something else is kept than before. */
@@ -24,8 +24,8 @@ export interface KeeperHost {
   keeperIdle(): void;
 }
 
-export interface Kept {
-  readonly hold: RestingHold;
+export interface RetainedSlot {
+  readonly hold: RetainedHold;
   /** The wall clock when it was let go of. */
   readonly since: number;
   /** Reading of the clock when it was let go of. */
@@ -45,7 +45,7 @@ interface Note {
 }
 
 /** Whether somebody can be granted a slot as it stands in the store. */
-export function suits(want: Want, { ttl }: RestingHold): boolean {
+export function suits(want: Want, { ttl }: RetainedHold): boolean {
   return want.count === 1 && want.autoRenew && want.ttl === ttl;
 }
 
@@ -60,13 +60,13 @@ const GRACE_MS = 100;
  *   see to it that it is given back.
  * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the
  *   previous lease ended, as a renewal does.
- * - It is given back as soon as this process hears that somebody else waits. A wish that is lost costs those who wait `retain` ms
- *   after the last release, or, while this process goes on using it, until they say so again: when the wish has run out, or
+ * - It is given back as soon as this process hears that somebody else waits. A demand notice that is lost costs those who wait `retain` ms
+ *   after the last release, or, while this process goes on using it, until they say so again: when the demand notice has run out, or
  *   sooner, when a note shows them that it is kept. It never costs safety.
  * - What is written over, or removed, by somebody else is forgotten.
  */
-export class Keeper {
-  private readonly kept = new Map<string, Kept>();
+export class RetainedSlots {
+  private readonly kept = new Map<string, RetainedSlot>();
   private readonly notes = new Map<string, Note>();
   private givingBack = 0;
   private leases = 0;
@@ -76,7 +76,7 @@ export class Keeper {
   private cancelTimer: (() => void) | undefined;
   private closed = false;
 
-  constructor(private readonly host: KeeperHost) {}
+  constructor(private readonly host: RetainedSlotsHost) {}
 
   get size(): number {
     return this.kept.size;
@@ -103,10 +103,10 @@ export class Keeper {
     this.wakeBy(this.listenUntil);
   }
 
-  keep(hold: RestingHold): void {
+  keep(hold: RetainedHold): void {
     const { clock } = this.host.context;
     const now = clock.now();
-    const kept: Kept = {
+    const kept: RetainedSlot = {
       hold,
       since: clock.wallTime(),
       keptAt: now,
@@ -119,7 +119,7 @@ export class Keeper {
   }
 
   /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
-  take(want: Want, limit: number): Kept | undefined {
+  take(want: Want, limit: number): RetainedSlot | undefined {
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
       const { hold } = kept;
@@ -156,7 +156,7 @@ export class Keeper {
 
   /** Everything was read. */
   compareAll(): void {
-    for (const key of [...this.kept.keys()]) this.heard(key, this.host.board.picture.get(key));
+    for (const key of [...this.kept.keys()]) this.heard(key, this.host.table.entries.get(key));
   }
 
   /** The store lost everything. */
@@ -171,7 +171,7 @@ export class Keeper {
     return encodeRecord(this.record(kept, kept.hold.permit));
   }
 
-  private drop({ hold: { key } }: Kept): void {
+  private drop({ hold: { key } }: RetainedSlot): void {
     const note = this.notes.get(key);
     if (note !== undefined) note.gone = true;
     note?.abandon.abort();
@@ -179,7 +179,7 @@ export class Keeper {
     this.host.keptChanged();
   }
 
-  private giveBack({ hold }: Kept): void {
+  private giveBack({ hold }: RetainedSlot): void {
     const note = this.notes.get(hold.key);
     if (note === undefined) {
       this.kept.delete(hold.key);
@@ -189,13 +189,13 @@ export class Keeper {
     note.abandon.abort();
   }
 
-  private remove(hold: RestingHold): void {
+  private remove(hold: RetainedHold): void {
     const { background, clock, store } = this.host.context;
     const { key, revision } = hold;
     const now = clock.now();
     this.givingBack++;
     const entry = { key, revision, ttl: lastsFor(hold, now), value: null };
-    const removing = removeEach(store, [entry], now + hold.ttl + GRACE_MS);
+    const removing = removeEntries(store, [entry], now + hold.ttl + GRACE_MS);
     const done = removing.then(({ freed }) => {
       this.givingBack--;
       this.host.freed(freed);
@@ -206,14 +206,14 @@ export class Keeper {
   }
 
   /** Writes down that a slot is kept, which prolongs it too. */
-  private note(kept: Kept): void {
+  private note(kept: RetainedSlot): void {
     kept.noteAt = Infinity;
     const note: Note = { id: newId(), abandon: new Abort(), leaving: false, gone: false };
     this.notes.set(kept.hold.key, note);
     this.host.context.background.add(this.write(kept, note));
   }
 
-  private async write(kept: Kept, note: Note): Promise<void> {
+  private async write(kept: RetainedSlot, note: Note): Promise<void> {
     const { clock, store } = this.host.context;
     const { hold } = kept;
     const { key, ttl } = hold;
@@ -234,10 +234,10 @@ export class Keeper {
       if (!note.gone) this.remove(hold);
     } else {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
-      const next: RestingHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
+      const next: RetainedHold = { ...hold, ...written, permit: note.id, deadline, uses: 0 };
       const entry = { key, value, ttl, revision: written.revision, writtenAt: clock.wallTime() };
       if (note.gone || leaving || clock.now() >= hold.deadline) this.remove(next);
-      else if (this.host.board.apply(entry, clock.now()) || this.stillThere(entry))
+      else if (this.host.table.apply(entry, clock.now()) || this.stillThere(entry))
         this.kept.set(key, { ...kept, hold: next, noteAt: Infinity });
     }
     this.host.keeperSettled();
@@ -246,10 +246,10 @@ export class Keeper {
 
   /** Whether our write, announced before its answer came, is the last one known. */
   private stillThere({ key, revision }: Entry): boolean {
-    return this.host.board.picture.get(key)?.revision === revision;
+    return this.host.table.entries.get(key)?.revision === revision;
   }
 
-  private record({ hold: { retain, ttl }, since }: Kept, permit: string): Hold {
+  private record({ hold: { retain, ttl }, since }: RetainedSlot, permit: string): Hold {
     const { holder } = this.host.context;
     return { permit, holder, since: isoTime(since), ttl, retain, kept: true };
   }
@@ -279,12 +279,12 @@ export class Keeper {
 }
 
 /** From when on it is not granted again, and is given back although nobody asked for it. */
-function endOf({ hold: { deadline, retain }, keptAt }: Kept): number {
+function endOf({ hold: { deadline, retain }, keptAt }: RetainedSlot): number {
   return Math.min(deadline, keptAt + retain);
 }
 
 /** Whether it is to be written before it is granted again: a permit is to begin with most of its lease before it. */
-function isWorn({ sentAt, ttl, uses }: RestingHold, now: number): boolean {
+function isWorn({ sentAt, ttl, uses }: RetainedHold, now: number): boolean {
   return now - sentAt > ttl * RENEW_AT || uses >= LAST_USE;
 }
 

@@ -1,15 +1,15 @@
 import type { Entry } from '../store/store';
 import type { FreeSlots } from '../state/free-slots';
 import { grantAgain } from './grant-again';
-import { Keeper, type KeeperHost, suits } from './retained-slots';
-import type { Lease, LeaseOwner, RestingHold } from '../lease/lease';
+import { RetainedSlots, type RetainedSlotsHost, suits } from './retained-slots';
+import type { Lease, LeaseOwner, RetainedHold } from '../lease/lease';
 import type { Primitive } from '../state/primitive-state';
 import type { Waiter } from '../acquire/waiter';
 import type { Patience, Want } from '../protocol/request';
-import { Wish, type WishHost } from './demand-notice';
+import { DemandNotice, type DemandNoticeHost } from './demand-notice';
 
 /** What keeping slots needs of the engine whose slots they are. */
-export interface RetentionHost extends Primitive, LeaseOwner, KeeperHost, WishHost {
+export interface RetentionHost extends Primitive, LeaseOwner, RetainedSlotsHost, DemandNoticeHost {
   readonly free: FreeSlots;
   /** Whether somebody of ours waits, or collects slots of several primitives. */
   readonly isAwaited: boolean;
@@ -26,13 +26,13 @@ export interface RetentionHost extends Primitive, LeaseOwner, KeeperHost, WishHo
  * and what is said to others who keep some while we wait.
  *
  * Invariant: a slot is kept, and granted again, only while everything is known and nobody else waits, as far as has been
- * heard, and no slot is taken above a limit that was lowered. How it is kept safely, see {@link Keeper}.
+ * heard, and no slot is taken above a limit that was lowered. How it is kept safely, see {@link RetainedSlots}.
  */
 export class Retention {
   /** Where slots are kept after a release. */
-  private keeper: Keeper | undefined;
+  private keeper: RetainedSlots | undefined;
   /** Where somebody has waited for slots that others keep. */
-  private wish: Wish | undefined;
+  private wish: DemandNotice | undefined;
 
   constructor(private readonly host: RetentionHost) {}
 
@@ -49,9 +49,9 @@ export class Retention {
   /** A permit was granted whose slot may be kept. */
   began(): void {
     if (this.host.isClosed) return;
-    this.keeper ??= new Keeper(this.host);
+    this.keeper ??= new RetainedSlots(this.host);
     this.keeper.began();
-    this.host.feed.start();
+    this.host.watcher.start();
   }
 
   /** Such a permit is over. */
@@ -60,7 +60,7 @@ export class Retention {
   }
 
   /** Keeps a slot that was just let go of, if nobody else waits for it, as far as we have heard: for whoever of ours is next. */
-  keep(hold: RestingHold): boolean {
+  keep(hold: RetainedHold): boolean {
     const { collectors, isAwaited, isClosed, limit, next } = this.host;
     if (this.keeper === undefined || isClosed || collectors > 0 || this.isOverlong(hold)) return false;
     if (isAwaited && (next === undefined || !suits(next.want, hold))) return false;
@@ -95,8 +95,8 @@ export class Retention {
   /** Gives up what is kept if somebody else waits, or must not be kept under the limit in force. */
   yieldToOthers(): void {
     if (this.keeper === undefined || this.keeper.size === 0) return;
-    const { board, limit } = this.host;
-    if (limit.known !== undefined && (this.othersWait(limit.known) || !board.fits(limit.known)))
+    const { table, limit } = this.host;
+    if (limit.known !== undefined && (this.othersWait(limit.known) || !table.fits(limit.known)))
       this.keeper.giveBackAll();
   }
 
@@ -106,16 +106,16 @@ export class Retention {
 
   /** Tells others that somebody waits for what they keep, or no longer does. */
   express(): void {
-    const { board, collectors, free, next, waits } = this.host;
-    if (this.wish === undefined && (board.retaining.size === 0 || !waits)) return;
+    const { table, collectors, free, next, waits } = this.host;
+    if (this.wish === undefined && (table.retaining.size === 0 || !waits)) return;
     // What is free, or being claimed, may be all that is wanted.
     const one = waits && collectors === 0 && next?.want.count === 1;
     if (one && (free.claiming || free.now().length > 0)) return;
-    this.wish ??= new Wish(this.host);
+    this.wish ??= new DemandNotice(this.host);
     this.wish.look();
   }
 
-  /** Takes the wish back if nobody waits. */
+  /** Takes the demand notice back if nobody waits. */
   rest(): void {
     if (!this.host.waits) this.wish?.look();
   }
@@ -153,11 +153,11 @@ export class Retention {
    * Whether this process has had the slot for so long that others get their chance. Those that this process knows of were served
    * before; others may wait without a demand notice, as a client that only watches the slot does, or their notice was lost.
    */
-  private isOverlong({ retain, turnSince }: RestingHold): boolean {
+  private isOverlong({ retain, turnSince }: RetainedHold): boolean {
     return this.host.context.clock.now() - turnSince > retain;
   }
 
-  private grant(keeper: Keeper, want: Want, limit: number): Lease | undefined {
+  private grant(keeper: RetainedSlots, want: Want, limit: number): Lease | undefined {
     const { context, name } = this.host;
     const kept = this.mayKeep(limit) ? keeper.take(want, limit) : undefined;
     if (kept === undefined) return undefined;
@@ -169,14 +169,14 @@ export class Retention {
 
   /** Whether slots may be kept, and granted again. */
   private mayKeep(limit: number): boolean {
-    const { board, context, feed } = this.host;
-    return feed.live && context.store.down() === undefined && board.fits(limit) && !this.othersWait(limit);
+    const { table, context, watcher } = this.host;
+    return watcher.live && context.store.down() === undefined && table.fits(limit) && !this.othersWait(limit);
   }
 
   private othersWait(limit: number): boolean {
-    const { board } = this.host;
-    if (board.head(limit) !== undefined) return true;
-    for (const id of board.wishes) if (this.wish?.isOurs(id) !== true) return true;
+    const { table } = this.host;
+    if (table.head(limit) !== undefined) return true;
+    for (const id of table.wishes) if (this.wish?.isOurs(id) !== true) return true;
     return false;
   }
 }

@@ -15,7 +15,7 @@ interface Beat {
  * leases leave in one packet. Each packet costs more than all else in a renewal (measured: a third of it is the one call
  * that writes to the socket).
  */
-export class Pulse {
+export class BatchedTimers {
   private readonly beats = new Map<number, Beat>();
 
   constructor(private readonly clock: Clock) {}

@@ -5,7 +5,7 @@ const LOOKS = 4;
  * Things by key, of which those that nobody uses at the moment are put away when there are too many: those used longest ago
  * first. What is in use stays, however many there are.
  */
-export class Remembered<T extends { readonly idle: boolean }> {
+export class IdleCache<T extends { readonly idle: boolean }> {
   private readonly byKey = new Map<string, T>();
   private latest: string | undefined;
 

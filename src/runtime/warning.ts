@@ -7,7 +7,7 @@ export type WarningCode =
   | 'NATS_SEMAPHORE_RELEASE_FAILED'
   | 'NATS_SEMAPHORE_SIDECAR_FAILED';
 
-const MOST_SUBJECTS = 1_000;
+const MAX_SUBJECTS = 1_000;
 const warnedOf = new Set<string>();
 
 export function warn(code: WarningCode, message: string): void {
@@ -15,13 +15,13 @@ export function warn(code: WarningCode, message: string): void {
 }
 
 /**
- * Warns once in a process of each subject, with each code. After {@link MOST_SUBJECTS} there are no further warnings: names
+ * Warns once in a process of each subject, with each code. After {@link MAX_SUBJECTS} there are no further warnings: names
  * that are made from data would fill the log and the memory.
  */
 export function warnOnce(code: WarningCode, subject: string, message: string): void {
   const key = `${code} ${subject}`;
-  if (warnedOf.size >= MOST_SUBJECTS || warnedOf.has(key)) return;
+  if (warnedOf.size >= MAX_SUBJECTS || warnedOf.has(key)) return;
   warnedOf.add(key);
-  const last = warnedOf.size === MOST_SUBJECTS ? '. Further warnings of this kind are not shown' : '';
+  const last = warnedOf.size === MAX_SUBJECTS ? '. Further warnings of this kind are not shown' : '';
   warn(code, `${message}${last}`);
 }

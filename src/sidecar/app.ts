@@ -18,7 +18,7 @@ import { slotRoutes } from './routes/slots';
 import { shownPath } from './secret';
 
 /** A name of 256 bytes, each percent-encoded, and some to spare. */
-const MOST_PARAM = 1_000;
+const MAX_PARAM = 1_000;
 /** How often to look for requests that take too long to come in, in ms. */
 const CHECK_MS = 1_000;
 /** After which a caller whose machine has vanished is asked whether he is there. */
@@ -41,7 +41,7 @@ export async function buildApp(context: SidecarContext): Promise<FastifyInstance
       connectionsCheckingInterval: CHECK_MS,
     },
     clientErrorHandler: refuseRaw,
-    routerOptions: { maxParamLength: MOST_PARAM },
+    routerOptions: { maxParamLength: MAX_PARAM },
     // Every field that is wrong is named, nothing is turned into something else, and nothing is dropped.
     // `verbose` adds the schema to what is wrong, and so the names that there are.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false, verbose: true } },

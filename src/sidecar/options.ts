@@ -63,7 +63,7 @@ const SIDECAR = optionKeys<SidecarOptions>('startSidecar', {
 });
 export const DEFAULT_PORT = 4280;
 const DEFAULT_DRAIN_MS = 10_000;
-const LEAST_TOKEN = 16;
+const MIN_TOKEN = 16;
 
 /** Options with their defaults. */
 export interface Settings {
@@ -99,7 +99,7 @@ export function settingsOf(options: SidecarOptions): Settings {
   const limits = limitsOf(options.limits);
   checkDispatcher(options.dispatcher);
   if (token !== undefined && !(typeof token === 'string' && /^[\x21-\x7e]{16,}$/.test(token))) {
-    throw new RangeError(`token must be ${LEAST_TOKEN} or more printable ASCII characters without spaces`);
+    throw new RangeError(`token must be ${MIN_TOKEN} or more printable ASCII characters without spaces`);
   }
   if (!isLoopback(host) && token === undefined) {
     throw new RangeError(

@@ -1,7 +1,7 @@
 import { type Static, type TObject, type TUnsafe, Type } from '@sinclair/typebox';
 import { MAX_TIMER_MS } from '../runtime/clock';
-import { MOST_SLOTS } from '../protocol/records';
-import { MOST_AT_ONCE } from '../protocol/records';
+import { MAX_SLOTS } from '../protocol/records';
+import { MAX_AT_ONCE } from '../protocol/records';
 
 /** What requests may say and what answers look like: validated with, and shown in the OpenAPI description. Durations are in ms. */
 
@@ -47,7 +47,7 @@ export const SemaphoreRequest = Type.Object(
     slots: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: MOST_SLOTS,
+        maximum: MAX_SLOTS,
         description:
           'How many there are: stored on first use. Another number than the stored one is a conflict.',
       }),
@@ -56,7 +56,7 @@ export const SemaphoreRequest = Type.Object(
     count: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: MOST_AT_ONCE,
+        maximum: MAX_AT_ONCE,
         description: 'How many to take, all or none. Default 1.',
       }),
     ),
@@ -86,7 +86,7 @@ export const ReleaseRequest = Type.Object(
     count: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: MOST_AT_ONCE,
+        maximum: MAX_AT_ONCE,
         description: 'How many slots to give back. Default: all.',
       }),
     ),

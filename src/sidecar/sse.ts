@@ -6,7 +6,7 @@ import { Problem } from './problem';
 /** So that both sides, and proxies between them, notice when the other is gone. */
 const HEARTBEAT_MS = 10_000;
 /** How much may wait for one slow reader before it misses events, in bytes. */
-const MOST_WAITING = 256 * 1024;
+const MAX_WAITING = 256 * 1024;
 /** What is handed to the network at once, in bytes: progress of the reader shows at this grain. */
 const PIECE = 64 * 1024;
 /** How long a stream that was ended may take to send what is left, in ms. */
@@ -156,7 +156,7 @@ export class EventStream {
 
   /** Whether the reader does not keep up: what is sent now would only pile up. */
   get congested(): boolean {
-    return this.queuedBytes > MOST_WAITING;
+    return this.queuedBytes > MAX_WAITING;
   }
 
   /** Bytes that wait for the reader. */

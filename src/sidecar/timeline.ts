@@ -20,7 +20,7 @@ export interface Span {
 /** How far back it goes, in ms. */
 export const TIMELINE_MS = 5 * 60_000;
 /** Most spans of one primitive: a page shows no more than that many pixels. */
-const MOST_SPANS = 500;
+const MAX_SPANS = 500;
 
 export const keyOf = ({ kind, name }: { readonly kind: string; readonly name: string }): string =>
   `${kind}/${name}`;
@@ -44,7 +44,7 @@ export function withStatus(
     const from = spans.length === 0 ? Math.min(since, now) : now;
     next.push({ ...span, from, to: null });
   }
-  return next.length > MOST_SPANS ? next.slice(-MOST_SPANS) : next;
+  return next.length > MAX_SPANS ? next.slice(-MAX_SPANS) : next;
 }
 
 interface HeldLane {

@@ -19,7 +19,7 @@ export interface Known extends Entry {
  * What is known of a set of keys. Entries only ever move forward in revision, in whatever order they are heard of:
  * from a read, from an announcement, or from the answer to a write of our own.
  */
-export class Picture {
+export class EntryCache {
   private readonly known = new Map<string, Known>();
 
   /** @param onChange told of every key of which something else is known than before; undefined: nothing is there */

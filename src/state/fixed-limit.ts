@@ -1,4 +1,4 @@
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Clock } from '../runtime/clock';
 import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
@@ -16,9 +16,9 @@ export class FixedLimit implements SlotLimit {
     readonly known: number,
     clock: Clock,
     keys: Keys,
-    board: Board,
+    table: SlotTable,
   ) {
-    for (let slot = 0; slot < known; slot++) board.picture.learnRevision(keys.slot(slot), 0, clock.now());
+    for (let slot = 0; slot < known; slot++) table.entries.learnRevision(keys.slot(slot), 0, clock.now());
   }
 
   loweredBetween(): boolean {

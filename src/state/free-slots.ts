@@ -1,4 +1,4 @@
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Clock } from '../runtime/clock';
 import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
@@ -8,13 +8,13 @@ import { type FreeSlot, freeSlots } from './grantable';
 export class FreeSlots {
   /** Slots for which a claim is under way. */
   private readonly reserved = new Set<readonly FreeSlot[]>();
-  /** Slots of which a refused claim showed that the board is behind, and the revision it must reach. */
+  /** Slots of which a refused claim showed that the table is behind, and the revision it must reach. */
   private readonly outdated = new Map<string, number>();
 
   constructor(
     private readonly clock: Clock,
     private readonly keys: Keys,
-    private readonly board: Board,
+    private readonly table: SlotTable,
     private readonly limit: SlotLimit,
   ) {}
 
@@ -22,10 +22,10 @@ export class FreeSlots {
     return this.reserved.size > 0;
   }
 
-  /** As a board that shows everything has it, lowest first. */
+  /** As a table that shows everything has it, lowest first. */
   now(): FreeSlot[] {
     const limit = this.limit.known ?? 0;
-    return this.usable(freeSlots(this.board, this.keys, limit, this.clock.now()));
+    return this.usable(freeSlots(this.table, this.keys, limit, this.clock.now()));
   }
 
   /** Starting somewhere: processes that see the same free slots should not all try the same one. */
@@ -39,14 +39,14 @@ export class FreeSlots {
   remembered(): FreeSlot[] {
     // Somebody may still hold slots above a lowered limit: how many are free can not be told from here.
     if (this.limit.mayOverhang) return [];
-    const { picture } = this.board;
+    const { entries } = this.table;
     const limit = this.limit.known ?? 0;
     const now = this.clock.now();
     const remembered: FreeSlot[] = [];
-    for (const { key, value } of picture.entries()) {
+    for (const { key, value } of entries.entries()) {
       const part = this.keys.parse(key);
       if (part?.part !== 'slot' || value !== null || part.slot >= limit) continue;
-      remembered.push({ slot: part.slot, expected: picture.expectedIfFree(key, now) });
+      remembered.push({ slot: part.slot, expected: entries.expectedIfFree(key, now) });
     }
     return this.usable(remembered.reverse());
   }
@@ -68,12 +68,12 @@ export class FreeSlots {
     // Which of several it was is not said, and a marker that went away is never announced.
     if (slots.length > 1 || only === undefined || actual === undefined) return false;
     const key = this.keys.slot(only.slot);
-    if (this.board.picture.learnRevision(key, actual, askedAt, this.clock.now())) return true;
-    if ((this.board.picture.get(key)?.revision ?? 0) < actual) this.outdated.set(key, actual);
+    if (this.table.entries.learnRevision(key, actual, askedAt, this.clock.now())) return true;
+    if ((this.table.entries.get(key)?.revision ?? 0) < actual) this.outdated.set(key, actual);
     return true;
   }
 
-  /** Everything was read: whatever a refused claim showed us to miss is on the board now. */
+  /** Everything was read: whatever a refused claim showed us to miss is on the table now. */
   caughtUp(): void {
     if (this.outdated.size > 0) this.outdated.clear();
   }
@@ -88,7 +88,7 @@ export class FreeSlots {
   private isOutdated(key: string): boolean {
     const atLeast = this.outdated.get(key);
     if (atLeast === undefined) return false;
-    if ((this.board.picture.get(key)?.revision ?? 0) < atLeast) return true;
+    if ((this.table.entries.get(key)?.revision ?? 0) < atLeast) return true;
     this.outdated.delete(key);
     return false;
   }

@@ -1,4 +1,4 @@
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Keys } from '../protocol/keys';
 
 /** A slot that may be claimed, and the revision to expect of it. */
@@ -28,21 +28,21 @@ export function grantable(limit: number, taken: Iterable<number>): number {
   }
 }
 
-/** Slots that may be claimed now, as a board that shows everything has them. */
-export function freeSlots(board: Board, keys: Keys, limit: number, now: number): FreeSlot[] {
-  const most = board.fits(limit) ? limit : grantable(limit, board.taken.keys());
+/** Slots that may be claimed now, as a table that shows everything has them. */
+export function freeSlots(table: SlotTable, keys: Keys, limit: number, now: number): FreeSlot[] {
+  const most = table.fits(limit) ? limit : grantable(limit, table.taken.keys());
   const free: FreeSlot[] = [];
   for (let slot = 0; slot < most; slot++) {
-    if (board.taken.has(slot)) continue;
-    free.push({ slot, expected: board.picture.expectedIfFree(keys.slot(slot), now) });
+    if (table.taken.has(slot)) continue;
+    free.push({ slot, expected: table.entries.expectedIfFree(keys.slot(slot), now) });
   }
   return free;
 }
 
 /**
  * How many permits are to be had: what is left of the limit after all that is held, also above it. What is kept counts: who
- * waits for it has it as soon as its keeper hears of that.
+ * waits for it has it as soon as its keeping process hears of that.
  */
-export function available(board: Board, limit: number): number {
-  return Math.max(0, limit - (board.taken.size - board.kept.size));
+export function available(table: SlotTable, limit: number): number {
+  return Math.max(0, limit - (table.taken.size - table.kept.size));
 }

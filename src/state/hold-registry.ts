@@ -1,11 +1,11 @@
 import type { Entry } from '../store/store';
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Clock } from '../runtime/clock';
-import type { Feed } from './watcher';
+import type { Watcher } from './watcher';
 import type { Lease } from '../lease/lease';
 
 /** The permits of this process on one primitive, and what each must hear of. */
-export class Holdings {
+export class HoldRegistry {
   /** With whether it hears what others do to its slots. */
   private readonly leases = new Map<Lease, boolean>();
   private readonly leaseOfKey = new Map<string, Lease>();
@@ -14,8 +14,8 @@ export class Holdings {
 
   constructor(
     private readonly clock: Clock,
-    private readonly board: Board,
-    private readonly feed: Feed,
+    private readonly table: SlotTable,
+    private readonly feed: Watcher,
   ) {}
 
   get size(): number {
@@ -41,7 +41,7 @@ export class Holdings {
     this.listening++;
     // They were forgotten if nobody looked since the claim.
     for (const entry of lease.entries)
-      if (this.leaseOfKey.get(entry.key) === lease) this.board.apply(entry, this.clock.now());
+      if (this.leaseOfKey.get(entry.key) === lease) this.table.apply(entry, this.clock.now());
     this.feed.start();
   }
 
@@ -85,7 +85,7 @@ export class Holdings {
   /** Everything was read: compares all with it. */
   informAll(): void {
     // All is looked up first: when one is lost, what is known of the others may be forgotten.
-    const seen = [...this.leaseOfKey.keys()].map((key) => [key, this.board.picture.get(key)] as const);
+    const seen = [...this.leaseOfKey.keys()].map((key) => [key, this.table.entries.get(key)] as const);
     for (const [key, entry] of seen) this.inform(key, entry);
   }
 

@@ -1,5 +1,5 @@
 import { SemaphoreError } from '../errors';
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Context } from '../store/context';
 import type { Keys } from '../protocol/keys';
 import type { RememberedLimit } from './memo';
@@ -10,9 +10,9 @@ import type { Want } from '../protocol/request';
 export const DEFAULT_LIMIT = 1;
 
 /** How often a change of the limit is tried again when others change it at the same time. */
-const MOST_TRIES = 50;
+const MAX_TRIES = 50;
 /** How many slots never used are worth remembering as free. */
-const MOST_NOTED = 16;
+const MAX_NOTED = 16;
 /** How many past lowerings to remember: as many as may happen while one claim is under way. */
 const REMEMBERED_LOWERINGS = 10;
 
@@ -33,9 +33,9 @@ export interface SlotLimit {
   refresh(): Promise<void>;
   /** What is worth knowing later, when nobody has used the primitive for a while; undefined: nothing. */
   remember(): RememberedLimit | undefined;
-  /** The board shows another limit, or none. Returns whether it is a different number than before. */
+  /** The table shows another limit, or none. Returns whether it is a different number than before. */
   noteChange(): boolean;
-  /** The board shows everything at this moment. */
+  /** The table shows everything at this moment. */
   noteComplete(): void;
   /** A change of it was announced just now. */
   noteAnnounced(): void;
@@ -75,7 +75,7 @@ const REFRESH_SHARE = 1 / 3;
  * that raced a lowering is always found out when its answer comes ({@link StoredLimit.loweredBetween}).
  */
 export class StoredLimit implements SlotLimit {
-  /** Whether the board's limit is the one in force, as far as anybody told. */
+  /** Whether the table's limit is the one in force, as far as anybody told. */
   private current = false;
   private doubts = 0;
   private last: number | undefined;
@@ -94,7 +94,7 @@ export class StoredLimit implements SlotLimit {
     private readonly context: Context,
     private readonly name: string,
     private readonly keys: Keys,
-    private readonly board: Board,
+    private readonly table: SlotTable,
     /** Whether a permit is held or waited for. */
     private readonly inUse: () => boolean,
     remembered?: RememberedLimit,
@@ -104,7 +104,7 @@ export class StoredLimit implements SlotLimit {
     const { clock } = context;
     const value = encodeRecord(limitRecord(slots, forgetAfter));
     const entry = { key: keys.limit, revision, value, ttl: forgetAfter, writtenAt: clock.wallTime() };
-    board.apply(entry, clock.now());
+    table.apply(entry, clock.now());
     this.storedAt = storedAt;
     for (const number of accepted) this.accepted.add(number);
     this.last = slots;
@@ -113,7 +113,7 @@ export class StoredLimit implements SlotLimit {
   }
 
   remember(): RememberedLimit | undefined {
-    const stored = this.board.limit;
+    const stored = this.table.limit;
     if (stored?.limit.ok !== true || this.overhang) return undefined;
     const { slots, forgetAfter } = stored.limit.record;
     const { storedAt } = this;
@@ -123,12 +123,12 @@ export class StoredLimit implements SlotLimit {
   }
 
   get known(): number | undefined {
-    const stored = this.board.limit?.limit;
+    const stored = this.table.limit?.limit;
     return this.current && stored?.ok === true ? stored.record.slots : undefined;
   }
 
   get revision(): number {
-    return this.board.limit?.revision ?? 0;
+    return this.table.limit?.revision ?? 0;
   }
 
   get mayOverhang(): boolean {
@@ -153,7 +153,7 @@ export class StoredLimit implements SlotLimit {
   }
 
   noteChange(): boolean {
-    const stored = this.board.limit;
+    const stored = this.table.limit;
     if (stored === undefined || !stored.limit.ok) {
       this.current = false;
       return false;
@@ -173,7 +173,7 @@ export class StoredLimit implements SlotLimit {
   }
 
   noteUse(): void {
-    const stored = this.board.limit?.limit;
+    const stored = this.table.limit?.limit;
     if (stored?.ok !== true || stored.record.forgetAfter === undefined || !this.current) return;
     const { slots, forgetAfter } = stored.record;
     const { background, clock } = this.context;
@@ -195,7 +195,7 @@ export class StoredLimit implements SlotLimit {
 
   noteComplete(): void {
     const limit = this.known;
-    if (limit !== undefined) this.overhang = !this.board.fits(limit);
+    if (limit !== undefined) this.overhang = !this.table.fits(limit);
   }
 
   agrees({ slots, limitPolicy }: Want, limit: number): boolean {
@@ -231,11 +231,11 @@ export class StoredLimit implements SlotLimit {
   ): Promise<{ slots: number | undefined; changed: boolean }> {
     const { clock, store } = this.context;
     const key = this.keys.limit;
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
       const askedAt = clock.now();
       const [entry] = await store.read([key]);
-      if (entry === undefined) this.board.picture.learnRevision(key, 0, askedAt);
-      else this.board.apply(entry, askedAt);
+      if (entry === undefined) this.table.entries.learnRevision(key, 0, askedAt);
+      else this.table.apply(entry, askedAt);
       this.current = true;
       const stored = this.readable();
       const slots = change(stored);
@@ -252,16 +252,16 @@ export class StoredLimit implements SlotLimit {
     );
   }
 
-  /** Stores a limit over the one that the board shows. Returns false if that is not the one stored any more. */
+  /** Stores a limit over the one that the table shows. Returns false if that is not the one stored any more. */
   private async write(slots: number, forgetAfter: number | undefined): Promise<boolean> {
     const { clock, store } = this.context;
     const key = this.keys.limit;
-    const expected = this.board.picture.get(key)?.revision ?? 0;
+    const expected = this.table.entries.get(key)?.revision ?? 0;
     const value = encodeRecord(limitRecord(slots, forgetAfter));
     const result = await store.commit([{ key, expected, value, ttl: forgetAfter }]);
     if (!result.committed) return false;
     const [revision] = result.revisions as [number];
-    this.board.apply({ key, value, revision, ttl: forgetAfter, writtenAt: clock.wallTime() }, clock.now());
+    this.table.apply({ key, value, revision, ttl: forgetAfter, writtenAt: clock.wallTime() }, clock.now());
     this.storedAt = clock.now();
     this.accepted.add(slots);
     this.current = true;
@@ -272,29 +272,29 @@ export class StoredLimit implements SlotLimit {
     const { clock, store } = this.context;
     const askedAt = clock.now();
     const entries = await store.read([this.keys.all]);
-    await this.board.picture.applyAll(entries, askedAt, clock);
-    this.board.picture.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
+    await this.table.entries.applyAll(entries, askedAt, clock);
+    this.table.entries.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
   }
 
   /** What nobody ever used leaves no entry. Notes it as free, as it was just now. */
   private noteUnused(): void {
     const now = this.context.clock.now();
     const stored = this.readable() ?? 0;
-    for (let slot = 0, noted = 0; slot < stored && noted < MOST_NOTED; slot++) {
+    for (let slot = 0, noted = 0; slot < stored && noted < MAX_NOTED; slot++) {
       const key = this.keys.slot(slot);
-      if (this.board.picture.get(key) !== undefined) continue;
-      this.board.picture.learnRevision(key, 0, now);
+      if (this.table.entries.get(key) !== undefined) continue;
+      this.table.entries.learnRevision(key, 0, now);
       noted++;
     }
   }
 
   private get forgetAfter(): number | undefined {
-    const stored = this.board.limit?.limit;
+    const stored = this.table.limit?.limit;
     return stored?.ok === true ? stored.record.forgetAfter : undefined;
   }
 
   private readable(): number | undefined {
-    const stored = this.board.limit?.limit;
+    const stored = this.table.limit?.limit;
     if (stored?.ok === false) throw corrupt(this.name, this.keys.limit, stored.reason);
     return stored?.record.slots;
   }

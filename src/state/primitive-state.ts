@@ -1,6 +1,6 @@
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 import type { Context } from '../store/context';
-import type { Feed } from './watcher';
+import type { Watcher } from './watcher';
 import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
 
@@ -9,8 +9,8 @@ export interface Primitive {
   readonly context: Context;
   readonly name: string;
   readonly keys: Keys;
-  readonly board: Board;
-  readonly feed: Feed;
+  readonly table: SlotTable;
+  readonly watcher: Watcher;
   readonly limit: SlotLimit;
   /** Whether the dispatcher was closed. */
   readonly isClosed: boolean;

@@ -7,7 +7,7 @@ import {
   PrimitiveInUseError,
   PrimitiveRemovedError,
 } from '../errors';
-import type { Board } from './slot-table';
+import type { SlotTable } from './slot-table';
 
 /** The errors with which an acquire is refused, in one voice. */
 
@@ -17,8 +17,8 @@ export function tooMany(primitive: string, count: number, limit: number): RangeE
   );
 }
 
-export function nothingFree(primitive: string, board?: Board): AcquireTimeoutError {
-  const cause = board && firstCorruption(primitive, board);
+export function nothingFree(primitive: string, table?: SlotTable): AcquireTimeoutError {
+  const cause = table && firstCorruption(primitive, table);
   return new AcquireTimeoutError(`no permit of "${primitive}" is free`, { primitive, cause });
 }
 
@@ -26,11 +26,11 @@ export function nothingFree(primitive: string, board?: Board): AcquireTimeoutErr
 export function outOfTime(
   primitive: string,
   ms: number,
-  board?: Board,
+  table?: SlotTable,
   refusal?: Error,
 ): AcquireTimeoutError {
   const reason = refusal === undefined ? '' : `: ${refusal.message}`;
-  const cause = refusal ?? (board && firstCorruption(primitive, board));
+  const cause = refusal ?? (table && firstCorruption(primitive, table));
   return new AcquireTimeoutError(`no permit of "${primitive}" became free within ${ms} ms${reason}`, {
     primitive,
     cause,
@@ -105,7 +105,7 @@ export function limitConflict(
 }
 
 /** What may be the reason that nothing becomes free. */
-function firstCorruption(primitive: string, board: Board): CorruptEntryError | undefined {
-  const [first] = board.corrupt;
+function firstCorruption(primitive: string, table: SlotTable): CorruptEntryError | undefined {
+  const [first] = table.corrupt;
   return first === undefined ? undefined : corrupt(primitive, ...first);
 }

@@ -1,7 +1,7 @@
 import type { Entry } from '../store/store';
 import type { Decoded } from '../protocol/decode';
 import type { Keys } from '../protocol/keys';
-import { Picture, type Known } from './entry-cache';
+import { EntryCache, type Known } from './entry-cache';
 import {
   type Hold,
   type Limit,
@@ -32,11 +32,11 @@ export interface QueuedTicket {
 }
 
 /**
- * The picture of one primitive, read as what it means: its limit, who holds which slot, who waits in which order. Kept up
+ * The entries of one primitive, read as what it means: its limit, who holds which slot, who waits in which order. Kept up
  * to date entry by entry, so that looking costs the same however many wait.
  */
-export class Board {
-  readonly picture = new Picture((key, known) => this.reread(key, known));
+export class SlotTable {
+  readonly entries = new EntryCache((key, known) => this.reread(key, known));
   private readonly takenSlots = new Map<number, TakenSlot>();
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
@@ -130,7 +130,7 @@ export class Board {
   }
 
   apply(entry: Entry, heardAt: number): boolean {
-    return this.picture.apply(entry, heardAt);
+    return this.entries.apply(entry, heardAt);
   }
 
   /** Whether it is a place to be served under a limit. */

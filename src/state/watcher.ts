@@ -2,29 +2,29 @@ import { Abort, type Aborting } from '../runtime/cancellation';
 import type { Entry, Store } from '../store/store';
 import { jittered } from '../runtime/backoff';
 import type { Clock } from '../runtime/clock';
-import type { FeedCounts } from '../store/context';
-import { insist } from '../store/retry';
-import type { Picture } from './entry-cache';
+import type { WatcherCounts } from '../store/context';
+import { retry } from '../store/retry';
+import type { EntryCache } from './entry-cache';
 
-export interface FeedOwner {
-  /** Something in the picture changed, or it became live. `entry`: what was announced, if one thing was. */
+export interface WatcherOwner {
+  /** An entry changed, or the cache became live. `entry`: what was announced, if one thing was. */
   changed(entry?: Entry): void;
   /** Everything was read while it was live, and nothing new was found. */
   confirmed(): void;
-  /** The picture can not be had, for a reason that waiting does not mend. */
+  /** The entries can not be read, for a reason that waiting does not mend. */
   failed(error: Error): void;
 }
 
 const SAFETY_READ_MS = 7_500;
 
 /**
- * Keeps a picture up to date while somebody needs it. Listen first, then read, then apply by revision: what changes
+ * Keeps an entry cache up to date while somebody needs it. Listen first, then read, then apply by revision: what changes
  * between the two is heard, what changed before is read. Read again whenever announcements may have been missed.
  *
  * While somebody waits, a rare read looks for what no announcement told. It is a safety net: without faults it finds
- * nothing, which {@link FeedCounts} shows.
+ * nothing, which {@link WatcherCounts} shows.
  */
-export class Feed {
+export class Watcher {
   private stopListening: (() => void) | undefined;
   private cancelSafetyRead: (() => void) | undefined;
   private stopping = new Abort();
@@ -40,19 +40,19 @@ export class Feed {
   constructor(
     readonly store: Store,
     readonly clock: Clock,
-    private readonly picture: Picture,
+    private readonly picture: EntryCache,
     private readonly patterns: readonly string[],
-    private readonly owner: FeedOwner,
-    private readonly counts: FeedCounts,
+    private readonly owner: WatcherOwner,
+    private readonly counts: WatcherCounts,
     private readonly safetyReadMs = SAFETY_READ_MS,
   ) {}
 
-  /** Whether the picture shows everything that was announced, from a complete start. */
+  /** Whether the cache shows everything that was announced, from a complete start. */
   get live(): boolean {
     return this.upToDate;
   }
 
-  /** Whether the picture shows all that had happened by then, also what was not announced to us yet. */
+  /** Whether the cache shows all that had happened by then, also what was not announced to us yet. */
   covers(time: number): boolean {
     return this.upToDate && this.readAskedAt >= time;
   }
@@ -103,7 +103,7 @@ export class Feed {
     this.planSafetyRead();
   }
 
-  /** Reads everything again. Until that is done the picture does not count as live. */
+  /** Reads everything again. Until that is done the cache does not count as live. */
   refresh(): void {
     if (!this.running) return;
     this.upToDate = false;
@@ -116,7 +116,7 @@ export class Feed {
     try {
       while (this.readAgain && !stopped.aborted) {
         this.readAgain = false;
-        await insist(this, () => this.readOnce(stopped), stopped);
+        await retry(this, () => this.readOnce(stopped), stopped);
       }
       if (stopped.aborted) return;
       this.upToDate = true;
@@ -165,7 +165,7 @@ export class Feed {
     // Once announcements may have been missed, everything is being read in any case.
     const look = async (): Promise<boolean | undefined> =>
       this.upToDate ? this.readOnce(stopped) : undefined;
-    const news = await insist(this, look, stopped);
+    const news = await retry(this, look, stopped);
     if (stopped.aborted || news === undefined) return;
     if (!news) return this.owner.confirmed();
     this.counts.safetyFinds++;

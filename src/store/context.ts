@@ -1,9 +1,9 @@
 import type { Store } from './store';
 import type { Clock } from '../runtime/clock';
-import type { Pulse } from '../runtime/batched-timers';
+import type { BatchedTimers } from '../runtime/batched-timers';
 
 /** How often the safety net looked, and how often it found what no announcement had told. */
-export interface FeedCounts {
+export interface WatcherCounts {
   safetyReads: number;
   safetyFinds: number;
 }
@@ -16,10 +16,10 @@ export interface Context {
   readonly holder: string;
   /** How long before a lease's end its permit is declared lost, in ms; undefined for the default share of the ttl. */
   readonly safetyMargin: number | undefined;
-  readonly counts: FeedCounts;
+  readonly counts: WatcherCounts;
   readonly background: Background;
   /** For what need not happen to the millisecond. */
-  readonly pulse: Pulse;
+  readonly pulse: BatchedTimers;
 }
 
 /** Work that goes on after the call that started it has returned, and that `close` waits for. */

@@ -33,7 +33,7 @@ const LAST_TTL_MS = 2_000;
  * marker stays for as long as anything that was ever written under its key could have stayed, and an entry without a TTL is first
  * written over by one with a TTL. If the process dies between these two writes, that one runs out by itself.
  */
-export async function removeEach(
+export async function removeEntries(
   store: Store,
   entries: readonly Removable[],
   until?: number,

@@ -8,7 +8,7 @@ import { type Clock, sleep } from '../runtime/clock';
  * Tries until it works, pausing while the store is out of reach or full; any other failure, and a store that can never be
  * reached again, ends it. Resolves with undefined once `signal` has aborted.
  */
-export async function insist<T>(
+export async function retry<T>(
   { clock, store }: { readonly clock: Clock; readonly store: Store },
   attempt: () => Promise<T>,
   signal: Aborting,

@@ -12,7 +12,7 @@ export interface Held {
 const PAGE = 500;
 const ASK_MS = 3_000;
 /** More keys in one question are refused. */
-const MOST_KEYS = 1_000;
+const MAX_KEYS = 1_000;
 
 interface Found {
   readonly key: string;
@@ -38,8 +38,8 @@ export async function readHeld(connection: NatsConnection, bucket: string): Prom
   }
   const entries: [string, number][] = [];
   let upTo = Infinity;
-  for (let i = 0; i < keys.length; i += MOST_KEYS) {
-    const multi_last = keys.slice(i, i + MOST_KEYS).map((key) => `$KV.${bucket}.${key}`);
+  for (let i = 0; i < keys.length; i += MAX_KEYS) {
+    const multi_last = keys.slice(i, i + MAX_KEYS).map((key) => `$KV.${bucket}.${key}`);
     const part = await directGet(connection, bucket, { multi_last });
     for (const { key, revision, isValue } of part.found) if (isValue) entries.push([key, revision]);
     upTo = Math.min(upTo, part.upTo);

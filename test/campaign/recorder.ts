@@ -31,7 +31,7 @@ interface StoredMessage {
 const ASK_MS = 2_000;
 /** A revision announced to nobody may still be on its way for so long. */
 const LATE_MS = 300;
-const MOST_AT_ONCE = 200;
+const MAX_AT_ONCE = 200;
 const NO_SUCH_MESSAGE = 10037;
 /** A server that is back may take that long until it can be read. */
 const BACK_WITHIN_MS = 4_000;
@@ -104,7 +104,7 @@ export class Recorder implements AsyncDisposable {
     let next = Math.max(this.first, this.settledUpTo + 1);
     while (next <= newest) {
       const missing: number[] = [];
-      for (; next <= newest && missing.length < MOST_AT_ONCE; next++)
+      for (; next <= newest && missing.length < MAX_AT_ONCE; next++)
         if (!this.known.has(next) && !this.gone.has(next)) missing.push(next);
       await Promise.all(missing.map((revision) => this.read(revision)));
     }
@@ -144,8 +144,8 @@ export class Recorder implements AsyncDisposable {
   /** Which of these keys have a value on the stream's leader. */
   private async askLeader(keys: readonly string[]): Promise<(readonly [string, number])[]> {
     const found: (readonly [string, number])[] = [];
-    for (let i = 0; i < keys.length; i += MOST_AT_ONCE) {
-      const some = keys.slice(i, i + MOST_AT_ONCE).map(async (key) => {
+    for (let i = 0; i < keys.length; i += MAX_AT_ONCE) {
+      const some = keys.slice(i, i + MAX_AT_ONCE).map(async (key) => {
         const query = { last_by_subj: `$KV.${this.bucket}.${key}` };
         const { message } = await this.ask<{ message?: StoredMessage }>(
           `$JS.API.STREAM.MSG.GET.KV_${this.bucket}`,

@@ -13,7 +13,7 @@ import { BucketProbe } from '../support/bucket-probe';
 import { connections } from '../support/server-counts';
 
 /** What the bucket's stream takes at most, headers included. */
-const MOST_BYTES = 16_384;
+const MAX_BYTES = 16_384;
 const HEADERS = new Set([
   'Nats-Expected-Last-Subject-Sequence',
   'Nats-TTL',
@@ -93,7 +93,7 @@ describe('whatever the text', () => {
         if (!subject.startsWith('$KV')) continue;
         writes++;
         expect(headers.filter((header) => !HEADERS.has(header))).toEqual([]);
-        expect(bytes).toBeLessThan(MOST_BYTES);
+        expect(bytes).toBeLessThan(MAX_BYTES);
       }
       const allowed = [
         '$JS.EVENT.ADVISORY.STREAM.DELETED.KV_SEMAPHORES',
@@ -161,9 +161,9 @@ describe('the size of what is stored', () => {
       tap
         .request('$KV.SEMAPHORES.sem.foreign.slot.0', JSON.stringify('x'.repeat(bytes - 2)))
         .then((answer) => answer.json<{ error?: { err_code: number } }>());
-    expect((await put(MOST_BYTES + 1)).error).toMatchObject({ err_code: 10054 });
+    expect((await put(MAX_BYTES + 1)).error).toMatchObject({ err_code: 10054 });
     expect(await probe.entry('sem.foreign.slot.0')).toBeUndefined();
-    expect((await put(MOST_BYTES)).error).toBeUndefined();
+    expect((await put(MAX_BYTES)).error).toBeUndefined();
     // What fits and is not ours to read counts as a taken slot, and breaks nothing.
     expect(await dispatcher.semaphore('foreign', 2).availablePermits()).toBe(1);
   });

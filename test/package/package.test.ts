@@ -64,6 +64,7 @@ describe('the tarball', () => {
        "LimitPolicy",
        "ListedLock",
        "LocalDispatcher",
+       "LocalDispatcherOptions",
        "Lock",
        "LockBackend",
        "LockConflictError",

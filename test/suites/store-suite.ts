@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../src/runtime/clock';
-import { Feed } from '../../src/state/watcher';
-import { Picture } from '../../src/state/entry-cache';
+import { Watcher } from '../../src/state/watcher';
+import { EntryCache } from '../../src/state/entry-cache';
 import type { CommitResult, Entry, Store } from '../../src/store/store';
 import { eventually } from '../support/eventually';
 
@@ -207,7 +207,7 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
 
     it('brings a picture to the latest state of every key', async () => {
       const [store, other] = [await start(), await open()];
-      const picture = new Picture();
+      const picture = new EntryCache();
       const owner = {
         changed: () => undefined,
         confirmed: () => undefined,
@@ -217,7 +217,7 @@ export function storeSuite(name: string, makeWorld: () => Promise<StoreWorld>): 
       };
       const counts = { safetyReads: 0, safetyFinds: 0 };
       await store.commit([{ key: 'a.0', expected: 0, value: 'before' }]);
-      const feed = new Feed(store, systemClock, picture, ['a.>'], owner, counts);
+      const feed = new Watcher(store, systemClock, picture, ['a.>'], owner, counts);
       feed.start();
       const revisions = new Map<string, number>();
       for (let i = 0; i < 200; i++) {

@@ -1,10 +1,9 @@
 import { Events } from '../../src/api/events';
 import { Telemetry } from '../../src/api/telemetry/telemetry';
-import { BackendUnavailableError } from '../../src/errors';
 import type { Clock } from '../../src/runtime/clock';
-import { Pulse } from '../../src/runtime/batched-timers';
+import { BatchedTimers } from '../../src/runtime/batched-timers';
 import { Background, type Context } from '../../src/store/context';
-import { Engines } from '../../src/engine/engine-registry';
+import { EngineRegistry } from '../../src/engine/engine-registry';
 import { Keys } from '../../src/protocol/keys';
 import { MemoryStore } from '../../src/store/memory';
 import {
@@ -33,7 +32,7 @@ export interface LabClient {
   readonly wire: Wire;
   readonly clock: PausableClock;
   readonly context: Context;
-  readonly engines: Engines;
+  readonly engines: EngineRegistry;
   readonly telemetry: Telemetry;
 }
 
@@ -59,7 +58,7 @@ export class Lab {
     limitPolicy: LimitPolicy = 'adopt',
   ): LabClient {
     const clock = new PausableClock(this.clock);
-    const wire = new Wire(this.store, this.clock);
+    const wire = new Wire(this.store);
     const context: Context = {
       store: this.sabotage(wire),
       clock,
@@ -67,9 +66,9 @@ export class Lab {
       safetyMargin: this.safetyMargin,
       counts: { safetyReads: 0, safetyFinds: 0 },
       background: new Background(),
-      pulse: new Pulse(clock),
+      pulse: new BatchedTimers(clock),
     };
-    const engines = new Engines(context);
+    const engines = new EngineRegistry(context);
     const keys = new Keys('sem', name);
     this.clients++;
     const telemetry = new Telemetry(clock, new Events());
@@ -111,10 +110,7 @@ export class Wire implements Store {
   private deaf = false;
   private readonly listeners = new Set<Listener>();
 
-  constructor(
-    private readonly inner: MemoryStore,
-    private readonly clock: Clock,
-  ) {}
+  constructor(private readonly inner: MemoryStore) {}
 
   /** Nothing gets through, requests wait, announcements are lost. */
   cut(): void {
@@ -150,9 +146,6 @@ export class Wire implements Store {
 
   async commit(writes: readonly Write[], options?: CommitOptions): Promise<CommitResult> {
     await this.passage();
-    // It was given up before it could be sent.
-    if (this.clock.now() >= (options?.until ?? Infinity))
-      throw new BackendUnavailableError('the link is cut');
     const result = await this.inner.commit(writes, options);
     await this.answer();
     return result;

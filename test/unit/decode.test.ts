@@ -5,10 +5,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { MsgHdrsImpl } from '@nats-io/nats-core/internal';
 import fc from 'fast-check';
-import { Board } from '../../src/state/slot-table';
+import { SlotTable } from '../../src/state/slot-table';
 import { strings } from '../../src/protocol/decode';
 import { Keys } from '../../src/protocol/keys';
-import { LatchBoard, LatchKeys } from '../../src/latch/latch-table';
+import { LatchTable, LatchKeys } from '../../src/latch/latch-table';
 import {
   decodeHold,
   decodeLimit,
@@ -187,7 +187,7 @@ describe('a message', () => {
       const entry = heard(`NATS/1.0\r\n${header}\r\n`, body);
       expect(entry).toMatchObject({ key: 'sem.a.slot.0', revision: 100 });
       expect(entry?.fault).toMatch(/header/);
-      const board = new Board(new Keys('sem', 'a'));
+      const board = new SlotTable(new Keys('sem', 'a'));
       board.apply(entry!, 0);
       expect([...board.taken.keys()]).toEqual([0]);
       expect([...board.corrupt.keys()]).toEqual(['sem.a.slot.0']);
@@ -263,7 +263,7 @@ describe('whatever bytes a client sends', () => {
           const entry = heard(headers, data);
           // Bytes without a line's end swallow the server's first header, which is the name of the stream.
           expect(entry).toMatchObject({ key: 'sem.a.slot.0', revision: 100 });
-          const board = new Board(new Keys('sem', 'a'));
+          const board = new SlotTable(new Keys('sem', 'a'));
           board.apply(entry!, 0);
           expect(board.taken.size).toBe(entry?.value === null ? 0 : 1);
           expect(board.limit).toBeUndefined();
@@ -282,7 +282,7 @@ describe('whatever bytes a client sends', () => {
         }
         const hold = decodeHold(text, { revision: 1_000 });
         if (hold.ok) expect(hold.record.token ?? 1).toBeLessThanOrEqual(1_000);
-        const latch = new LatchBoard(new LatchKeys('l'));
+        const latch = new LatchTable(new LatchKeys('l'));
         latch.apply({ key: 'latch.l.share.x', revision: 1, value: text, writtenAt: 0 }, 0);
         expect(latch.left).toBeUndefined();
       }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Board } from '../../src/state/slot-table';
+import { SlotTable } from '../../src/state/slot-table';
 import { Keys } from '../../src/protocol/keys';
 import { grantable } from '../../src/state/grantable';
 import { decodeHold } from '../../src/protocol/records';
@@ -92,7 +92,7 @@ class Play {
     ttl: number,
   ) {
     this.lab = new Lab(undefined, undefined, retain);
-    const replayed = new Board(this.keys);
+    const replayed = new SlotTable(this.keys);
     const changed = (entry: Entry): void => {
       replayed.apply(entry, 0);
       const decoded = entry.value === null ? undefined : decodeHold(entry.value);
@@ -179,7 +179,7 @@ class Play {
 
   /** SPEC promises: safety of every slot, tokens that grow, and nothing believed that the store does not know of. */
   private async check(): Promise<void> {
-    const board = new Board(this.keys);
+    const board = new SlotTable(this.keys);
     for (const entry of await this.lab.store.read(['sem.s.>'])) board.apply(entry, 0);
     // A claim that raced a lowering of the limit is taken back before anyone is told of it.
     expect(this.granted.filter(({ id }) => this.excessive.has(id))).toEqual([]);

@@ -1,6 +1,6 @@
 /** A queue so long that places which were left are taken out many at a time. */
 import { expect, it } from '@jest/globals';
-import { Board } from '../../src/state/slot-table';
+import { SlotTable } from '../../src/state/slot-table';
 import { Keys } from '../../src/protocol/keys';
 import { encodeRecord } from '../../src/protocol/records';
 
@@ -8,7 +8,7 @@ const TICKETS = 3_000;
 
 it('shows the tickets that stand, in order, whichever leave, and one that comes again', () => {
   const keys = new Keys('sem', 'a');
-  const board = new Board(keys);
+  const board = new SlotTable(keys);
   let revision = TICKETS;
   const put = (i: number, token?: number): void => {
     const ticket = { holder: 'h', since: '2026-03-01T12:00:00.000Z', ttl: 10_000, count: 1, token };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Picture } from '../../src/state/entry-cache';
+import { EntryCache } from '../../src/state/entry-cache';
 
 const entry = (revision: number, value: string | null, ttl = 30_000) => ({
   key: 'k',
@@ -11,7 +11,7 @@ const entry = (revision: number, value: string | null, ttl = 30_000) => ({
 
 describe('a picture', () => {
   it('only moves forward, in whatever order it hears', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     expect(picture.apply(entry(5, 'new'), 0)).toBe(true);
     expect(picture.apply(entry(4, 'old'), 1)).toBe(false);
     expect(picture.apply(entry(5, 'new'), 2)).toBe(false);
@@ -19,7 +19,7 @@ describe('a picture', () => {
   });
 
   it('does not let an answer that nothing is there undo what was announced after the question', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply(entry(5, null), 0);
     picture.apply(entry(9, 'held'), 10);
     expect(picture.learnRevision('k', 0, 9)).toBe(false);
@@ -29,7 +29,7 @@ describe('a picture', () => {
   });
 
   it('expects a removal marker for as long as it stays, and then nothing', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply(entry(5, null, 1_000), 100);
     expect([1_099, 1_100].map((now) => picture.expectedIfFree('k', now))).toEqual([5, 0]);
     expect(picture.learnRevision('k', 5, 1_150)).toBe(true);
@@ -38,7 +38,7 @@ describe('a picture', () => {
   });
 
   it('expects a marker no longer because it was read again, unless it should have been gone by then', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply(entry(5, null, 30_000), 0);
     picture.apply(entry(5, null, 30_000), 20_000);
     expect([29_999, 30_000].map((now) => picture.expectedIfFree('k', now))).toEqual([5, 0]);
@@ -47,13 +47,13 @@ describe('a picture', () => {
   });
 
   it('expects a marker without a ttl for ever', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply({ ...entry(5, null), ttl: undefined }, 0);
     expect(picture.expectedIfFree('k', 1e9)).toBe(5);
   });
 
   it('forgets what a read does not find, unless it was heard of since', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply(entry(5, 'held'), 100);
     expect(picture.retainOnly(new Set(), 100)).toBe(false);
     expect(picture.retainOnly(new Set(), 101)).toBe(true);
@@ -61,7 +61,7 @@ describe('a picture', () => {
   });
 
   it('keeps until when an earlier entry with a longer ttl may last, for the marker of what is removed', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     expect(picture.lastsUntil('k')).toBeUndefined();
     picture.apply(entry(5, 'held', 60_000), 1_000);
     picture.apply(entry(6, 'handed on', 6_000), 11_000);
@@ -73,7 +73,7 @@ describe('a picture', () => {
   });
 
   it('forgets the earlier entries that do not outlast the last one', () => {
-    const picture = new Picture();
+    const picture = new EntryCache();
     picture.apply(entry(5, 'held', 30_000), 1_000);
     picture.apply(entry(6, 'renewed', 30_000), 11_000);
     expect(picture.get('k')?.earlier).toBeUndefined();

@@ -1,5 +1,5 @@
 import { describe, it } from '@jest/globals';
-import { Feed } from '../../src/state/watcher';
+import { Watcher } from '../../src/state/watcher';
 import { type HeldSlot, Lease } from '../../src/lease/lease';
 import { Lab } from '../support/lab';
 import { rewriting, withMethods } from '../support/sabotage';
@@ -51,10 +51,10 @@ const variants: Record<string, Variant> = {
     lab: () => new Lab(),
     setUp: () =>
       replaced(
-        Feed.prototype,
+        Watcher.prototype,
         'refresh',
         (refresh) =>
-          function (this: Feed) {
+          function (this: Watcher) {
             if (!this.live) refresh.call(this as never);
           },
       ),

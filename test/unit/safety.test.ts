@@ -1,7 +1,7 @@
 import { describe, it } from '@jest/globals';
 import { Retention } from '../../src/release/retention';
-import { Keeper } from '../../src/release/retained-slots';
-import { Lease, type RestingHold } from '../../src/lease/lease';
+import { RetainedSlots } from '../../src/release/retained-slots';
+import { Lease, type RetainedHold } from '../../src/lease/lease';
 import { fencingToken } from '../../src/protocol/fencing-token';
 import { Lab } from '../support/lab';
 import { regardless, rewriting, withMethods } from '../support/sabotage';
@@ -37,10 +37,10 @@ function patch(
 }
 
 /** Has slots kept by other terms than those of their leases. */
-function keepingBy(terms: Partial<RestingHold>): () => void {
-  return patch(Keeper.prototype, 'keep', ({ value }) => ({
-    value: function (this: Keeper, hold: RestingHold): void {
-      (value as Keeper['keep']).call(this, { ...hold, ...terms });
+function keepingBy(terms: Partial<RetainedHold>): () => void {
+  return patch(RetainedSlots.prototype, 'keep', ({ value }) => ({
+    value: function (this: RetainedSlots, hold: RetainedHold): void {
+      (value as RetainedSlots['keep']).call(this, { ...hold, ...terms });
     },
   }));
 }

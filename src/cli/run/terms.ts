@@ -12,15 +12,15 @@ export interface Terms {
   readonly slack: number;
 }
 
-const MOST_DEFAULT_GRACE_MS = 5_000;
+const MAX_DEFAULT_GRACE_MS = 5_000;
 const DEFAULT_GRACE_SHARE = 1 / 4;
 /** Besides the grace: late timers, the time SIGKILL takes, and what the library's own margin is for. */
 const RESERVE_SHARE = 0.05;
 /** A busy machine is late by as much whatever the ttl is; of a short ttl no more than a share can be spared. */
 const LATE_MS = 1_000;
-const MOST_LATE_SHARE = 0.2;
+const MAX_LATE_SHARE = 0.2;
 /** What the library leaves of the ttl for renewals. */
-const MOST_MARGIN_SHARE = 1 / 2;
+const MAX_MARGIN_SHARE = 1 / 2;
 
 /**
  * A lost permit is noticed `safetyMargin` before the server can give its slots away; SIGTERM goes out then, SIGKILL after `grace`.
@@ -29,11 +29,11 @@ const MOST_MARGIN_SHARE = 1 / 2;
  */
 export function termsOf(
   ttl: number,
-  grace = Math.min(MOST_DEFAULT_GRACE_MS, ttl * DEFAULT_GRACE_SHARE),
+  grace = Math.min(MAX_DEFAULT_GRACE_MS, ttl * DEFAULT_GRACE_SHARE),
 ): Terms {
-  const reserve = Math.max(ttl * RESERVE_SHARE, Math.min(LATE_MS, ttl * MOST_LATE_SHARE));
+  const reserve = Math.max(ttl * RESERVE_SHARE, Math.min(LATE_MS, ttl * MAX_LATE_SHARE));
   const safetyMargin = grace + reserve;
-  if (safetyMargin > ttl * MOST_MARGIN_SHARE) {
+  if (safetyMargin > ttl * MAX_MARGIN_SHARE) {
     const least = leastTtl(grace);
     throw new UsageError(
       `--grace ${formatDuration(grace)} is too long for --ttl ${formatDuration(ttl)}: ` +
@@ -45,8 +45,8 @@ export function termsOf(
 
 /** The ttl of which half is just the grace and its reserve. */
 function leastTtl(grace: number): number {
-  const short = grace / (MOST_MARGIN_SHARE - MOST_LATE_SHARE);
-  const middling = (grace + LATE_MS) / MOST_MARGIN_SHARE;
-  const long = grace / (MOST_MARGIN_SHARE - RESERVE_SHARE);
+  const short = grace / (MAX_MARGIN_SHARE - MAX_LATE_SHARE);
+  const middling = (grace + LATE_MS) / MAX_MARGIN_SHARE;
+  const long = grace / (MAX_MARGIN_SHARE - RESERVE_SHARE);
   return Math.ceil(Math.max(long, Math.min(short, middling)));
 }

@@ -3,7 +3,7 @@ import { abortWith } from '../../runtime/on-abort';
 
 const REDRAW_MS = 100;
 const AGES_MS = 1_000;
-const LEAST_ROWS = 3;
+const MIN_ROWS = 3;
 
 /**
  * Shows what `frame` gives, in place on a terminal and one after the other elsewhere. On a terminal also without a change, as ages
@@ -46,6 +46,6 @@ export class Screen {
 function cut(frame: string, rows: number): string {
   const lines = frame.split('\n');
   // A terminal that does not say how high it is says 0.
-  if (rows < LEAST_ROWS || lines.length < rows) return frame;
+  if (rows < MIN_ROWS || lines.length < rows) return frame;
   return [...lines.slice(0, rows - 2), `... and ${lines.length - rows + 2} lines more`].join('\n');
 }

@@ -3,7 +3,7 @@ import type { AnyStatus } from '../schemas';
 import { hueOf, occupancy, summary } from './words';
 
 /** More than these are shown as one bar. */
-const MOST_CELLS = 40;
+const MAX_CELLS = 40;
 
 /** The slots of a primitive, each in the colour of who holds it. */
 export function Strip({ status }: { status: AnyStatus }): JSX.Element {
@@ -23,7 +23,7 @@ export function Strip({ status }: { status: AnyStatus }): JSX.Element {
   );
   const kept = new Map(status.kept.map(({ slot, holder }) => [slot, holder] as const));
   const most = Math.max(status.slots, ...byslot.keys(), -1) + (byslot.has(status.slots) ? 1 : 0);
-  if (most > MOST_CELLS) return <Bar status={status} />;
+  if (most > MAX_CELLS) return <Bar status={status} />;
   const cells = Array.from({ length: most }, (_, slot) => {
     const holder = byslot.get(slot);
     const beyond = slot >= status.slots ? ', above the limit' : '';

@@ -3,7 +3,7 @@ import { type Span, TIMELINE_MS } from '../timeline';
 import { duration, hueOf } from './words';
 
 /** Most lanes to draw; a strip of many slots keeps those that were used. */
-const MOST_LANES = 12;
+const MAX_LANES = 12;
 const LANE = 10;
 const MINUTES = [4, 3, 2, 1];
 
@@ -25,9 +25,9 @@ export function Timeline({
   const from = now - TIMELINE_MS;
   const recent = spans.filter(({ to }) => to === null || to > from);
   const used = [...new Set(recent.map(({ lane }) => lane))];
-  const all = Array.from({ length: Math.min(lanes, MOST_LANES) }, (_, lane) => lane);
-  const shown = lanes <= MOST_LANES ? [...new Set([...all, ...used])] : used;
-  const drawn = shown.sort((a, b) => a - b).slice(0, MOST_LANES);
+  const all = Array.from({ length: Math.min(lanes, MAX_LANES) }, (_, lane) => lane);
+  const shown = lanes <= MAX_LANES ? [...new Set([...all, ...used])] : used;
+  const drawn = shown.sort((a, b) => a - b).slice(0, MAX_LANES);
   const rowOf = new Map(drawn.map((lane, row) => [lane, row]));
   const epoch = Math.floor(from / TIMELINE_MS) * TIMELINE_MS;
   const x = (time: number): number => (time - epoch) / 1000;

@@ -1,6 +1,6 @@
 import { headers, type MsgHdrs } from '@nats-io/nats-core';
 import { MAX_TIMER_MS, parseTime } from '../../runtime/clock';
-import { MOST_VALUE_LENGTH } from '../../protocol/decode';
+import { MAX_VALUE_LENGTH } from '../../protocol/decode';
 import { MARKER_TTL_MS, type Entry, type Write, storedTtl } from '../store';
 import { type Message, rawHeaders } from './connection';
 
@@ -177,7 +177,7 @@ function contentOf(headers: StoredHeaders, body: Uint8Array): Omit<Entry, 'key' 
   if (!Number.isFinite(writtenAt)) return broken('its message has no time stamp');
   const removed = headers.get('KV-Operation') !== '' || headers.get('Nats-Marker-Reason') !== '';
   if (removed) return { value: null, ttl, writtenAt };
-  if (body.length > MOST_VALUE_LENGTH) return broken(`it is longer than ${MOST_VALUE_LENGTH} bytes`);
+  if (body.length > MAX_VALUE_LENGTH) return broken(`it is longer than ${MAX_VALUE_LENGTH} bytes`);
   try {
     return { value: strictDecoder.decode(body), ttl, writtenAt };
   } catch {

@@ -8,7 +8,7 @@ export interface Evidence {
 }
 
 const AROUND_MS = 6_000;
-const MOST_LINES = 60;
+const MAX_LINES = 60;
 
 /** All that was written down about the permits, the primitive and the clients concerned, around the time of it. */
 export function evidenceOf({ runs, faults, stream }: History, violation: Violation): Evidence {
@@ -39,6 +39,6 @@ export function evidenceOf({ runs, faults, stream }: History, violation: Violati
   lines.sort((a, b) => a.at - b.at);
   const nearest = [...lines]
     .sort((a, b) => Math.abs(a.at - zero) - Math.abs(b.at - zero))
-    .slice(0, MOST_LINES);
+    .slice(0, MAX_LINES);
   return { violation, lines: lines.filter((line) => nearest.includes(line)).map(({ text }) => text) };
 }

@@ -2,8 +2,8 @@ import type { StreamLine } from '../history';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const MOST_VALUE_BYTES = 16_384;
-const MOST_LEVELS = 8;
+const MAX_VALUE_BYTES = 16_384;
+const MAX_LEVELS = 8;
 const ID = /^[!-~]{1,128}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 
@@ -12,11 +12,11 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
  * and without its bounds for lengths of texts: those concern the hostile client only, whose readable entries count for little.
  */
 export function readable<T>({ value, fault }: StreamLine): T | undefined {
-  if (value === null || fault !== undefined || Buffer.byteLength(value) > MOST_VALUE_BYTES) return undefined;
+  if (value === null || fault !== undefined || Buffer.byteLength(value) > MAX_VALUE_BYTES) return undefined;
   try {
     const fields: unknown = JSON.parse(value);
     const isObject = typeof fields === 'object' && fields !== null && !Array.isArray(fields);
-    return isObject && levelsOf(fields) <= MOST_LEVELS ? (fields as T) : undefined;
+    return isObject && levelsOf(fields) <= MAX_LEVELS ? (fields as T) : undefined;
   } catch {
     return undefined;
   }

@@ -42,7 +42,7 @@ const NOBODYS: readonly Target[] = Object.entries(VOID).map(([name, kind]) => ({
 /** Ids of entries of its own, under each part of each primitive. */
 const IDS = 12;
 /** More is refused by the stream. */
-const MOST_STORED = 16_384;
+const MAX_STORED = 16_384;
 /** More is refused by the server, which closes the connection. */
 const MAX_PAYLOAD = 1_048_576;
 /** In which what it writes to a place of an attacked primitive goes away, in s. */
@@ -115,7 +115,7 @@ export class Attacks {
   /** What is larger than the stream takes, or than the server does. */
   oversized(): Shot {
     const most = this.forge.random() < 0.15 ? 2 * MAX_PAYLOAD : MAX_PAYLOAD - 1_000;
-    const body = Buffer.alloc(within(this.forge.random, MOST_STORED, most), '[');
+    const body = Buffer.alloc(within(this.forge.random, MAX_STORED, most), '[');
     return this.shot('oversized', this.ownKey(this.target(), 'ticket'), [], body);
   }
 

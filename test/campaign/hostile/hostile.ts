@@ -30,7 +30,7 @@ const READ_FLOOD = 0.03;
 const OVERSIZED = 0.04;
 const FLOOD = { writes: 120, reads: 40 };
 /** What the server has not taken of it by then is not made more. */
-const MOST_WAITING = 1_000_000;
+const MAX_WAITING = 1_000_000;
 const TELL_EVERY_TICKS = 10;
 const INBOX = '_INBOX_WORKER.hostile';
 
@@ -63,7 +63,7 @@ async function main(): Promise<void> {
     let over = false;
     void connection.closed.then(() => (over = true));
     for (let tick = 1; !over && !finishing; tick++) {
-      if (!resting && connection.waiting < MOST_WAITING) attack(connection);
+      if (!resting && connection.waiting < MAX_WAITING) attack(connection);
       if (tick % TELL_EVERY_TICKS === 0) tell();
       await sleep(TICK_MS);
     }

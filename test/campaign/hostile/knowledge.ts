@@ -55,8 +55,8 @@ export class Knowledge {
   /** What is gone for good is not needed any more. */
   forgetOld(): void {
     const all = [...this.keys.values()].sort((a, b) => b.revision - a.revision);
-    for (const { key, empty } of all.slice(MOST_KEYS)) if (empty) this.keys.delete(key);
+    for (const { key, empty } of all.slice(MAX_KEYS)) if (empty) this.keys.delete(key);
   }
 }
 
-const MOST_KEYS = 2_000;
+const MAX_KEYS = 2_000;
