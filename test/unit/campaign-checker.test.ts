@@ -433,6 +433,12 @@ const innocent: Record<string, () => Tale> = {
 
   'a gift of the hostile client to a ticket': () => gift((ticket) => ({ ticket: 'x', given: ticket })),
 
+  'a slot that is handed off to a ticket of the hostile client, and is free when the hand-off ends'() {
+    const tale = new Tale({ ...ONE, ttl: 10_000 });
+    tale.store(10, 'slot.0', { permit: 'h', holder: 'hostile', ttl: 6_000, ticket: 'hostile-0' });
+    tale.free(6_900, 'MaxAge');
+    return tale;
+  },
   'a slot that the hostile client holds, and gives to a ticket'() {
     const tale = new Tale(BAIT);
     tale.forge(3, 'slot.0', { ...FORGED_HOLD, permit: 'z' });

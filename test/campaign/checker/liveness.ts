@@ -1,4 +1,5 @@
 import type { ClientLine, History } from '../history';
+import { HOSTILE_HOLDER } from '../hostile/marks';
 import type { Job } from '../load';
 import type { Belief } from './beliefs';
 import { type Disturbance, type Span, disturbedMs, length, undisturbed } from './calm';
@@ -187,6 +188,7 @@ function checkOrphans(
       return [
         { ...about, kind: 'never freed', message: `${what} for ${took.toFixed(0)} ms, its ttl being ${ttl}` },
       ];
+    if (holder === HOSTILE_HOLDER) return [];
     const alive = { from, to: Math.min(vacant.to, ends.get(holder) ?? Infinity) };
     const own = troubles.filter(
       ({ target }) => /server|links/.test(target) || holder.startsWith(`${target}.`),

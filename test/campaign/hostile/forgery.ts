@@ -1,5 +1,5 @@
 import { within } from '../../support/random';
-import { HOSTILE_HEADER } from './marks';
+import { HOSTILE_HEADER, HOSTILE_HOLDER } from './marks';
 
 /** Forged values, headers and ids, at random. */
 export class Forgery {
@@ -96,7 +96,7 @@ export class Forgery {
   ): Buffer {
     const made: Record<string, unknown> = {
       v: 1,
-      holder: 'hostile',
+      holder: HOSTILE_HOLDER,
       since: '2026-03-01T12:00:00.000Z',
       ...fields,
     };

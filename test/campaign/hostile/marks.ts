@@ -6,6 +6,9 @@ export const HOSTILE_HEADER = 'Campaign-Hostile';
 /** How the ids of its tickets, wishes, readers and shares begin. */
 export const HOSTILE_ID = 'hostile-';
 
+/** What it calls itself. Clients hand slots off to its tickets, which it does not take: its right, and they are free when the hand-off ends. */
+export const HOSTILE_HOLDER = 'hostile';
+
 /** Whether only the hostile client writes under a key: what it has the server store has no header of its own. */
 export function isHostileKey(key: string): boolean {
   const [, name = '', , id = ''] = key.split('.');
