@@ -1,6 +1,6 @@
 import { onAbort } from '../runtime/on-abort';
 
-/** What can be watched: an watched. */
+/** What a watch follows: the engine of a primitive. */
 interface Watched {
   readonly live: boolean;
   observe(callback: (failure?: Error) => void): () => void;
