@@ -7,6 +7,8 @@ import { type Removed, removeEntries } from '../store/remove-entries';
 const SLACK_MS = 2_000;
 /** At most this often. */
 const LOOK_MS = 1_000;
+/** After how long waiters begin to look, in ms. Most do not wait for so long. */
+const SOON_MS = 100;
 /** How long a removal is tried; there will be another look. */
 const REMOVAL_MS = 2_000;
 /** A change of leader may bring back hundreds. */
@@ -51,7 +53,11 @@ interface Seen {
 export class ExpirySweeper {
   private cancelLook: (() => void) | undefined;
   private sweeping = false;
-  /** What the table showed at the last look, and since when it had by then. */
+  private lookedAt = -Infinity;
+  /**
+   * What the table showed at the last look, and since when it had by then. It outlasts the waiters: of several that wait for a second
+   * each, one after the other, none would see an entry stand for longer than its ttl.
+   */
   private seen = new Map<string, Seen>();
 
   constructor(private readonly host: SweeperHost) {}
@@ -59,7 +65,9 @@ export class ExpirySweeper {
   /** Sees to it that there will be a look while somebody waits. */
   start(): void {
     if (this.cancelLook !== undefined || this.sweeping) return;
-    this.cancelLook = this.host.context.clock.after(LOOK_MS, () => {
+    const { clock } = this.host.context;
+    const next = this.lookedAt + LOOK_MS - clock.now();
+    this.cancelLook = clock.after(Math.max(SOON_MS, next), () => {
       this.cancelLook = undefined;
       this.look();
     });
@@ -68,7 +76,6 @@ export class ExpirySweeper {
   stop(): void {
     this.cancelLook?.();
     this.cancelLook = undefined;
-    if (this.seen.size > 0) this.seen = new Map();
   }
 
   private look(): void {
@@ -92,6 +99,7 @@ export class ExpirySweeper {
    */
   private overdue(): Entry[] {
     const now = this.host.context.clock.now();
+    this.lookedAt = now;
     const before = this.seen;
     this.seen = new Map();
     const found: Entry[] = [];

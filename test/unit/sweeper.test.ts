@@ -42,6 +42,19 @@ describe('what the server forgets to expire', () => {
     expect(seen.permit!.fencingToken > held.fencingToken).toBe(true);
   });
 
+  it('a slot of a dead holder is taken over by waiters that each wait for less than its ttl', async () => {
+    const [dead, alive] = [lab.client('s', 1, TTL_MS), lab.client('s', 1, TTL_MS)];
+    await dead.semaphore.lock();
+    dead.wire.cut();
+    let granted: Permit | null = null;
+    for (let waits = 0; granted === null && waits < 10; waits++) {
+      const waiting = alive.semaphore.tryAcquire({ timeout: 900 });
+      await lab.clock.advance(1_000);
+      granted = await waiting;
+    }
+    expect(granted?.isHeld).toBe(true);
+  });
+
   it('a holder who renews keeps his slot, however long others wait', async () => {
     const [busy, other] = [lab.client('s', 1, TTL_MS), lab.client('s', 1, TTL_MS)];
     const held = await busy.semaphore.lock();

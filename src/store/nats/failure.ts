@@ -32,14 +32,16 @@ const LOGIN_REFUSED = new Set([
   'UserAuthenticationExpiredError',
   'AUTHORIZATION_VIOLATION',
   'AUTHENTICATION_EXPIRED',
-  'AUTHENTICATION_TIMEOUT',
   'BAD_AUTHENTICATION',
   'ACCOUNT_EXPIRED',
 ]);
 
+/** The server waited in vain for a login, as of a client on a machine that is busy: that says nothing of the login. */
+const LOGIN_TOO_LATE = /authentication timeout/i;
+
 /** Whether the server refuses the login: wrong, expired, revoked, or none where one is needed. */
 export function isLoginRefused(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error) || LOGIN_TOO_LATE.test(error.message)) return false;
   return LOGIN_REFUSED.has(error.name) || LOGIN_REFUSED.has((error as { code?: string }).code ?? '');
 }
 
