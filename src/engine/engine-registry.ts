@@ -37,7 +37,7 @@ export class EngineRegistry {
     return this.byPrefix.find(engine.keys.prefix) === engine;
   }
 
-  /** The entry in the form to show. */
+  /** The entry in the form that status views show. */
   shown(entry: Entry, prefix: string): Entry {
     return this.byPrefix.find(prefix)?.shown(entry) ?? entry;
   }

@@ -283,7 +283,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return seen;
   }
 
-  /** The table in the form that other parts of the program may show. */
+  /** The table in the form that status views show. */
   get view(): SlotTable {
     if (!this.retention.everKept) return this.table;
     const seen = new SlotTable(this.keys);
@@ -291,7 +291,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return seen;
   }
 
-  /** The entry in the form to show: for a slot that was retained, the bucket may not yet name its present holder. */
+  /** The entry in the form that status views show: for a slot that was retained, the bucket may not yet name its present holder. */
   shown(entry: Entry): Entry {
     if (!this.retention.everKept || entry.value === null) return entry;
     const value = this.retention.shown(entry) ?? this.holdings.shown(entry);
