@@ -7,7 +7,7 @@ import { onAbort } from '../runtime/on-abort';
 export interface Observable extends Primitive {
   /** Whether the slot table shows everything. */
   readonly live: boolean;
-  /** Keeps the slot table up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  /** Keeps the slot table up to date, and calls back whenever it changes or that fails. Returns a function that stops that. */
   observe(callback: (failure?: Error) => void): () => void;
 }
 

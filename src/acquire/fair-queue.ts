@@ -213,7 +213,7 @@ export class FairQueue {
     for (const { ticket } of [...this.placed.values()]) ticket.lose(reason);
   }
 
-  /** Refuses waiters that can never be served. */
+  /** Refuses waiters that wait in vain: unreadable entries take up too many slots. */
   private refuseHopeless(limit: number): void {
     const { table, keys, name } = this.host;
     if (table.corrupt.size === 0) return;
@@ -418,7 +418,7 @@ export class FairQueue {
     pump();
   }
 
-  /** A ticket was given back, or lost: in the second case its waiter joins again, at the end. */
+  /** A ticket was given back, or lost: a waiter that is not settled joins again, at the end. */
   private left(ticket: Lease): void {
     const place = this.placed.get(ticket.id);
     if (place === undefined) return;

@@ -95,7 +95,7 @@ export class LocalQueue {
     if (running && !live) return;
     if (head.want.count === 'all free') return this.drain(head);
     if (head.immediate && head.want.mode === 'write') {
-      // A waiter that does not wait keeps no other out for it: it looks first.
+      // A waiter that does not wait delays no other for it: it looks first.
       if (!live) return watcher.start();
       if (this.host.table.readers.size > 0) return this.refuseHopeless(limit);
     }
@@ -164,7 +164,7 @@ export class LocalQueue {
     else if (!free.claiming) waiter.settle(nothingFree(name, table));
   }
 
-  /** Ends waiters that do not wait, and those that can never be served. */
+  /** Ends waiters that do not wait, and those that wait in vain. */
   private refuseHopeless(limit: number): void {
     const { table, watcher, keys, name } = this.host;
     if (table.corrupt.size === 0 && this.impatient === 0) return;

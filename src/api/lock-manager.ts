@@ -44,7 +44,7 @@ export class LockManager {
   /**
    * The lock of that name, made if there is none.
    * @param backend default `"local"`
-   * @param options of a new lock. Of one that is there already, they must agree where they are given
+   * @param options of a new lock. If the lock exists already, each option given must agree with it
    * @throws LockConflictError if there is one of another backend or with other options; RangeError, TypeError
    */
   getOrCreateLock(name: string, backend: LockBackend = 'local', options: MutexOptions = {}): Mutex {

@@ -13,7 +13,7 @@ export interface DispatcherOptions {
    * server restarts; an existing bucket of that kind is refused unless `"memory"` is given here.
    */
   storage?: 'file' | 'memory';
-  /** Copies kept of a bucket that has to be created: 1, 3 or 5. Default 1. With 3, one server may fail. */
+  /** Number of copies of a bucket that has to be created: 1, 3 or 5. Default 1. With 3, one server may fail. */
   replicas?: number;
   /** Where in a cluster a bucket that has to be created is placed. Default: anywhere. */
   placement?: { cluster?: string; tags?: string[] };

@@ -146,7 +146,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 }
 
-/** Settings of the handles we made, for operations on several of them. */
+/** Settings of the handles made here, for operations on several of them. */
 const settingsOfHandle = new WeakMap<object, SlotSettings>();
 
 export function settingsOf(handle: object): SlotSettings | undefined {

@@ -18,8 +18,8 @@ export interface Wanted {
 
 /**
  * Waits until slots of several primitives are free at the same moment, and takes them in one commit: all or none. It holds nothing while it
- * waits, so it can be part of no deadlock, in whatever order other callers ask. When slots become free it is asked before waiters of this
- * process that wait for one primitive only. Where its handle is fair it lets all waiters with a ticket go first.
+ * waits, so it can be part of no deadlock, in whatever order other callers ask. When slots become free it is served before waiters of this
+ * process that wait for one primitive only. Where its handle is fair, all waiters with a ticket come first.
  */
 export async function acquireAll(
   context: Context,

@@ -3,7 +3,7 @@ import type { Primitive } from '../state/primitive-state';
 import { MAX_WAITING_TTL_MS } from '../protocol/records';
 import { type Removed, removeEntries } from '../store/remove-entries';
 
-/** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
+/** How much longer than its ttl an entry may stand before this process removes it, in ms. The server expires it within a second. */
 const SLACK_MS = 2_000;
 /** Looks at most this often. */
 const LOOK_MS = 1_000;

@@ -40,7 +40,7 @@ interface Note {
   readonly abandon: Abort;
   /** Whether it is to be given back as soon as that is settled. */
   leaving: boolean;
-  /** Whether another process took it meanwhile. */
+  /** Whether the slot was lost to another write meanwhile. */
   gone: boolean;
 }
 
