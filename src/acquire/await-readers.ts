@@ -7,19 +7,19 @@ import { onAbort } from '../runtime/on-abort';
 export interface Observable extends Primitive {
   /** Whether the slot table shows everything. */
   readonly live: boolean;
-  /** Keeps the slot table up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  /** Keeps the slot table up to date, and calls back whenever it changes or that fails. Returns a function that stops that. */
   observe(callback: (failure?: Error) => void): () => void;
 }
 
 /**
- * The last step to a permit to write under a read-write lock. The lease holds the writer's place; since that was taken nobody
- * can have begun to read, and those who began before are waited for here.
+ * The last step to a permit to write under a read-write lock. The lease holds the writer's place. No reader can have begun since that was
+ * taken, and this function waits for the readers that began before.
  *
- * It does not matter whether the table was complete until now: everything is read once more, and that read shows all who
- * began before. From then on they can only become fewer, each with a marker to be heard of; one that is missed costs time.
+ * It does not matter whether the table was complete until now: everything is read once more, and that read shows all readers that began
+ * before. From then on they can only become fewer, each with a marker that is announced; a marker that is missed costs time.
  *
  * @returns undefined, with the lease given back, if it was lost meanwhile or `abandon` aborted
- * @throws what keeps the table from being read
+ * @throws the error that keeps the table from being read
  */
 export async function awaitReaders(
   primitive: Observable,
@@ -38,7 +38,7 @@ export async function awaitReaders(
       };
       const given = (): void => look();
       const unlisten = [onAbort(abandon, given), onAbort(signal, given)];
-      // Begins to read if nobody has been listening; else what is under way may have begun too early.
+      // Begins to read if there was no watcher; otherwise a read that is under way may have begun too early.
       const listening = primitive.watcher.running;
       const unobserve = primitive.observe(look);
       if (listening) primitive.watcher.refresh();
@@ -53,7 +53,7 @@ export async function awaitReaders(
     throw error;
   } finally {
     stop();
-    // Of one that was lost nothing is left to give back.
+    // A lease that was lost has nothing left to give back.
     if (abandon?.aborted === true) background.add(lease.release());
   }
 }

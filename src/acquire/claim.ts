@@ -31,7 +31,7 @@ export interface Claimable extends Primitive, LeaseOwner {
   reserve(slots: readonly FreeSlot[]): Reservation;
   /** A claim was refused. `actual`: the last revision of the slot, where it was one and the store said it. */
   refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): void;
-  /** Slots are held by a lease of this process from now on. */
+  /** From now on a lease of this process holds these slots. */
   adopt(lease: Lease, entries: readonly Entry[]): void;
 }
 
@@ -39,17 +39,17 @@ export interface Claimable extends Primitive, LeaseOwner {
 export interface ClaimPart {
   readonly engine: Claimable;
   readonly slots: readonly FreeSlot[];
-  /** The ticket that is served by it. */
+  /** The ticket that it serves. */
   readonly ticket?: string | undefined;
 }
 
 /**
- * Tries once to take slots, of one primitive or of several, in one commit: all or none. Resolves with the lease, or with
- * undefined if somebody was faster; the tables concerned know more then.
+ * Tries once to take slots, of one primitive or of several, in one commit: all or none. Resolves with the lease, or with undefined if
+ * another claim was faster; the tables concerned know more then.
  *
- * The claim counts only if nothing happened between deciding and hearing of it that forbids it: the bucket replaced, the
- * limit lowered below what it was decided by. Such a claim is taken back before anyone is told of it. The caller has it
- * waited for on `close`, with whatever it does with the lease.
+ * The claim counts only if nothing happened between the decision and its answer that forbids it: the bucket replaced, the limit lowered
+ * below the one by which it was decided. Such a claim is taken back before any caller learns of it. The caller sees to it that `close`
+ * waits for the claim, and for what the caller does with the lease.
  */
 export async function claim(
   context: Context,
@@ -60,7 +60,7 @@ export async function claim(
   after?: Succession & { readonly turnSince: number },
 ): Promise<Lease | undefined> {
   const { clock } = context;
-  // Only what can be granted again by itself is kept.
+  // Only a permit that can be granted again by itself is retained.
   const single = parts.length === 1 && parts[0]?.slots.length === 1 && want.mode === undefined;
   const retain = single ? want.retain : 0;
   const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
@@ -73,7 +73,7 @@ export async function claim(
     const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
     for (const { slot, expected, ...over } of slots) {
       const place = engine.keys.slot(slot);
-      // Who reads writes a key of its own, as long as the writer's place is as it was known to be: free.
+      // A reader writes a key of its own, as long as the writer's place is as it was known to be: free.
       const key = reads ? engine.keys.reader(hold.permit) : place;
       content.set(key, own);
       // A new key has no history.
@@ -132,18 +132,18 @@ export async function claim(
     adopted += slots.length;
   }
   if (after !== undefined && clock.now() >= after.deadline) {
-    // Like a renewal: the server may have put its expiry marker over it already.
+    // As for a renewal: the server may have put its expiry marker over it already.
     lease.lose('it was acknowledged after the end of the hold that it took over');
     return undefined;
   }
-  // The process may have been stopped since it was sent: then it is given back, and whoever waits goes on waiting.
+  // The process may have been stopped since the claim was sent: then it is given back, and the waiter goes on waiting.
   if (!lease.isHeld) return undefined;
-  // Almost always nothing happened meanwhile, and nothing has to be asked.
+  // Almost always nothing happened meanwhile, and no request to the server is needed.
   if (reservations.every((reservation) => reservation.undisturbed())) return lease;
   return (await stands(context, lease, reservations, Math.max(...revisions))) ? lease : undefined;
 }
 
-/** Since when this process knows that all of them are free. Undefined if nothing was in them that went. */
+/** Since when this process knows that all of them are free. Undefined if no entry was removed from them. */
 function freeFor(parts: readonly ClaimPart[]): number | undefined {
   let latest: number | undefined;
   for (const { engine, slots } of parts)
@@ -169,14 +169,14 @@ async function stands(
     }
   } catch (error) {
     context.background.add(lease.release());
-    // Nobody can say: whoever waits goes on waiting, for as long as it has time.
+    // The answer is unknown: the waiter goes on waiting, for as long as it has time.
     if (error instanceof BackendUnavailableError && !context.store.isClosed()) return false;
     throw error;
   }
   return true;
 }
 
-/** An engine keeps the books of a lease; those of several primitives are kept by each of them. */
+/** An engine keeps the records of a lease; for several primitives each of their engines does. */
 function ownersOf(engines: readonly Claimable[]): LeaseOwner {
   const [only, ...more] = engines;
   if (only !== undefined && more.length === 0) return only;

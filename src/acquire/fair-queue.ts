@@ -14,53 +14,55 @@ import { type Removed, markerEntry } from '../store/remove-entries';
 import type { Waiter } from './waiter';
 
 /**
- * How long a place in the queue outlives the process that waits in it, in ms. All tickets of dead processes run out at
- * once, so the queue stalls no longer than this plus a second, however many died. A live waiter renews its ticket every
- * 2.7 to 3.3 s, which is what a longer time would save.
+ * How long a place in the queue outlives the process that waits in it, in ms. All tickets of dead processes run out at once, so the queue
+ * stalls no longer than this plus a second, however many died. A live waiter renews its ticket every 2.7 to 3.3 s; a longer time would save
+ * some of those renewals.
  */
 export const TICKET_TTL_MS = MAX_WAITING_TTL_MS;
 
-/** When a ticket is renewed, of its ttl: a slot can be given only to one that was written a short time ago. */
+/** When a ticket is renewed, as a part of its ttl: a slot can be handed off only to a ticket that was written a short time ago. */
 const RENEW_AT = 0.27;
 
-/** How long to listen for slots that are given to a ticket after it was given up, in ms: they were on their way already. */
+/** How long to listen for hand-offs to a ticket after it was given up, in ms: they may be on their way already. */
 export const LINGER_MS = 1_000;
 
 /** A waiter's place in the queue that all processes see. */
 interface Place {
-  /** Who is served when its turn comes: somebody of ours, who may have changed places with another. */
+  /** The waiter that is served when its turn comes; waiters of this process may change places with each other. */
   waiter: Waiter;
   readonly ticket: Lease;
-  /** Permits of the slots given to it that were dealt with. */
+  /** Permits of the slots handed off to it that were dealt with. */
   readonly received: Set<string>;
 }
 
 /**
- * Those of this process who wait with a ticket: a key in the bucket, whose first revision is the place in the queue.
+ * The waiters of this process with a ticket: a key in the bucket, whose first revision is the place in the queue.
  *
  * Invariants:
- * - Claims are made only for tickets of ours before which all others are served, or are ours and being claimed for as well.
- *   The table knows of every ticket older than one of ours: each was announced before the answer that created ours. Nobody
- *   else may claim for them, so a released slot costs the same number of writes however many wait.
- * - A claim of a free slot is waited for before another free slot is claimed for those behind it: it may be refused. Slots of
- *   ours that are taken over can not be, but for faults, so they go to the next meanwhile, if all are alike. Whoever joined
- *   first gets what others of ours bring before it is known that he has been served; those between move up by one place.
- * - A slot may also be given to a ticket of ours by whoever held it before, see `release/hand-off-remote.ts`: to one that waits no more, too.
- * - Who asks while a slot is free and nobody queues, as a read begun after it asked has shown, needs no ticket: whoever
- *   joined since came later.
+ * - Claims are made only for tickets of this process before which all others are served, or are also of this process and being claimed for.
+ *   The table knows of every ticket older than one of this process: each was announced before the answer that created the newer one. No
+ *   other process may claim for them, so a released slot costs the same number of writes however many wait.
+ * - A claim of a free slot is waited for before another free slot is claimed for the waiters behind it: the claim may be refused. A
+ *   takeover of a slot of this process can not be refused, except after faults. So such slots go to the next waiter meanwhile, if all are
+ *   alike. The waiter that joined first gets what others of this process bring before it is known that it has been served; those between
+ *   move up by one place.
+ * - The process that held a slot before may also hand it off to a ticket of this process, see `release/hand-off-remote.ts`. The ticket may
+ *   be one without a waiter by then.
+ * - A caller that asks while a slot is free and the queue is empty, as a read begun after the request has shown, needs no ticket: any
+ *   waiter that joined since came later.
  */
 export class FairQueue {
   private readonly placed = new Map<string, Place>();
   private readonly placeOf = new Map<Waiter, Place>();
-  /** Who is about to get a ticket, with how to stop that once it is asked for. */
+  /** Waiters that are about to get a ticket, each with a way to stop that once the ticket is requested. */
   private readonly joining = new Map<Waiter, Abort | undefined>();
-  /** Places that nobody waits in any more, and until when to listen for what is given to them. */
+  /** Places without a waiter, and until when to listen for hand-offs to them. */
   private readonly departed = new Map<string, Place & { readonly until: number }>();
   private cancelForgetting: (() => void) | undefined;
-  /** Of those who were served in this turn of the event loop. */
+  /** Places of the waiters that were served in this turn of the event loop. */
   private readonly served = new Set<Place>();
   private readonly claims = new Map<Place, { readonly abandon: Abort; readonly takesOver: boolean }>();
-  /** A claim is under way for the first of those who are about to join; the others wait for what comes of it. */
+  /** A claim is under way for the first of the waiters that are about to join; the others wait for its outcome. */
   private claimingFirst = false;
 
   constructor(private readonly host: QueueHost) {}
@@ -69,7 +71,7 @@ export class FairQueue {
     return [...this.joining.keys(), ...this.placeOf.keys()];
   }
 
-  /** Who would join next; undefined if nobody would, or some of ours queue already. */
+  /** The waiter that would join next; undefined if there is none, or some of this process queue already. */
   get newcomer(): Waiter | undefined {
     if (this.placed.size > 0) return undefined;
     for (const [waiter, asked] of this.joining) return asked === undefined ? waiter : undefined;
@@ -80,7 +82,7 @@ export class FairQueue {
     return this.joining.size + this.placed.size;
   }
 
-  /** Whether slots may be given to us although nobody of ours waits. */
+  /** Whether another process may hand slots off to this process although it has no waiter. */
   get lingers(): boolean {
     return this.departed.size > 0;
   }
@@ -96,20 +98,23 @@ export class FairQueue {
     const place = this.placeOf.get(waiter);
     if (place === undefined) return;
     this.claims.get(place)?.abandon.abort();
-    // If this process dies or does nothing else for long, its ticket is not to count again when its hold has run out.
+    // If this process dies or is blocked for long, its ticket must not count again when its hold has run out.
     const outlived = waiter.want.ttl >= TICKET_TTL_MS && this.host.table.isServed(place.ticket.id);
     if (outlived) this.withdrawSoon(place);
     else this.withdraw(place);
   }
 
-  /** Removes the tickets of those who have just been served. Before their slots are given back, or they would be next again. */
+  /**
+   * Removes the tickets of waiters that have just been served. Must run before their slots are given back, or those tickets would be next
+   * again.
+   */
   withdrawServed(): void {
     if (this.served.size === 0) return;
     for (const place of this.served) this.withdraw(place);
     this.served.clear();
   }
 
-  /** Nobody waits for a ticket of one who is served to be removed; he waits to be told that he is. */
+  /** Removes the ticket of a served waiter in the background: no waiter waits for that, and the served one waits to learn of its permit. */
   private withdrawSoon(place: Place): void {
     this.depart(place, Infinity);
     this.served.add(place);
@@ -118,8 +123,8 @@ export class FairQueue {
   }
 
   /**
-   * Removes a ticket. Slots handed off to it are listened for until a while after the removal was answered: until then other processes
-   * may not have heard of it, however long it took.
+   * Removes a ticket, and listens for hand-offs to it until a while after the removal was answered: until then other processes may not have
+   * heard of it, however long it took.
    */
   private withdraw(place: Place): void {
     this.depart(place, Infinity);
@@ -142,7 +147,7 @@ export class FairQueue {
     if (this.placed.size === 0) return;
     let slots: FreeSlot[] | undefined;
     for (const place of this.front(limit)) {
-      // Looked up only when one of ours is next: mostly others are.
+      // Looked up only when a place of this process is next: mostly others are.
       slots ??= free.now();
       const needed = slotsFor(place.waiter);
       if (slots.length < needed) return;
@@ -151,7 +156,7 @@ export class FairQueue {
     }
   }
 
-  /** Takes over the slot of a lease that ends, if the next in the queue is ours and content with one slot. */
+  /** Takes over the slot of a lease that ends, if the next place in the queue is of this process and wants one slot. */
   takeOver(limit: number, slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
     const [place] = this.front(limit, true);
     if (place?.waiter.want.count !== 1) return false;
@@ -159,14 +164,14 @@ export class FairQueue {
     return true;
   }
 
-  /** Whether a ticket is ours, waited with or given up a moment ago. */
+  /** Whether a ticket is of this process, with a waiter or given up a moment ago. */
   isOurs(id: string): boolean {
     return this.placed.has(id) || this.departed.has(id);
   }
 
   /**
-   * A slot changed hands: if it was given to a ticket of ours, the first of those who wait for the like gets it. If it can not
-   * count they go on waiting in their places; if nobody waits there any more it is for whoever is next.
+   * A slot changed hands: if it was handed off to a ticket of this process, the first waiter of the same shape gets it. If it can not
+   * count, the waiters go on waiting in their places. If there is no waiter any more, the slot goes to the next one in the queue.
    */
   receive(taken: TakenSlot | undefined): void {
     if (taken?.hold.ok !== true || taken.hold.record.given === undefined) return;
@@ -180,12 +185,12 @@ export class FairQueue {
     this.grant(place, lease);
   }
 
-  /** One of our tickets changed. */
+  /** The entry of a ticket of this process changed. */
   heard(id: string, entry: Entry): void {
     this.placed.get(id)?.ticket.observe(entry);
   }
 
-  /** Everything was read: compares our tickets with it. */
+  /** Everything was read: compares the tickets of this process with it. */
   compareAll(): void {
     this.receiveAll();
     for (const { ticket } of [...this.placed.values()]) {
@@ -197,7 +202,7 @@ export class FairQueue {
     }
   }
 
-  /** Listens no more for what is given to those who have left. */
+  /** Stops listening for hand-offs to waiters that have left. */
   close(): void {
     this.cancelForgetting?.();
     this.departed.clear();
@@ -208,7 +213,7 @@ export class FairQueue {
     for (const { ticket } of [...this.placed.values()]) ticket.lose(reason);
   }
 
-  /** Ends those for whom waiting is no use. */
+  /** Refuses waiters that wait in vain: unreadable entries take up too many slots. */
   private refuseHopeless(limit: number): void {
     const { table, keys, name } = this.host;
     if (table.corrupt.size === 0) return;
@@ -252,10 +257,10 @@ export class FairQueue {
         this.depart(place);
         this.add(waiter);
       }
-      // Others have known it for a moment.
+      // Other processes have known it for a moment.
       if (table.isServed(ticket.id)) this.receiveAll();
     } else if (!waiter.settled) {
-      // It was stored and had run out before its answer came.
+      // The ticket was stored and had run out before its answer came.
       this.add(waiter);
     }
     pump();
@@ -294,9 +299,9 @@ export class FairQueue {
   }
 
   /**
-   * Our places to be claimed for next, before which nobody else waits: one, or those who read at the front. They are let in
-   * together: who waits to read waits only for those before him who want to write.
-   * @param takingOver a slot of ours is to be taken over, which can not be refused
+   * The places of this process to claim for next, before which there is no other waiter: one, or the readers at the front. Readers are
+   * admitted together: a waiting reader waits only for the writers before it.
+   * @param takingOver a slot of this process is to be taken over, which can not be refused
    */
   private *front(limit: number, takingOver = false): Generator<Place> {
     let shape: string | undefined;
@@ -320,11 +325,11 @@ export class FairQueue {
     }
   }
 
-  /** Claims for the first who has no ticket yet, if it needs none. Returns whether it does. */
+  /** Claims for the first waiter that has no ticket yet, if it needs none. Returns whether it does so. */
   private claimForFirst(limit: number): boolean {
     const { table, context, watcher, free } = this.host;
     const [first] = this.joining.keys();
-    // Whoever waits until others have read would keep those behind it from joining.
+    // A writer that waits until others have read would keep the waiters behind it from joining.
     if (first?.want.mode === 'write' && table.readers.size > 0) return false;
     if (first === undefined || this.placed.size > 0 || this.joining.get(first) !== undefined) return false;
     if (table.head(limit) !== undefined || !watcher.covers(first.joinedAt)) return false;
@@ -341,7 +346,7 @@ export class FairQueue {
     this.joining.set(waiter, abandon);
     try {
       const granted = await this.host.grab(slots, waiter.want, abandon);
-      // What may still have to be waited for keeps nobody from joining.
+      // A wait that may still follow keeps no waiter from joining.
       this.claimingFirst = false;
       if (granted !== undefined) this.host.pump();
       const lease = granted && (await this.host.settleIn(granted, waiter.want, abandon));
@@ -364,7 +369,7 @@ export class FairQueue {
     const abandon = new Abort();
     this.claims.set(place, { abandon, takesOver: after !== undefined });
     try {
-      // What is written over a hold is never given up half-way: the slot would stay taken.
+      // A write over a hold is never given up half-way: the slot would stay taken.
       const signal = after === undefined ? abandon : undefined;
       const granted = await this.host.grab(slots, place.waiter.want, signal, place.ticket.id, after);
       const lease = granted && (await this.host.settleIn(granted, place.waiter.want, signal));
@@ -372,21 +377,21 @@ export class FairQueue {
       if (lease !== undefined) this.grant(place, lease);
     } catch (error) {
       this.claims.delete(place);
-      // That a slot could not be taken over is the business of who released it.
+      // If a slot could not be taken over, the release that offered it handles the error.
       if (after === undefined) place.waiter.settle(error as Error);
     }
     this.host.pump();
   }
 
-  /** A claim for a place succeeded: the first who waits gets it, and those between move up by one place. */
+  /** A claim for a place succeeded: the first waiter gets it, and those between move up by one place. */
   private grant(place: Place, lease: Lease): void {
-    // Those who are next may have been told of in the same breath.
+    // The next waiters may have been announced together with it.
     if (place.waiter.settled) return this.host.context.background.add(caughtUp().then(() => lease.release()));
     if (this.placed.has(place.ticket.id)) this.moveUp(place);
     place.waiter.settle(lease);
   }
 
-  /** Puts the first of ours who waits for the like in the place that is served, and those between one place further back. */
+  /** Puts the first waiter of the same shape in this process into the place that is served, and those between one place further back. */
   private moveUp(place: Place): void {
     const earlier: Place[] = [];
     for (const { id, order } of this.host.table.line(Infinity)) {
@@ -400,7 +405,7 @@ export class FairQueue {
     }
   }
 
-  /** Something was read: looks for what was given to us. */
+  /** Everything was read: looks for hand-offs to this process. */
   receiveAll(): void {
     if (this.placed.size + this.departed.size === 0) return;
     for (const taken of [...this.host.table.taken.values()]) this.receive(taken);
@@ -413,7 +418,7 @@ export class FairQueue {
     pump();
   }
 
-  /** A ticket was given back, or lost: then its waiter joins again, at the end. */
+  /** A ticket was given back, or lost: a waiter that is not settled joins again, at the end. */
   private left(ticket: Lease): void {
     const place = this.placed.get(ticket.id);
     if (place === undefined) return;
@@ -422,7 +427,7 @@ export class FairQueue {
     this.host.pump();
   }
 
-  /** Nobody waits with the ticket any more; what is given to it is listened for a moment longer. */
+  /** The ticket has no waiter any more; the process listens for hand-offs to it a moment longer. */
   private depart(place: Place, until = this.host.context.clock.now() + LINGER_MS): void {
     const { ticket, waiter } = place;
     this.placed.delete(ticket.id);
@@ -451,7 +456,7 @@ export class FairQueue {
   }
 }
 
-/** Whether a slot can be given to it: one, for long enough, that it does not keep for others afterwards. */
+/** Whether a slot can be handed off to it: it wants one, for long enough, and does not retain it afterwards. */
 function takesGiven({ want }: Waiter): boolean {
   return want.count === 1 && want.mode === undefined && want.retain === 0 && want.ttl >= HANDED_OFF_MS;
 }

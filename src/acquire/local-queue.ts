@@ -11,7 +11,7 @@ import { MAX_AT_ONCE } from '../protocol/records';
 import type { Waiter } from './waiter';
 import type { Want } from '../protocol/request';
 
-/** What those who wait need of the engine that serves them. */
+/** What the waiters need of the engine that serves them. */
 export interface QueueHost extends Primitive {
   readonly free: FreeSlots;
   /** Tries once to take slots. @param ticket that it serves */
@@ -23,16 +23,16 @@ export interface QueueHost extends Primitive {
     after?: Succession & { readonly turnSince: number },
   ) => Promise<Lease | undefined>;
   /**
-   * Waits until a permit is good that was granted on a condition: to write, once those who read are gone. Resolves with
-   * undefined, and the lease given back, if it was lost meanwhile or is no longer wanted.
+   * Waits until a permit is valid that was granted on a condition: to write, once the readers are gone. Resolves with undefined, and the
+   * lease given back, if it was lost meanwhile or is no longer wanted.
    */
   readonly settleIn: (lease: Lease, want: Want, abandon: Aborting | undefined) => Promise<Lease | undefined>;
   /**
-   * Takes in a slot that was given to a ticket of ours. Undefined, and the slot given back, if we heard of it too late, or the
-   * limit had been lowered before.
+   * Accepts a slot that was handed off to a ticket of this process. Undefined, and the slot given back, if the process heard of it too
+   * late, or the limit had been lowered before.
    */
   readonly accept: (taken: TakenSlot, ticket: Lease, want: Want) => Lease | undefined;
-  /** Something has changed: serve whoever can be. */
+  /** The state has changed: serve all waiters that can be served. */
   readonly pump: () => void;
 }
 
@@ -42,10 +42,10 @@ interface Claim {
 }
 
 /**
- * Those of this process who wait without a ticket: unfair, or unwilling to wait at all.
+ * The waiters of this process without a ticket: not fair, or acquires that do not wait at all.
  *
- * Invariant: they are served in the order in which they joined. Claims are made for those at the front as long as they
- * are alike in what they would write; a claim belongs to none of them, and when it succeeds the first of them gets it.
+ * Invariant: they are served in the order in which they joined. Claims are made for the waiters at the front as long as they are alike in
+ * what they would write. A claim belongs to none of them, and when it succeeds the first of them gets it.
  */
 export class LocalQueue {
   private readonly queue: Waiter[] = [];
@@ -60,7 +60,7 @@ export class LocalQueue {
     return this.queue;
   }
 
-  /** Whether anybody is willing to wait. */
+  /** Whether a waiter here accepts to wait. */
   get patient(): boolean {
     return this.queue.length > this.impatient;
   }
@@ -80,22 +80,22 @@ export class LocalQueue {
     else this.shapes.delete(waiter.shape);
     if (waiter.immediate) this.impatient--;
     this.abandonSpareClaims();
-    // It may have been what kept the others waiting. Not at once: it may be leaving while they are being served.
+    // It may have kept the others waiting. Not at once: it may be leaving while they are being served.
     if (index === 0 && this.queue.length > 0) queueMicrotask(this.host.pump);
   }
 
-  /** Claims what is free for those at the front. */
+  /** Claims the free slots for the waiters at the front. */
   serve(limit: number): void {
     const head = this.queue[0];
     if (head === undefined) return;
     const { watcher, free } = this.host;
     const { live, running } = watcher;
     watcher.watch(true);
-    // While everything is being read again, what we knew is most likely wrong.
+    // While everything is being read again, the known state is most likely wrong.
     if (running && !live) return;
     if (head.want.count === 'all free') return this.drain(head);
     if (head.immediate && head.want.mode === 'write') {
-      // Who will not wait keeps nobody out for it: it looks first.
+      // A waiter that does not wait delays no other for it: it looks first.
       if (!live) return watcher.start();
       if (this.host.table.readers.size > 0) return this.refuseHopeless(limit);
     }
@@ -108,7 +108,7 @@ export class LocalQueue {
     else if (this.claims.size === 0 || (!reads && plans.length < wants.length)) watcher.start();
   }
 
-  /** Takes over the slot of a lease that ends, for the first who would be content with one; undefined if nobody is. */
+  /** Takes over the slot of a lease that ends, for the first waiter if it wants one slot. Returns false if it does not. */
   takeOver(slot: FreeSlot, after: Succession & { readonly turnSince: number }): boolean {
     const head = this.queue[0];
     if (head === undefined || head.want.count !== 1 || this.unclaimed(head.shape, 1).length === 0)
@@ -117,7 +117,7 @@ export class LocalQueue {
     return true;
   }
 
-  /** What those at the front want who are alike, `most` at most, less one for each claim already under way for them. */
+  /** What the waiters of one shape at the front want, `most` at most, less one for each claim already under way for them. */
   private unclaimed(shape: string, most: number): { count: number }[] {
     let underway = 0;
     for (const claim of this.claims) if (claim.shape === shape) underway++;
@@ -137,7 +137,7 @@ export class LocalQueue {
     const claim: Claim = { shape, abandon: new Abort() };
     this.claims.add(claim);
     try {
-      // What is written over a hold is never given up half-way: the slot would stay taken.
+      // A write over a hold is never given up half-way: the slot would stay taken.
       const abandon = after === undefined ? claim.abandon.signal : undefined;
       const granted = await this.host.grab(slots, want, abandon, undefined, after);
       const lease = granted && (await this.host.settleIn(granted, want, abandon));
@@ -147,13 +147,13 @@ export class LocalQueue {
       else if (lease !== undefined) this.host.context.background.add(lease.release());
     } catch (error) {
       this.claims.delete(claim);
-      // That a slot could not be taken over is the business of who released it.
+      // If a slot could not be taken over, the release that offered it handles the error.
       if (after === undefined) this.firstIfOf(shape)?.settle(error as Error);
     }
     this.host.pump();
   }
 
-  /** Takes all that is free for a waiter that will not wait. */
+  /** Takes all that is free for a waiter that does not wait. */
   private drain(waiter: Waiter): void {
     const { table, context, watcher, free, name } = this.host;
     if (!watcher.live) return watcher.start();
@@ -164,7 +164,7 @@ export class LocalQueue {
     else if (!free.claiming) waiter.settle(nothingFree(name, table));
   }
 
-  /** Ends waiters that will not wait, and those for whom waiting is no use. */
+  /** Ends waiters that do not wait, and those that wait in vain. */
   private refuseHopeless(limit: number): void {
     const { table, watcher, keys, name } = this.host;
     if (table.corrupt.size === 0 && this.impatient === 0) return;
@@ -181,20 +181,20 @@ export class LocalQueue {
       } else if (waiter.immediate && (claims <= 0 || (mode === 'write' && table.readers.size > 0))) {
         // The lock is open to readers: its turn comes with the next answer.
         if (mode === 'read' && this.host.free.now().length > 0) continue;
-        // What became free just before it was asked may not have been announced yet.
+        // Slots that became free just before the request may not have been announced yet.
         if (!watcher.covers(waiter.joinedAt)) return watcher.refresh();
         waiter.settle(nothingFree(name, table));
       }
     }
   }
 
-  /** The first of all, if it is of that shape: others of it may stand behind somebody who came before them. */
+  /** The first of all waiters, if it is of that shape: others of it may stand behind a waiter that came before them. */
   private firstIfOf(shape: string): Waiter | undefined {
     const [first] = this.queue;
     return first?.shape === shape ? first : undefined;
   }
 
-  /** Gives up claims that nobody waits for any more. Those that succeed all the same are released. */
+  /** Gives up claims without a waiter. Those that succeed all the same are released. */
   private abandonSpareClaims(): void {
     if (this.claims.size === 0) return;
     const left = new Map<string, number>();
@@ -206,7 +206,7 @@ export class LocalQueue {
   }
 }
 
-/** Slots below the limit, and places of readers, that stay taken until somebody removes what can not be read there. */
+/** Slots below the limit, and places of readers, that stay taken until an operator removes the unreadable entries there. */
 export function unreadablePlaces(
   table: SlotTable,
   keys: Keys,

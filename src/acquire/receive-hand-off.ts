@@ -6,13 +6,13 @@ import type { TakenSlot } from '../state/slot-table';
 import type { Context } from '../store/context';
 
 /**
- * Longest that a slot is given for, in ms: long enough for the new holder to prolong it. Who waits for a permit with a shorter
- * ttl is given nothing.
+ * Longest time for which a slot is handed off, in ms: long enough for the new holder to renew it. A waiter for a permit with a shorter ttl
+ * receives no hand-off.
  */
 export const HANDED_OFF_MS = 6_000;
 /**
- * The lease of a slot that was given to a ticket of ours. It is prolonged to the ttl that was asked for once it lasts, and is
- * over already if we hear of it too late.
+ * The lease of a slot that was handed off to a ticket of this process. It is extended to the requested ttl once it lasts, and is over
+ * already if the process hears of it too late.
  */
 export function receiveHandOff(
   context: Context,

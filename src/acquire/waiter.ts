@@ -6,7 +6,7 @@ import { abortReason, onAbort } from '../runtime/on-abort';
 /** An acquire that does not wait still gives the server this long to answer. */
 const ANSWER_WITHIN_MS = 2_000;
 
-/** Somebody who waits for a permit, until granted, refused, out of time or aborted; settled exactly once. */
+/** A waiter for a permit, until granted, refused, out of time or aborted; settled exactly once. */
 export class Waiter {
   readonly joinedAt: number;
   readonly immediate: boolean;

@@ -21,10 +21,7 @@ export interface AcquireAllWant {
 
 const WANT = optionKeys<AcquireAllWant>('one of the wants', { semaphore: true, count: true });
 
-/**
- * Acquires slots of several primitives together.
- * @param engines of the dispatcher that is asked
- */
+/** Acquires slots of several primitives together. @param engines of the dispatcher on which the caller acquires */
 export async function acquireTogether(
   context: Context,
   wants: readonly AcquireAllWant[],

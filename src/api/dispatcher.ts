@@ -84,29 +84,29 @@ const CLOSE_WAIT_MS = 5_000;
 /** Hands out primitives by name; all of one dispatcher live in one bucket. */
 export interface Dispatcher extends AsyncDisposable {
   /**
-   * Resolves when the bucket is there and fit for use. Calling it is optional: every operation waits for it. A server that does
-   * not answer is asked again for 10 s; what it refuses is thrown at once.
+   * Resolves when the bucket exists and is fit for use. Calling it is optional: every operation waits for it. If a server does not answer,
+   * the client asks again for 10 s; it throws at once what the server refuses.
    * @throws UnsupportedServerError, BucketConfigError, PermissionDeniedError, BackendUnavailableError
    */
   ready(): Promise<void>;
   /**
    * A semaphore of that name. Needs no server: nothing happens before it is used.
    * @param name any text of 1 to 256 bytes of UTF-8
-   * @param slots how many may hold it at once: 1 to 10,000. Stored with the semaphore by whoever uses it first; see
-   *   {@link SemaphoreOptions.limitPolicy} for what happens to others. Default: the stored number, or 1 if there is none
+   * @param slots how many may be held at once: 1 to 10,000. The process that first uses the semaphore stores the number with it; see
+   *   {@link SemaphoreOptions.limitPolicy} for what happens in other processes. Default: the stored number, or 1 if there is none
    * @throws RangeError, TypeError for bad arguments
    */
   semaphore(name: string, slots?: number, options?: SemaphoreOptions): Semaphore;
   /**
-   * A mutex of that name. Needs no server: nothing happens before it is used. A mutex and a semaphore of the same name are
-   * different things.
+   * A mutex of that name. Needs no server: nothing happens before it is used. A mutex and a semaphore of the same name are independent of
+   * each other.
    * @param name any text of 1 to 256 bytes of UTF-8
    * @throws RangeError, TypeError for bad arguments
    */
   mutex(name: string, options?: MutexOptions): Mutex;
   /**
-   * A read-write lock of that name. Needs no server: nothing happens before it is used. Other kinds of primitive of the same
-   * name are different things.
+   * A read-write lock of that name. Needs no server: nothing happens before it is used. It is independent of other kinds of primitive of
+   * the same name.
    * @param name any text of 1 to 256 bytes of UTF-8
    * @throws RangeError, TypeError for bad arguments
    */
@@ -123,7 +123,7 @@ export interface Dispatcher extends AsyncDisposable {
     timeout: number | LockOptions,
     work: (permit: Permit) => T | Promise<T>,
   ): Promise<T>;
-  /** As {@link Dispatcher.readLock}, to write: nobody else reads or writes meanwhile. */
+  /** As {@link Dispatcher.readLock}, to write: there is no other reader or writer meanwhile. */
   writeLock(name: string, timeout?: number | LockOptions): Promise<WritePermit>;
   writeLock<T>(
     name: string,
@@ -139,37 +139,37 @@ export interface Dispatcher extends AsyncDisposable {
    */
   latch(name: string, count?: number): CountDownLatch;
   /**
-   * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. Nothing is held while it waits, so there
-   * is no order to follow and no deadlock. Needs nats-server 2.12.
-   * @throws as {@link Semaphore.lock}; TypeError for those of another dispatcher
+   * One permit on slots of several semaphores and mutexes: all or nothing, at every instant. It holds nothing while it waits, so the order
+   * of the wants does not matter and there is no deadlock. Needs nats-server 2.12.
+   * @throws as {@link Semaphore.lock}; TypeError for primitives of another dispatcher
    */
   acquireAll(wants: AcquireAllWant[], options?: AcquireOptions): Promise<Permit>;
-  /** What exists in the bucket: every primitive with a stored limit, a holder, a kept slot or somebody who queues. */
+  /** What exists in the bucket: every primitive with a stored limit, a holder, a retained slot or a waiter in the queue. */
   list(): Promise<PrimitiveSummary[]>;
   /**
-   * Removes everything of a primitive from the bucket: see {@link Watchable.remove} and {@link CountDownLatch.remove}. Takes what
-   * {@link Dispatcher.list} gives.
+   * Removes everything of a primitive from the bucket: see {@link Watchable.remove} and {@link CountDownLatch.remove}. Takes the items of
+   * {@link Dispatcher.list}.
    * @example
    * for (const primitive of await dispatcher.list()) if (primitive.held === 0) await dispatcher.remove(primitive);
    */
   remove(primitive: Pick<PrimitiveSummary, 'kind' | 'name'>, options?: RemoveOptions): Promise<boolean>;
-  /** Calls back whenever something happens; see {@link DispatcherEvents}. Returns how to stop that. */
+  /** Calls the listener for an event of this dispatcher; see {@link DispatcherEvents}. Returns a function that stops that. */
   on<E extends keyof DispatcherEvents>(event: E, listener: (detail: DispatcherEvents[E]) => void): () => void;
   /** Whether permits are granted within this process only, at this moment: see {@link DispatcherOptions.onUnavailable}. */
   readonly isDegraded: boolean;
   /**
-   * Releases all permits, refuses all who wait with a {@link DispatcherClosedError}, and lets go of everything else:
-   * afterwards it keeps no timer, subscription or key. While the server is out of reach it waits 5 s at most; what is
-   * held then ends with its ttl. Safe to call twice.
+   * Releases all permits, refuses all waiters with a {@link DispatcherClosedError}, and frees everything else: afterwards it has no timer,
+   * subscription or key. While the server is out of reach it waits 5 s at most; permits that are held then end with their ttl. Safe to call
+   * twice.
    */
   close(): Promise<void>;
 }
 
-/** What tests and benchmarks read of a dispatcher. */
+/** What tests and benchmarks read from a dispatcher. */
 export interface Diagnostics {
-  /** How often the safety net looked for missed changes, and how often it found one. Without faults: never. */
+  /** How often the safety net checked for missed changes, and how often it found one. Without faults: never. */
   readonly feed: Readonly<WatcherCounts>;
-  /** How many writes went without answer, and of how many of those it was found out what became of them. */
+  /** How many writes got no answer, and for how many of those the outcome was found out. */
   readonly writes: Readonly<WriteCounts>;
 }
 
@@ -213,7 +213,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     return this.#events.on(event, listener);
   }
 
-  /** Tells events to the listeners of somebody else, too. @internal */
+  /** Passes events to the listeners of another object, too. @internal */
   relayTo<E extends keyof DispatcherEvents>(
     events: Events<Pick<DispatcherEvents, E>>,
     names: readonly E[],
@@ -237,13 +237,13 @@ export abstract class StoreDispatcher implements Dispatcher {
     return new Overview(this.#context, owner);
   }
 
-  /** Finds the entries that can not be read, and removes them if asked to. @internal */
+  /** Finds the entries that can not be read, and removes them if requested. @internal */
   async repair(options: { remove: boolean }): Promise<UnreadableEntry[]> {
     this.#checkOpen();
     return repair(this.#context, options);
   }
 
-  /** Tells of the connection to the server. @internal */
+  /** Reports the state of the connection to the server. @internal */
   protected followConnection(contact: Contact): void {
     contact.observe({
       disconnected: (cause) => this.#events.tell('disconnected', { cause }),
@@ -397,7 +397,7 @@ export abstract class StoreDispatcher implements Dispatcher {
     await this.close();
   }
 
-  /** Lets go of what lies behind the store. */
+  /** Frees what lies behind the store. */
   protected abstract closeBackend(): Promise<void>;
 
   #settings<K extends PermitKind>(
@@ -474,10 +474,10 @@ export class NatsDispatcher extends StoreDispatcher {
   readonly #contact: Contact;
 
   /**
-   * @param connection of `@nats-io/transport-node` 3.x or of `nats` 2.x. It stays yours: `close` leaves it open. Let it
-   *   reconnect for ever (`maxReconnectAttempts: -1`, `ignoreAuthErrorAbort: true`): the client's default is to close for good after
-   *   some 20 s, or two refused logins. Then every operation fails, see {@link DispatcherEvents.connectionClosed}.
-   * @throws TypeError for what is no connection, such as a promise of one
+   * @param connection of `@nats-io/transport-node` 3.x or of `nats` 2.x. It stays yours: `close` leaves it open. Let it reconnect for ever
+   *   (`maxReconnectAttempts: -1`, `ignoreAuthErrorAbort: true`): the client's default is to close for good after some 20 s, or two refused
+   *   logins. Then every operation fails, see {@link DispatcherEvents.connectionClosed}.
+   * @throws TypeError for a value that is no connection, such as a promise of one
    */
   constructor(connection: NatsConnection, options: DispatcherOptions = {}) {
     checkKeys(options, DISPATCHER);
@@ -489,8 +489,8 @@ export class NatsDispatcher extends StoreDispatcher {
   }
 
   /**
-   * How the connection stands, as far as the client has noticed: it takes 10 s to notice a dead link. `disconnected`: the client
-   * tries to reconnect. `closed`: for good, a new dispatcher is needed.
+   * State of the connection, as far as the client has noticed: it takes 10 s to notice a dead link. `disconnected`: the client tries to
+   * reconnect. `closed`: for good, a new dispatcher is needed.
    */
   get connectionState(): ConnectionState {
     return this.#contact.state;
@@ -502,8 +502,8 @@ export class NatsDispatcher extends StoreDispatcher {
   }
 
   /**
-   * Connects and makes a dispatcher whose `close` closes the connection too. The connection goes on for ever, through outages
-   * and refused logins.
+   * Connects and makes a dispatcher whose `close` closes the connection too. The connection reconnects for ever, through outages and
+   * refused logins.
    * @throws PermissionDeniedError if the server refuses the login; BackendUnavailableError if no server can be reached now;
    *   UnsupportedServerError if TLS is asked for and the server has none; RangeError, TypeError for bad options
    */
@@ -568,8 +568,8 @@ class OwningDispatcher extends NatsDispatcher {
   }
 
   protected override async closeBackend(): Promise<void> {
-    // What was just written must have failed or gone before the client lets go of its socket: on one that the server has
-    // just ended, the failure would otherwise come when nobody listens for it any more, and end the process.
+    // Waits until the last writes have failed or left before the client frees its socket. On a socket that the server has just ended, the
+    // failure would otherwise come when it has no listener any more, and end the process.
     await sleep(systemClock, 1, undefined, { keepAlive: true });
     await this.#connection.close();
   }
@@ -586,7 +586,7 @@ export class LocalDispatcher extends StoreDispatcher {
   }
 }
 
-/** `lock` tells by the number of its arguments whether there is work. */
+/** `lock` recognizes by the number of its arguments whether there is work. */
 function withOrWithout<T, P extends Permit>(
   lock: Lock<LockOptions, P>,
   timeout: number | LockOptions | undefined,

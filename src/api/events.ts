@@ -15,7 +15,7 @@ export interface PermitRef extends PrimitiveRef {
   readonly count: number;
 }
 
-/** What a dispatcher tells of itself, by name. All times are in ms. */
+/** Events of a dispatcher, by name. All times are in ms. */
 export interface DispatcherEvents {
   /**
    * The connection to NATS was lost. The client tries to reconnect; permits are held until their ttl ends, and renewed if the
@@ -29,14 +29,14 @@ export interface DispatcherEvents {
    */
   loginRefused: { readonly error: Error };
   /**
-   * The connection to NATS stands again.
+   * The connection to NATS is restored.
    * - `afterMs`: how long it was gone
    */
   reconnected: { readonly afterMs: number };
   /**
-   * The connection to NATS is closed for good, and not by the dispatcher: its owner closed it, or the client has given up. From now
-   * on every operation fails with a {@link BackendUnavailableError}; a new dispatcher is needed. If the client has given up and
-   * nobody listens, the process is warned.
+   * The connection to NATS is closed for good, and not by the dispatcher: its owner closed it, or the client has given up. From now on
+   * every operation fails with a {@link BackendUnavailableError}; a new dispatcher is needed. If the client has given up and there is no
+   * listener, the library emits a process warning.
    */
   connectionClosed: { readonly cause: Error };
   /**
@@ -45,15 +45,15 @@ export interface DispatcherEvents {
    */
   degraded: { readonly cause: Error };
   /**
-   * The server is back: from now on permits are granted for all processes again. Local ones that are held are held on.
+   * The server is back: from now on permits are granted for all processes again. Local permits stay held until they are released.
    * - `afterMs`: how long it was degraded
    */
   restored: { readonly afterMs: number };
-  /** A permit was granted, `waitedMs` after it was asked for. */
+  /** A permit was granted, `waitedMs` after the request for it. */
   acquired: PermitRef & { readonly waitedMs: number };
-  /** An acquire ended without a permit: nothing free in time, given up, the server out of reach. */
+  /** An acquire ended without a permit: nothing free in time, aborted, or the server out of reach. */
   refused: PrimitiveRef & { readonly waitedMs: number; readonly error: unknown };
-  /** A permit was given back by its holder. */
+  /** A permit was released by its holder. */
   released: PermitRef & { readonly heldMs: number };
   /**
    * A permit could not be released, or the server did not acknowledge it, where no call is left to reject: after `lock(timeout, work)` and
@@ -64,7 +64,7 @@ export interface DispatcherEvents {
   lost: PermitRef & { readonly heldMs: number; readonly error: PermitLostError };
 }
 
-/** What tells whether the server is in reach, and whether permits are granted within this process only. */
+/** Whether the server is in reach, and whether permits are granted within this process only. */
 export type OutageEvents = Pick<
   DispatcherEvents,
   'connectionClosed' | 'degraded' | 'disconnected' | 'loginRefused' | 'reconnected' | 'restored'
@@ -79,7 +79,7 @@ export const OUTAGE_EVENTS: readonly (keyof OutageEvents)[] = [
   'restored',
 ];
 
-/** What a permit tells of itself, by name. */
+/** Events of a permit, by name. */
 export interface PermitEvents {
   /** A renewal was acknowledged; `remaining` ms are left from now. */
   renewed: { readonly remaining: number };
@@ -89,12 +89,14 @@ export interface PermitEvents {
   lost: { readonly error: PermitLostError };
 }
 
-/** Listeners by event. One that throws does no harm to the others, nor to whoever tells: the process is warned. */
+/**
+ * Listeners by event. One that throws does not affect the others, nor the code that reports the event: the library emits a process warning.
+ */
 export class Events<All extends object> {
   private readonly listeners = new Map<keyof All, Set<(detail: never) => void>>();
   private readonly relays: ((event: keyof All, detail: never) => boolean)[] = [];
 
-  /** Whether anybody listens, to any of `events`. */
+  /** Whether there is a listener, for any of `events`. */
   has(...events: (keyof All)[]): boolean {
     return events.some((event) => (this.listeners.get(event)?.size ?? 0) > 0);
   }
@@ -107,17 +109,17 @@ export class Events<All extends object> {
     return () => all.delete(listener);
   }
 
-  /** From now on these events are told to the listeners of `other` too. */
+  /** Also passes these events to the listeners of `other` from now on. */
   relayTo<E extends keyof All>(other: Events<Pick<All, E>>, events: readonly E[]): void {
     this.relays.push((event, detail) => events.includes(event as E) && other.tell(event as E, detail));
   }
 
-  /** As {@link Events.tell}; if nobody listens, the process is warned. */
+  /** As {@link Events.tell}; if there is no listener, emits a process warning. */
   tellOrWarn<E extends keyof All>(event: E, detail: All[E], message: string): void {
     if (!this.tell(event, detail)) process.emitWarning(message, 'NatsSemaphoreWarning');
   }
 
-  /** Returns whether anybody listened. */
+  /** Returns whether there was a listener. */
   tell<E extends keyof All>(event: E, detail: All[E]): boolean {
     const all = [...(this.listeners.get(event) ?? [])] as ((detail: All[E]) => void)[];
     for (const listener of all) {

@@ -31,7 +31,7 @@ const dispatcher: AllKeysOf<DispatcherOptions> = {
   apiPrefix: true,
 };
 
-/** Of the NATS client. A version of it that has others does not compile. */
+/** Options of the NATS client. A version of it that has others does not compile. */
 const client: AllKeysOf<ConnectionOptions> = {
   servers: true,
   authenticator: true,
@@ -101,7 +101,7 @@ export const READ_WRITE_LOCK = optionKeys<ReadWriteLockOptions>('a read-write lo
   ttl: true,
   fair: true,
 });
-/** Also of what has one slot only: that `count` can be 1 alone is said where it is known of what. */
+/** Also for primitives with one slot only: the check that `count` can be 1 alone is made where the primitive is known. */
 export const ACQUIRE = optionKeys<AcquireOptions>('an acquire', {
   timeout: true,
   signal: true,

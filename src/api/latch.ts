@@ -9,26 +9,24 @@ import { type LatchStatus, latchStatusOf } from './status';
 import { changes } from './watching';
 
 /**
- * Lets any number of waiters go when something has happened a given number of times, in all processes together.
+ * Lets any number of waiters continue when something has happened a given number of times, in all processes together.
  *
- * Counting is exact: a write whose answer was lost, or that had to be repeated, counts once. Waiters are told by the server
- * and woken once, at zero. At zero a latch stays: whoever waits later goes on at once, until {@link CountDownLatch.trySetCount}
- * begins a new round. Who waited for the old round then still goes on; who comes later waits for the new one.
+ * Counting is exact: a write whose answer was lost, or that had to be repeated, counts once. The server notifies waiters, and each wakes
+ * once, at zero. At zero a latch stays: a later wait resolves at once, until {@link CountDownLatch.trySetCount} begins a new round. Waiters
+ * of the old round then still resolve; later waiters wait for the new one.
  *
- * Everything waits while the server is out of reach; only `wait` has a timeout.
+ * Every operation waits while the server is out of reach; only `wait` has a timeout.
  */
 export interface CountDownLatch {
   readonly name: string;
   /**
-   * Begins a round of `count`, 1 to 1,000,000,000, if none was ever stored or the last one has reached zero. Resolves with
-   * whether it did.
+   * Begins a round of `count`, 1 to 1,000,000,000, if none was ever stored or the last one has reached zero. Resolves with whether it did.
    * @throws CorruptEntryError, PermissionDeniedError, DispatcherClosedError, RangeError
    */
   trySetCount(count: number): Promise<boolean>;
   /**
-   * Counts down by `count`, default 1. Resolves with what is left: never below zero, counting down at zero does nothing. Calls
-   * made side by side are written together. It has no timeout: it resolves when the server has it, which is when it is
-   * certain that it counts, once.
+   * Counts down by `count`, default 1. Resolves with what is left: never below zero, counting down at zero does nothing. Concurrent calls
+   * are written together. It has no timeout: it resolves when the server has stored the count, which then certainly counts once.
    * @throws SemaphoreError `LATCH_NOT_SET` if no count was given in the code or stored
    * @throws LimitConflictError if the stored count began at another number than the code says
    * @throws CorruptEntryError, PermissionDeniedError, DispatcherClosedError, RangeError
@@ -47,12 +45,12 @@ export interface CountDownLatch {
    * @throws LimitConflictError, CorruptEntryError, DispatcherClosedError; the signal's reason; RangeError, TypeError
    */
   wait(options?: LatchWaitOptions): Promise<void>;
-  /** What is left, and who has counted how much. */
+  /** What is left, and how much each process has counted. */
   status(): Promise<LatchStatus>;
-  /** The status now, and again after every change, as that of a semaphore. */
+  /** The status now, and again after every change, like the watch of a semaphore. */
   watch(options?: { signal?: AbortSignal }): AsyncIterable<LatchStatus>;
   /**
-   * Removes everything of it from the bucket. Resolves with whether there was anything. Whoever waits fails with `LATCH_LOST`.
+   * Removes everything of it from the bucket. Resolves with whether there was anything. Waiters fail with `LATCH_LOST`.
    * @throws PrimitiveInUseError while its round has not reached zero, unless `force` is true
    */
   remove(options?: RemoveOptions): Promise<boolean>;
@@ -60,7 +58,7 @@ export interface CountDownLatch {
 
 export interface LatchSettings {
   readonly name: string;
-  /** As the code has it; undefined: as it is stored. */
+  /** The count in the code; undefined: as stored. */
   readonly total: number | undefined;
   /** The engine for this name, for one operation. */
   engine(): LatchEngine;

@@ -28,13 +28,13 @@ export interface ListedLock {
 }
 
 /**
- * Locks by name for a whole program: whoever asks for the same name is given the same instance.
+ * Locks by name for a whole program: every caller that asks for the same name gets the same instance.
  *
- * Locks of the backend `"nats"` connect when one is first used, and reconnect for ever, through refused logins too. If the first
- * connection can not be made the use of the lock fails with a {@link BackendUnavailableError} (or whatever else
- * `NatsDispatcher.connect` throws), and the next one tries again. The same goes for a connection that was closed for good, as with
- * `maxReconnectAttempts`: the next use makes a new one. What was locked before is held until its ttl ends.
- * A connection that was given to {@link LockManager.configure} is never replaced: configure again with another.
+ * Locks of the backend `"nats"` connect when one is first used, and reconnect for ever, through refused logins too. If the first connection
+ * fails, the use of the lock fails with a {@link BackendUnavailableError} (or whatever else `NatsDispatcher.connect` throws), and the next
+ * use tries again. The same goes for a connection that was closed for good, as with `maxReconnectAttempts`: the next use makes a new one.
+ * What was locked before is held until its ttl ends. A connection that was given to {@link LockManager.configure} is never replaced:
+ * configure again with another.
  */
 export class LockManager {
   readonly #known = new Map<string, ListedLock & { readonly options: Required<MutexOptions> }>();
@@ -44,7 +44,7 @@ export class LockManager {
   /**
    * The lock of that name, made if there is none.
    * @param backend default `"local"`
-   * @param options of a new lock. Of one that is there already, they must agree where they are given
+   * @param options of a new lock. If the lock exists already, each option given must agree with it
    * @throws LockConflictError if there is one of another backend or with other options; RangeError, TypeError
    */
   getOrCreateLock(name: string, backend: LockBackend = 'local', options: MutexOptions = {}): Mutex {
@@ -65,7 +65,7 @@ export class LockManager {
   }
 
   /**
-   * A lock that no name leads to: `getLock` and `listLocks` do not know it. Default name: one that nobody else has.
+   * A lock without a registered name: `getLock` and `listLocks` do not return it. Default name: a unique one.
    * @throws RangeError, TypeError
    */
   createLock(backend: LockBackend = 'local', options: MutexOptions & { name?: string } = {}): Mutex {
@@ -73,7 +73,7 @@ export class LockManager {
     return this.#backends.make(name, backend, rest);
   }
 
-  /** The lock of that name; undefined if nobody has asked for it. */
+  /** The lock of that name; undefined if it was never requested. */
   getLock(name: string): Mutex | undefined {
     return this.#known.get(name)?.lock;
   }
@@ -84,8 +84,8 @@ export class LockManager {
   }
 
   /**
-   * Says how to come to NATS: to be called before the first lock of that backend is used. Default: `servers` from the
-   * environment variable `NATS_URL`, else `localhost:4222`, and the default bucket.
+   * Sets how to connect to NATS: to be called before the first lock of that backend is used. Default: `servers` from the environment
+   * variable `NATS_URL`, else `localhost:4222`, and the default bucket.
    * @throws LockConflictError if NATS is in use already: `close` first, unless its connection is closed for good. TypeError for a
    *   `connection` that is none
    */
@@ -93,7 +93,7 @@ export class LockManager {
     this.#backends.configure(options);
   }
 
-  /** Calls back whenever something happens to the connection's dispatcher; see {@link OutageEvents}. Returns how to stop that. */
+  /** Calls the listener for an event of the connection's dispatcher; see {@link OutageEvents}. Returns a function that stops that. */
   on<E extends keyof OutageEvents>(event: E, listener: (detail: OutageEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
   }
@@ -113,7 +113,7 @@ class Backends {
   #nats: Promise<NatsDispatcher> | undefined;
   /** Set once it is connected. */
   #current: NatsDispatcher | undefined;
-  /** Those whose connection was closed for good: what was locked by them is held until its ttl ends. */
+  /** Dispatchers whose connection was closed for good: what was locked by them is held until its ttl ends. */
   readonly #retired: NatsDispatcher[] = [];
   #closed = false;
 
@@ -146,7 +146,7 @@ class Backends {
     await Promise.all(all.map(async (dispatcher) => dispatcher?.close()));
   }
 
-  /** Lets go of a dispatcher whose connection is closed for good. */
+  /** Discards a dispatcher whose connection is closed for good. */
   #retire(): void {
     if (this.#current?.connectionState !== 'closed') return;
     this.#retired.push(this.#current);
@@ -157,7 +157,7 @@ class Backends {
   /** The dispatcher, connected within a timeout. */
   async #connected({ timeout, signal }: LockOptions): Promise<NatsDispatcher> {
     if (this.#closed) throw new DispatcherClosedError('the lock manager was closed');
-    // A connection that was handed over is not ours to replace: its use fails, and says why.
+    // A connection of the caller is not ours to replace: its use fails, with the reason.
     if (this.options.connection === undefined) this.#retire();
     const connecting = (this.#nats ??= this.#begin());
     const done = new Abort();
@@ -236,7 +236,7 @@ function conflict(name: string, what: string, there: unknown, asked: unknown): L
 
 const defaultManager = new LockManager();
 
-/** The manager behind {@link getOrCreateLock}: one in a program, also where it imports and requires the package. */
+/** The manager behind {@link getOrCreateLock}: one in a program, even if the program both imports and requires the package. */
 export function getDefaultLockManager(): LockManager {
   return defaultManager;
 }
@@ -250,12 +250,12 @@ export function getOrCreateLock(name: string, backend?: LockBackend, options?: M
   return defaultManager.getOrCreateLock(name, backend, options);
 }
 
-/** A lock that no name leads to. See {@link LockManager.createLock}. */
+/** A lock without a registered name. See {@link LockManager.createLock}. */
 export function createLock(backend?: LockBackend, options?: MutexOptions & { name?: string }): Mutex {
   return defaultManager.createLock(backend, options);
 }
 
-/** The lock of that name; undefined if nobody has asked for it. */
+/** The lock of that name; undefined if it was never requested. */
 export function getLock(name: string): Mutex | undefined {
   return defaultManager.getLock(name);
 }

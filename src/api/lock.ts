@@ -3,7 +3,7 @@ import type { LockOptions } from './options';
 import { toAcquireOptions } from './option-checks';
 import { type OwnPermit, type Permit, releaseFailed, workEnded } from './permit';
 
-/** Whatever can be locked: a semaphore, a mutex, either side of a read-write lock. */
+/** Anything that can be locked: a semaphore, a mutex, either side of a read-write lock. */
 export interface Lock<Options extends LockOptions = LockOptions, P extends Permit = Permit> {
   readonly name: string;
   /**
@@ -12,34 +12,34 @@ export interface Lock<Options extends LockOptions = LockOptions, P extends Permi
    * @throws AcquireTimeoutError if it did not become free in time
    * @throws BackendUnavailableError if the server could not be reached in time
    * @throws LimitConflictError if a semaphore has another number of slots than the code says
-   * @throws CorruptEntryError if it can not be had because the bucket holds something unreadable in its place
+   * @throws CorruptEntryError if it can not be granted because the bucket holds something unreadable in its place
    * @throws UnsupportedServerError for several slots at once on a server without atomic batches
    * @throws DispatcherClosedError; the signal's reason; RangeError, TypeError for bad arguments
    */
   lock(timeout?: number | Options): Promise<P>;
   /**
-   * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does, also if
-   * the release fails: the dispatcher's event `releaseFailed` tells of that, and if nothing listens a process warning. An
+   * Waits for a permit, runs `work` with it, and releases it however `work` ends. Resolves or rejects as `work` does, also if the release
+   * fails: the dispatcher then reports the failure with the event `releaseFailed`, or with a process warning if there is no listener. An
    * error of `work` carries that of the release as `releaseError`.
    *
-   * The library can not stop `work` when the permit is lost. To be strict, pass `permit.signal` on to what `work` calls, or
-   * call `permit.signal.throwIfAborted()` before each step that matters, and let the resource refuse an old
-   * {@link Permit.fencingToken}. Where `work` resolves after a loss at which it did not look, and nothing listens to `lost`, the
-   * process is warned, once for each primitive.
+   * The library can not stop `work` when the permit is lost. To be strict, pass `permit.signal` on to what `work` calls, or call
+   * `permit.signal.throwIfAborted()` before each step that matters, and let the resource refuse an old {@link Permit.fencingToken}. If
+   * `work` resolves after a loss without having checked for it, and `lost` has no listener, the library emits a process warning, once for
+   * each primitive.
    * @example
    * await lock.lock(5_000, async (permit) => {
    *   await makeReport({ signal: permit.signal });
    * });
    */
   lock<T>(timeout: number | Options, work: (permit: P) => T | Promise<T>): Promise<T>;
-  /** Waits for a permit, to be released by hand. Throws like {@link Lock.lock}. */
+  /** Waits for a permit, which the caller releases. Throws like {@link Lock.lock}. */
   acquire(options?: Options): Promise<P>;
   /**
-   * Takes a permit if one is to be had at once, or within `timeout`; null if not. Otherwise throws like `lock`. Without a
-   * timeout it takes what is free even if others queue for it.
+   * Takes a permit if one is free at once, or within `timeout`; resolves with null if not. Otherwise throws like `lock`. Without a timeout
+   * it takes what is free even if others queue for it.
    */
   tryAcquire(options?: Options): Promise<P | null>;
-  /** Whether no permit could be had at this moment. */
+  /** Whether no permit could be granted at this moment. */
   isLocked(): Promise<boolean>;
 }
 
@@ -87,7 +87,10 @@ export async function orNull<P extends Permit>(acquiring: Promise<P>): Promise<P
   }
 }
 
-/** Runs work under a permit: the work's outcome wins, whatever becomes of the release. Its error carries that of the release. */
+/**
+ * Runs work under a permit: the outcome of the work wins, whatever happens to the release. The error of the work carries that of the
+ * release.
+ */
 export async function runAndRelease<T, P extends OwnPermit>(
   permit: P,
   work: (permit: P) => T | Promise<T>,
@@ -108,7 +111,7 @@ export async function runAndRelease<T, P extends OwnPermit>(
   return result;
 }
 
-/** Returns whether it could: what is thrown may be no object, or frozen, or carry that of a lock within this one. */
+/** Returns whether it could: a thrown value may be no object, or frozen, or carry the error of a lock within this one. */
 function attach(error: unknown, releaseError: unknown): boolean {
   if (typeof error !== 'object' || error === null || Object.hasOwn(error, 'releaseError')) return false;
   return Reflect.defineProperty(error, 'releaseError', { value: releaseError, configurable: true });

@@ -8,8 +8,8 @@ import { SlotLock, type SlotSettings, type Watchable, patienceOf, wantOf } from 
 import type { MutexStatus } from './status';
 
 /**
- * One at a time, across all processes that use the same name in the same bucket: a semaphore with one slot that is never
- * more. Its fencing tokens grow with every grant.
+ * One holder at a time, across all processes that use the same name in the same bucket: a semaphore whose limit is always one slot. Its
+ * fencing tokens grow with every grant.
  */
 export interface Mutex extends Lock, Watchable<MutexStatus> {}
 
@@ -49,7 +49,7 @@ class ReentrantMutex extends SlotMutex {
     return this.reentrancy.takeFor(() => super.take(options), work);
   }
 
-  /** Options that could not be met are refused, also of who holds it already. */
+  /** Refuses options that could not be met, also when the caller holds the mutex already. */
   private check(options: LockOptions): void {
     checkOne(options);
     wantOf(this.settings, options);

@@ -71,11 +71,11 @@ export class NamedMutex extends LockHandle<LockOptions> implements Mutex {
     const timeout = checkTimeout(options.timeout);
     checkSignal(options.signal);
     const askedAt = systemClock.now();
-    // One attempt, also where it has to connect first: that gets as long as any connection.
+    // One attempt, even if it has to connect first: that gets as long as any connection.
     const mutex = await this.#mutex({ ...options, timeout: timeout === 0 ? undefined : timeout });
     const left =
       timeout === undefined || timeout === 0 ? timeout : Math.max(1, timeout - (systemClock.now() - askedAt));
-    // That of a dispatcher hands out permits of this library.
+    // The mutex of a dispatcher hands out permits of this library.
     return (await mutex.acquire({ ...options, timeout: left })) as OwnPermit;
   }
 

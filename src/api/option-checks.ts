@@ -118,7 +118,7 @@ export function checkBoolean(name: string, value: unknown, byDefault: boolean): 
   return value;
 }
 
-/** A copy, with its keys in order, so that later changes by the caller do not show. */
+/** A copy, with its keys in order, so that later changes by the caller have no effect. */
 export function checkMetadata(metadata: unknown): Record<string, string> | undefined {
   if (metadata === undefined) return undefined;
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
@@ -161,7 +161,7 @@ export function checkMaxBytes(maxBytes: unknown): number | undefined {
   return wholeNumber('maxBytes', maxBytes, MAX_MESSAGE_BYTES, Number.MAX_SAFE_INTEGER);
 }
 
-/** @returns what the subjects of the JetStream API begin with; undefined: as the server has it */
+/** @returns the prefix of the subjects of the JetStream API; undefined: that of the server */
 export function checkApiPrefix(domain: unknown, apiPrefix: unknown): string | undefined {
   if (domain !== undefined && apiPrefix !== undefined) {
     throw new RangeError(

@@ -9,12 +9,12 @@ export interface OptionKeys {
 }
 
 export function optionKeys<T>(of: string, names: AllKeysOf<T>): OptionKeys {
-  // Without a prototype: `toString` and `__proto__` are no options.
+  // Without a prototype: `toString` and `__proto__` are not options.
   return { of, names: Object.assign(Object.create(null) as object, names) };
 }
 
 /**
- * Refuses an option that is not known, which would otherwise be ignored in silence. Returns the options.
+ * Refuses an unknown option, which would otherwise be ignored silently. Returns the options.
  * @throws TypeError that names the option, what it is an option of, and the one that was probably meant
  */
 export function checkKeys<T>(options: T, { of, names }: OptionKeys): T {
@@ -22,14 +22,14 @@ export function checkKeys<T>(options: T, { of, names }: OptionKeys): T {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`the options of ${of} must be an object, got ${String(options)}`);
   }
-  // An inherited key is none of the caller's: libraries exist that extend `Object.prototype`.
+  // An inherited key is not the caller's: libraries exist that extend `Object.prototype`.
   for (const key in options) {
     if (!(key in names) && Object.hasOwn(options, key)) throw unknownOption(key, of, Object.keys(names));
   }
   return options;
 }
 
-/** The name that was probably meant by one that is not known; undefined if none is near. */
+/** The option that an unknown name probably means; undefined if none is near. */
 export function nearestName(given: string, names: readonly string[]): string | undefined {
   const plain = plainly(given);
   const meant = MEANT[plain] ?? [];
@@ -46,7 +46,7 @@ export function nearestName(given: string, names: readonly string[]): string | u
 
 const LONGEST_NAME = 64;
 
-/** What other libraries call it, as {@link plainly} has it, and what it is here; the first that the place knows. */
+/** What other libraries call it, as normalized by {@link plainly}, and its name here; the first that the place knows. */
 const MEANT: Readonly<Record<string, readonly string[]>> = {
   acquiretimeout: ['timeout'],
   acquiretimelimit: ['timeout'],

@@ -19,18 +19,18 @@ import {
 /** A primitive at one moment, of whatever kind. */
 export type PrimitiveStatus = SlotStatus | ReadWriteLockStatus | LatchStatus;
 
-/** What has changed since it was last asked. */
+/** What has changed since the last call. */
 export interface OverviewChange {
-  /** Those that are new or changed. */
+  /** Primitives that are new or changed. */
   readonly changed: readonly PrimitiveStatus[];
-  /** Those of which nothing is stored any more: no limit, no holder, nobody who queues. */
+  /** Primitives of which nothing is stored any more: no limit, no holder, no waiter in the queue. */
   readonly gone: readonly { readonly kind: PrimitiveStatus['kind']; readonly name: string }[];
 }
 
 export interface OverviewOwner {
   /** There is something to {@link Overview.take}. */
   changed(): void;
-  /** It can not be kept up to date, for a reason that waiting does not mend. */
+  /** It can not be kept up to date, for a reason that waiting does not remove. */
   failed(error: Error): void;
 }
 
@@ -42,7 +42,7 @@ interface Shelf {
   readonly kind: PrimitiveStatus['kind'];
   readonly name: string;
   readonly exists: boolean;
-  /** Keys of it that are known, removal markers included: a late announcement must not bring back what was removed since. */
+  /** Its known keys, removal markers included: a late announcement must not bring back what was removed since. */
   readonly keys: Set<string>;
   apply(known: Known): void;
   forget(key: string): void;
@@ -53,7 +53,7 @@ interface Shelf {
 export class Overview {
   private readonly shelves = new Map<string, Shelf>();
   private readonly touched = new Set<string>();
-  /** Prefixes of those that were last taken as existing. */
+  /** Prefixes of the primitives that were last reported as existing. */
   private readonly shown = new Set<string>();
   private readonly picture = new EntryCache((key, known) => this.reread(key, known));
   private readonly feed: Watcher;
@@ -63,7 +63,7 @@ export class Overview {
     const { clock, counts, store } = context;
     const patterns = [...Object.values(KEYS_OF).map(allOf), ALL_LATCHES];
     const news = (entry?: Entry): void => {
-      // It has come to show everything, of which there may be nothing; or one entry was announced.
+      // The table has become complete, possibly with nothing in it; or one entry was announced.
       if (this.feed.live && (entry === undefined || this.touched.size > 0)) owner.changed();
     };
     this.feed = new Watcher(

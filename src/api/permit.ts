@@ -6,10 +6,10 @@ import type { Telemetry } from './telemetry/telemetry';
 /**
  * A hold on one or more slots, until it is released or lost.
  *
- * It guarantees that {@link Permit.isHeld} is false, and {@link Permit.signal} aborted, before the server can give a slot
- * of it to somebody else, by this process's own clock: also when the network is silent or the process was paused. It can
- * not stop work that ignores that; where such work writes to something shared, let the resource refuse a
- * {@link Permit.fencingToken} older than the newest it has seen.
+ * It guarantees that {@link Permit.isHeld} is false, and {@link Permit.signal} aborted, before the server can grant one of its slots to
+ * another holder, by this process's own clock: also when the network is silent or the process was paused. It can not stop work that ignores
+ * that. Where such work writes to something shared, let the resource refuse a {@link Permit.fencingToken} older than the newest it has
+ * seen.
  */
 export interface Permit extends AsyncDisposable {
   /** Identifies this hold in status views. */
@@ -22,29 +22,29 @@ export interface Permit extends AsyncDisposable {
   readonly fencingToken: bigint;
   /** Aborts with a {@link PermitLostError} when the hold is lost; never on a release. */
   readonly signal: AbortSignal;
-  /** Whether it holds its slots at this moment, by our own clock. */
+  /** Whether it holds its slots at this moment, by this process's clock. */
   readonly isHeld: boolean;
   /** Ms until the hold is lost if no renewal succeeds; 0 if it is not held. */
   readonly remaining: number;
   /**
-   * Prolongs the hold to `ttl` ms from now; default: its ttl. Only needed with `autoRenew: false`, or to change the ttl,
-   * which later renewals keep. While the server is out of reach it waits, at most until the hold is lost.
-   * @throws PermitLostError if the permit is not held any more; BackendUnavailableError if the connection was closed, and
-   *   what else the server refuses it for: the permit is then held as long as it was
+   * Extends the hold to `ttl` ms from now; default: its ttl. Only needed with `autoRenew: false`, or to change the ttl, which later
+   * renewals keep. While the server is out of reach it waits, at most until the hold is lost.
+   * @throws PermitLostError if the permit is not held any more; BackendUnavailableError if the connection was closed; and any error with
+   *   which the server refuses it: the permit is then held as long as it was
    */
   renew(ttl?: number): Promise<void>;
   /**
-   * Gives back all slots, or `count` of them. Resolves with whether they were still held; a second call, and a
-   * call after a loss, does nothing and resolves with false. Never touches what others hold meanwhile.
-   * @throws BackendUnavailableError if the server does not answer for 5 s. The release goes on in the background, and the
-   *   server frees the slots by itself when their ttl ends.
+   * Releases all slots, or `count` of them. Resolves with whether they were still held; a second call, and a call after a loss, does
+   * nothing and resolves with false. Never affects what others hold meanwhile.
+   * @throws BackendUnavailableError if the server does not answer for 5 s. The release continues in the background, and the server frees
+   *   the slots by itself when their ttl ends.
    */
   release(count?: number): Promise<boolean>;
-  /** Calls back whenever something happens to it; see {@link PermitEvents}. Returns how to stop that. */
+  /** Calls the listener for an event of this permit; see {@link PermitEvents}. Returns a function that stops that. */
   on<E extends keyof PermitEvents>(event: E, listener: (detail: PermitEvents[E]) => void): () => void;
   /**
-   * Releases, like {@link Permit.release}, but never throws, so that it hides no error of the block it ends. A failure is told by
-   * the dispatcher's event `releaseFailed`, or if nothing listens to that by a process warning.
+   * Releases, like {@link Permit.release}, but never throws, so that it hides no error of the block it ends. The dispatcher reports a
+   * failure with the event `releaseFailed`, or with a process warning if the event has no listener.
    */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -52,22 +52,22 @@ export interface Permit extends AsyncDisposable {
 /** A permit to write under a read-write lock. */
 export interface WritePermit extends Permit {
   /**
-   * Makes it a permit to read, without a gap: nobody else can write before it is released. Others who wait to read are let
-   * in. The fencing token stays. Resolves with this permit; a second call does nothing.
-   * @throws PermitLostError if it is not held any more; BackendUnavailableError if the connection was closed, and what
-   *   else the server refuses it for: it is then held as it was
+   * Makes it a permit to read, without a gap: there is no other writer before it is released. Other waiting readers are admitted. The
+   * fencing token stays. Resolves with this permit; a second call does nothing.
+   * @throws PermitLostError if it is not held any more; BackendUnavailableError if the connection was closed; and any error with which the
+   *   server refuses it: it is then held as it was
    */
   downgrade(): Promise<Permit>;
 }
 
-/** Whether it is held, for code of the library: the holder did not ask. */
+/** Whether it is held, for code of the library: it does not count as a check by the holder. */
 export const stillHeld = Symbol('stillHeld');
 /** To be called when work under the permit has ended well. Warns if the permit was lost and nothing noticed. */
 export const workEnded = Symbol('workEnded');
-/** To be called when a release failed that no caller hears of. `attached`: the error of the work carries the failure. */
+/** To be called when a release failed and no caller learns of it. `attached`: the error of the work carries the failure. */
 export const releaseFailed = Symbol('releaseFailed');
 
-/** A permit of this library, with what the holder does not see. */
+/** A permit of this library, with the members that the holder does not see. */
 export interface OwnPermit extends Permit {
   readonly [stillHeld]: boolean;
   [workEnded](): void;
@@ -165,7 +165,7 @@ class PermitHandle implements OwnPermit {
   [workEnded](): void {
     if (this.#looked || this.#lease.isHeld) return;
     const { signal } = this.#lease;
-    // Else it was released by the work itself.
+    // Otherwise the work itself has released it.
     if (signal.aborted) this.#home.telemetry.lossUnnoticed(this.#home, signal.reason as PermitLostError);
   }
 
@@ -187,7 +187,7 @@ class PermitHandle implements OwnPermit {
   }
 }
 
-/** Releases where no caller is to hear of a failure. */
+/** Releases where no caller learns of a failure. */
 export async function releaseQuietly(permit: OwnPermit): Promise<void> {
   try {
     await permit.release();

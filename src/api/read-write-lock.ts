@@ -18,38 +18,36 @@ import { type ReadWriteLockStatus, readWriteStatusOf } from './status';
 import { changes } from './watching';
 
 /**
- * Any number who read or one who writes, across all processes that use the same name in the same bucket.
+ * Any number of readers or one writer, across all processes that use the same name in the same bucket.
  *
- * It guarantees that nobody else holds it while somebody writes. Who has begun to wait to write lets nobody new in to read, except
- * with `fair: true` those who came before. It is not reentrant: who reads and asks to read again, while another waits to
- * write, waits for itself.
+ * It guarantees that there is no other holder while a writer holds it. A waiting writer keeps out new readers, except with `fair: true`
+ * readers that asked before it. The lock is not reentrant: a reader that asks to read again, while a writer waits, waits for itself.
  *
- * A permit's fencing token is larger than those of all who wrote before it; a writer's also than those of all who read.
+ * A permit's fencing token is larger than those of all writers before it; a writer's is also larger than those of all readers before it.
  */
 export interface ReadWriteLock extends Watchable<ReadWriteLockStatus> {
   readonly name: string;
-  /** For those who only read: any number hold it at once. */
+  /** For readers: any number hold it at once. */
   readonly read: Lock;
-  /** For those who write: one holds it, and nobody reads. */
+  /** For writers: one holds it, and there is no reader. */
   readonly write: Lock<LockOptions, WritePermit>;
 }
 
 /**
- * How it works. The writer's place is one key, claimed, renewed and released like the slot of a mutex. Who reads writes a key
- * of its own, under the condition that the writer's key is still at the revision at which it was known to be free.
+ * How it works. The writer's place is one key, claimed, renewed and released like the slot of a mutex. A reader writes a key of its own,
+ * under the condition that the writer's key is still at the revision at which it was known to be free.
  *
- * - So nobody begins to read while the writer's place is taken, whatever else a client believes: the store keeps one order
- *   between writes to a key and writes that depend on it. It takes no complete knowledge of who reads, as a condition on the
- *   last revision of all holds together would, where one announcement missed in a change of leader makes a second holder.
- *   Those who read do not disturb each other, and the state of the writer's key is that of its last revision alone: that a
- *   marker goes away silently can not be mistaken for anything.
- * - Who has taken the writer's place reads all keys once more, and that read shows all who began before. It waits until
- *   each is released or has expired (`acquire/await-readers.ts`), and only then has a permit. Its token is the revision that
- *   took the place: above those of all who read before, and below those of all who do after.
- * - A permit ends as any other ({@link Lease}). Should one who reads renew too late, so that the renewal is stored after its own
- *   expiry marker, then a writer may be in already; but the answer came after the deadline, so nobody believes in it.
- * - A permit to write that becomes one to read writes its own reader's key under the condition that the writer's is still its
- *   own, and then gives that back: at no instant are both free.
+ * - So no reader begins while the writer's place is taken, whatever a client believes: the store keeps one order between writes to a key
+ *   and writes that depend on it. This needs no complete knowledge of the readers. A condition on the last revision of all holds together
+ *   would need it: one announcement missed in a change of leader makes a second holder. Readers do not disturb each other. The state of the
+ *   writer's key is that of its last revision alone, so a marker that disappears silently changes nothing.
+ * - A writer that has taken the writer's place reads all keys once more, and that read shows all readers that began before. It waits until
+ *   each is released or has expired (`acquire/await-readers.ts`), and only then has a permit. Its token is the revision that took the
+ *   place: larger than those of all readers before, and smaller than those of all readers after.
+ * - A permit ends as any other ({@link Lease}). If a reader renews too late, so that the renewal is stored after its own expiry marker, a
+ *   writer may hold the lock already. The answer then came after the reader's deadline, so the reader ignores it.
+ * - A permit to write that becomes one to read writes its own reader's key under the condition that the writer's is still its own, and then
+ *   gives that back: at no instant are both free.
  */
 export function createReadWriteLock(settings: Settings): ReadWriteLock {
   return new ReadWriteLockHandle(settings);
@@ -80,7 +78,7 @@ class ReadWriteLockHandle implements ReadWriteLock {
     const signal = signalOfWatch(options);
     this.settings.engine().checkOpen();
     const read = ({ table }: Engine): ReadWriteLockStatus => readWriteStatusOf(this.name, table);
-    // One that nobody uses may have been put away since.
+    // An idle engine may have been put away since.
     return { [Symbol.asyncIterator]: () => changes(() => this.settings.engine(), signal, read) };
   }
 

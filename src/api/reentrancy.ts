@@ -6,12 +6,12 @@ import { checkCount } from './option-checks';
 import { type OwnPermit, type Permit, releaseFailed, releaseQuietly, stillHeld, workEnded } from './permit';
 
 /**
- * Which reentrant mutexes the running code holds, by its asynchronous context: what it calls and awaits inherits that. A
- * list is never changed, since other contexts may have inherited it too; what its places hold is.
+ * Which reentrant mutexes the running code holds, by its asynchronous context: what it calls and awaits inherits that. A list never
+ * changes, since other contexts may have inherited it too; the content of its places does.
  */
 const places = new AsyncLocalStorage<readonly Place[]>();
 
-/** Somewhere in a context where a hold on one mutex goes, or went. */
+/** Somewhere in a context where a hold on one mutex is stored, or was. */
 interface Place {
   /** The mutex: its dispatcher and its name. */
   readonly owner: object;
@@ -23,9 +23,9 @@ interface Place {
  * Lets a context that holds a mutex lock it again.
  *
  * Invariants:
- * - Only a context whose place holds a permit that is held now is let in; one that waits for its first permit, or whose hold
- *   was lost, acquires like anybody else.
- * - The permit is released when every lock of it was released, in whatever order.
+ * - Only a context whose place holds a permit that is held now enters at once. A context that waits for its first permit, or whose hold was
+ *   lost, acquires like any other caller.
+ * - The permit is released when all its locks are released, in any order.
  */
 export class Reentrancy {
   constructor(
@@ -33,7 +33,7 @@ export class Reentrancy {
     private readonly name: string,
   ) {}
 
-  /** A permit for who goes on in this context. Has to be called before anything is awaited. */
+  /** A permit for the code that continues in this context. Has to be called before anything is awaited. */
   take(acquire: () => Promise<OwnPermit>): Promise<OwnPermit> {
     const again = this.again();
     return again === undefined ? this.enter(acquire) : Promise.resolve(again);
@@ -52,9 +52,7 @@ export class Reentrancy {
     return typeof place?.state === 'object' && place.state.isHeld ? place.state.lock() : undefined;
   }
 
-  /**
-   * Acquires for this context, from the caller's next step on. Whoever calls it again while it waits does not share it.
-   */
+  /** Acquires for this context, from the caller's next step on. A second call of the caller during the wait does not share it. */
   private async enter(acquire: () => Promise<OwnPermit>): Promise<OwnPermit> {
     const place = this.place('waiting');
     places.enterWith(this.listWith(place));
@@ -112,7 +110,7 @@ class SharedPermit {
     return new CountedPermit(this);
   }
 
-  /** Takes back one lock; the last one releases the permit. */
+  /** Removes one lock; the last one releases the permit. */
   async unlock(): Promise<boolean> {
     if (--this.locks > 0) return this.isHeld;
     this.over();
@@ -120,7 +118,7 @@ class SharedPermit {
   }
 }
 
-/** One lock of a shared permit: its own release, all else as the permit. */
+/** One lock of a shared permit: it has its own release, the rest is that of the permit. */
 class CountedPermit implements OwnPermit {
   readonly #shared: SharedPermit;
   #released = false;

@@ -21,8 +21,8 @@ export interface UnreadableEntry {
 const AT_ONCE = 50;
 
 /**
- * Finds the unreadable entries of the whole bucket, and removes them if asked to, each under the revision that was read. An entry of
- * a newer version counts as unreadable, too.
+ * Finds the unreadable entries of the whole bucket, and removes them if requested, each under the revision that was read. An entry of a
+ * newer version counts as unreadable, too.
  */
 export async function repair(
   { store }: Context,
@@ -53,7 +53,7 @@ export async function repair(
   }));
 }
 
-/** Why an entry can not be read; undefined if it can, or is none of a primitive. */
+/** Why an entry can not be read; undefined if it can, or does not belong to a primitive. */
 function faultOf(entry: Entry): string | undefined {
   const primitive = primitiveOf(entry.key);
   if (primitive === undefined || entry.value === null) return undefined;

@@ -9,23 +9,23 @@ import { SlotLock, type SlotSettings, type Watchable, wantOf } from './slot-lock
 import type { SemaphoreStatus } from './status';
 
 /**
- * At most so many at a time, across all processes that use the same name in the same bucket.
+ * At most so many holders at a time, across all processes that use the same name in the same bucket.
  *
- * It guarantees that no slot is held by two at once, and that no more are held than the limit allows. With `fair: true`
- * permits are granted in the order in which they were asked for, across processes; without, each process serves its own in
- * order, and processes are served in none.
+ * It guarantees that no slot has two holders at once, and that no more slots are held than the limit allows. With `fair: true` permits are
+ * granted in the order of the requests, across processes. Without it, each process serves its own waiters in order, and there is no order
+ * between processes.
  */
 export interface Semaphore extends Lock<AcquireOptions>, Watchable<SemaphoreStatus> {
   /** Takes all slots that are free at this moment, 1,000 at most, as one permit; null if there are none. Throws like `lock`. */
   drainPermits(options?: Omit<AcquireOptions, 'count' | 'timeout'>): Promise<Permit | null>;
-  /** How many permits could be had at this moment. */
+  /** How many permits could be granted at this moment. */
   availablePermits(): Promise<number>;
   /** Stores the limit if none is stored. Resolves with whether it did. */
   trySetPermits(slots: number): Promise<boolean>;
   /**
-   * Changes the limit for all who use the semaphore, now. Raising it lets waiters in at once. Lowering it below what is
-   * held revokes nobody: nothing is granted until enough has been released. Who waits for more slots than there are then
-   * is refused with a RangeError.
+   * Changes the limit for all processes that use the semaphore, at once. Raising it admits waiters at once. Lowering it below what is held
+   * revokes no permit: nothing is granted until enough has been released. A waiter for more slots than the new limit is refused with a
+   * RangeError.
    */
   setPermits(slots: number): Promise<void>;
   /** Raises the limit by `delta`, or lowers it by a negative one. Resolves with the new limit. */

@@ -29,7 +29,7 @@ export interface Settings {
   readonly name: string;
   readonly kind: PermitKind;
   readonly keys: Keys;
-  /** As the code has it; undefined: as it is stored. */
+  /** The number in the code; undefined: as stored. */
   readonly slots: number | undefined;
   readonly ttl: number;
   readonly fair: boolean;
@@ -40,7 +40,7 @@ export interface Settings {
   readonly telemetry: Telemetry;
   /** The engine for this name, for one operation. */
   engine(): Engine;
-  /** How to acquire where that is not up to the engine alone. */
+  /** How to acquire where the engine alone does not decide it. */
   readonly acquire?: (want: Want, patience: Patience) => Promise<Lease>;
 }
 
@@ -51,22 +51,22 @@ export interface SlotSettings extends Settings {
 
 /** What operators do to a primitive, and see of it. */
 export interface Watchable<Status> {
-  /** Who holds what and who waits, at this moment. */
+  /** Holders and waiters at this moment. */
   status(): Promise<Status>;
   /**
-   * The status now, and again after every change. Who reads slowly is given the latest, not all those between: it is never
-   * behind by more than one. Ends when `signal` aborts or the loop is left; throws when the dispatcher or its connection is closed.
+   * The status now, and again after every change. A slow reader gets the latest status and skips the ones between: it is never behind by
+   * more than one. Ends when `signal` aborts or the loop is left; throws when the dispatcher or its connection is closed.
    */
   watch(options?: { signal?: AbortSignal }): AsyncIterable<Status>;
   /**
-   * Takes a permit away from whoever holds it: its signal aborts, and others may be granted its slots at once, possibly
-   * before the holder has stopped. Resolves with whether it was held. An operator's tool.
+   * Revokes a permit: its signal aborts, and its slots may be granted to others at once, possibly before the holder has stopped. Resolves
+   * with whether it was held. A tool for operators.
    */
   forceRelease(permitId: string): Promise<boolean>;
   /**
-   * Removes everything of it from the bucket, with a stored limit. Resolves with whether there was anything. Whoever waits for it or
-   * watches it in any process ends with a {@link PrimitiveRemovedError}. The name may be used again at once: it starts anew, with larger
-   * fencing tokens. Removal markers go by themselves, after as long as what they stand for would have lasted.
+   * Removes everything of it from the bucket, with a stored limit. Resolves with whether there was anything. Waiters and watches of it in
+   * all processes end with a {@link PrimitiveRemovedError}. The name may be used again at once: it starts anew, with larger fencing tokens.
+   * Removal markers expire by themselves, after as long as the entries they stand for would have lasted.
    * @throws PrimitiveInUseError while it is held, or waited for in a fair queue, unless `force` is true
    * @throws BackendUnavailableError, PermissionDeniedError, DispatcherClosedError
    */
@@ -87,7 +87,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
 
   constructor(
     protected readonly settings: SlotSettings,
-    /** The limit to go by where none is stored. */
+    /** The limit where none is stored. */
     protected readonly defaultLimit: number,
   ) {
     super();
@@ -115,7 +115,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
     return {
       [Symbol.asyncIterator]: () =>
         changes(
-          // One that nobody uses may have been put away since.
+          // An idle engine may have been put away since.
           () => this.settings.engine(),
           signal,
           ({ view }) => statusOf(kind, name, view, this.defaultLimit) as Status,
@@ -146,7 +146,7 @@ export abstract class SlotLock<Options extends LockOptions, Status extends SlotS
   }
 }
 
-/** Settings of the handles we made, for operations on several of them. */
+/** Settings of the handles made here, for operations on several of them. */
 const settingsOfHandle = new WeakMap<object, SlotSettings>();
 
 export function settingsOf(handle: object): SlotSettings | undefined {

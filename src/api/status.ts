@@ -10,7 +10,7 @@ import { storedTtl } from '../store/store';
 /** A permit as others see it. */
 export interface HolderStatus {
   readonly permitId: string;
-  /** Who holds it: {@link DispatcherOptions.holder}. */
+  /** Name of the process that holds it: {@link DispatcherOptions.holder}. */
   readonly holder: string;
   readonly slots: readonly number[];
   /** When it was granted, by the holder's clock. */
@@ -21,10 +21,10 @@ export interface HolderStatus {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** A slot that nobody holds, kept by a process for its own next acquire until somebody else wants it. */
+/** A slot without a holder, retained by a process for its own next acquire until another process waits for it. */
 export interface KeptStatus {
   readonly slot: number;
-  /** Who keeps it: {@link DispatcherOptions.holder}. */
+  /** Name of the process that retains it: {@link DispatcherOptions.holder}. */
   readonly holder: string;
   /** Since when, by that process's clock. */
   readonly since: Date;
@@ -32,7 +32,7 @@ export interface KeptStatus {
   readonly expiresAt: Date;
 }
 
-/** A place in the queue, as others see it. Only those who wait with `fair: true` have one. */
+/** A place in the queue, as others see it. Only waiters with `fair: true` have one. */
 export interface WaiterStatus {
   readonly holder: string;
   /** How many slots it waits for. */
@@ -58,19 +58,19 @@ export interface SlotStatus<Kind extends SlotKind = SlotKind> {
   /** The limit: how many slots there are. */
   readonly slots: number;
   /**
-   * How many of them could be had now, those that are kept included: who waits has such a slot as soon as its keeping process hears of that.
-   * An attempt of another process that does not wait may find it taken.
+   * How many slots could be granted now, retained ones included: a waiter gets a retained slot as soon as the retaining process hears of
+   * it. An attempt of another process that does not wait may find it taken.
    */
   readonly available: number;
   /**
-   * Slots that nobody holds, kept by processes for themselves: see {@link SemaphoreOptions.retain}. What another process keeps, or
-   * takes again, shows here and among the holders 100 ms later.
+   * Slots without a holder, retained by processes for themselves: see {@link SemaphoreOptions.retain}. When another process retains a slot,
+   * or takes it again, this list and the list of holders show that 100 ms later.
    */
   readonly kept: readonly KeptStatus[];
   readonly holders: readonly HolderStatus[];
-  /** First come first. */
+  /** In the order of arrival. */
   readonly waiters: readonly WaiterStatus[];
-  /** Entries that can not be read. Such a slot counts as taken until somebody removes the entry. */
+  /** Entries that can not be read. Such a slot counts as taken until an operator removes the entry. */
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
@@ -79,7 +79,7 @@ export interface ReadWriteHolderStatus extends Omit<HolderStatus, 'slots'> {
   readonly mode: 'read' | 'write';
 }
 
-/** One who waits for a read-write lock, as others see it. */
+/** A waiter for a read-write lock, as others see it. */
 export interface ReadWriteWaiterStatus extends Omit<WaiterStatus, 'count'> {
   readonly mode: 'read' | 'write';
 }
@@ -88,14 +88,16 @@ export interface ReadWriteWaiterStatus extends Omit<WaiterStatus, 'count'> {
 export interface ReadWriteLockStatus {
   readonly name: string;
   readonly kind: 'read-write-lock';
-  /** One who writes, or any number who read. */
+  /** One writer, or any number of readers. */
   readonly holders: readonly ReadWriteHolderStatus[];
   /**
-   * First come first. The first may be one who is to write as soon as those who read are gone, and lets nobody else in;
-   * the others are those who wait with `fair: true`.
+   * In the order of arrival. The first may be a writer that takes over as soon as the readers are gone, and keeps out all others. The rest
+   * are waiters with `fair: true`.
    */
   readonly waiters: readonly ReadWriteWaiterStatus[];
-  /** Entries that can not be read. In the writer's place one keeps out everybody, in a reader's those who want to write. */
+  /**
+   * Entries that can not be read. One in the writer's place keeps out all readers and writers, one in a reader's place keeps out writers.
+   */
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
 }
 
@@ -107,7 +109,7 @@ export interface LatchStatus {
   readonly count: number;
   /** What it counts down from; undefined if nothing is stored. */
   readonly total: number | undefined;
-  /** Who has counted how much in this round, one for each process. Empty once it has reached zero. */
+  /** How much each process has counted in this round, one entry for each process. Empty once it has reached zero. */
   readonly counted: readonly { readonly holder: string; readonly count: number }[];
   /** Entries that can not be read. What they may have counted does not count. */
   readonly corrupt: readonly { readonly key: string; readonly reason: string }[];
@@ -132,7 +134,7 @@ export interface PrimitiveSummary {
   readonly slots: number | undefined;
   /** How many slots are taken; of a read-write lock how many permits are held, of a latch what is left. */
   readonly held: number;
-  /** How many wait with a ticket; of a read-write lock also who is to write once those who read are gone, of a latch always 0. */
+  /** How many wait with a ticket; of a read-write lock also a writer that waits for readers to leave, of a latch always 0. */
   readonly waiting: number;
 }
 
@@ -171,7 +173,7 @@ export function statusOf(kind: SlotKind, name: string, table: SlotTable, limit: 
 
 export function readWriteStatusOf(name: string, table: SlotTable): ReadWriteLockStatus {
   const [writer, readers] = [holdersOf(table.taken.values()), holdersOf(table.readers.values())];
-  // Who has taken the writer's place before the last reader is gone only waits for that.
+  // A writer that has taken the writer's place before the last reader is gone only waits for it.
   const toWrite = table.readers.size > 0 ? writer : [];
   const show = ({ slots: _, ...holder }: HolderStatus, mode: 'read' | 'write'): ReadWriteHolderStatus => ({
     ...holder,

@@ -7,7 +7,7 @@ interface Watched {
   checkOpen(): void;
 }
 
-/** What `read` gives when the engine's table is complete, and whenever it has changed since it was last asked. */
+/** The result of `read` when the engine's table is complete, and whenever the table has changed since the last result. */
 export async function* changes<T, W extends Watched>(
   watchedNow: () => W,
   signal: AbortSignal | undefined,
@@ -22,7 +22,7 @@ export async function* changes<T, W extends Watched>(
     wake();
   };
   const stop = watched.observe((error) => {
-    // A change that is told after the end does not undo it.
+    // A change that is reported after the end does not undo it.
     failure ??= error;
     note();
   });

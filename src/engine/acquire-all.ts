@@ -17,10 +17,9 @@ export interface Wanted {
 }
 
 /**
- * Waits until slots of several primitives are free at the same moment, and takes them in one commit: all or none. It holds
- * nothing while it waits, so it can be part of no deadlock, in whatever order others ask. When slots become free it is
- * asked before those of this process who wait for one primitive only; where its handle is fair it lets all pass who wait
- * with a ticket.
+ * Waits until slots of several primitives are free at the same moment, and takes them in one commit: all or none. It holds nothing while it
+ * waits, so it can be part of no deadlock, in whatever order other callers ask. When slots become free it is served before waiters of this
+ * process that wait for one primitive only. Where its handle is fair, all waiters with a ticket come first.
  */
 export async function acquireAll(
   context: Context,
@@ -33,7 +32,7 @@ export async function acquireAll(
   const stops: (() => void)[] = [];
   /** Whether a claim is under way, or the limits are being found out. */
   let busy = false;
-  /** Whether the server has shown us everything since we began. */
+  /** Whether the server has shown everything since the acquire began. */
   let answered = false;
 
   const waiter = new Waiter(
@@ -59,7 +58,7 @@ export async function acquireAll(
       return waiter.settle(error as Error);
     }
     if (busy) return;
-    // It may also become unknown while we wait: after a reconnect, or when somebody removes it.
+    // The limit may also become unknown during the wait: after a reconnect, or when an operator removes it.
     if (wanted.some(({ engine }) => engine.limit.known === undefined)) return agree();
     answered ||= wanted.every(({ engine }) => engine.live);
     const parts: { engine: Engine; slots: FreeSlot[] }[] = [];
@@ -91,7 +90,7 @@ export async function acquireAll(
     }
   }
 
-  /** Has the limits found out, and stored where none are. */
+  /** Finds out the limits, and stores them where none are stored. */
   async function agree(): Promise<void> {
     busy = true;
     const settle = (): Promise<unknown> =>
@@ -104,7 +103,7 @@ export async function acquireAll(
     await goOn();
   }
 
-  /** Others may have been kept waiting by slots that were spoken for: they come after us. */
+  /** Other waiters may have been held up by slots that were reserved here: they come next. */
   function goOn(): Promise<void> {
     busy = false;
     const next = tryNow();

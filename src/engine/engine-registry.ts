@@ -5,9 +5,9 @@ import { Keys, limitsOf, primitiveOf } from '../protocol/keys';
 import type { Memo } from '../state/memo';
 import { IdleCache } from '../runtime/idle-cache';
 
-/** How many primitives to keep ready that nobody uses at the moment. Of others only a {@link Memo} is kept. */
+/** How many unused primitives to keep ready. Of others only a {@link Memo} is kept. */
 const READY_ENGINES = 500;
-/** How many of those to remember; what was used longest ago is forgotten first. */
+/** How many memos to keep; the one used longest ago is dropped first. */
 const MEMOS = 100_000;
 
 /** The engines of one dispatcher, one for each primitive that it uses. */
@@ -27,7 +27,7 @@ export class EngineRegistry {
     });
   }
 
-  /** The engine for a primitive: to be asked for again for each operation, since one that is idle may be put away. */
+  /** The engine for a primitive. Ask for it again for each operation, since an idle engine may be put away. */
   get(keys: Keys, name: string): Engine {
     this.stopLimits ??= this.followLimits();
     return this.byPrefix.get(keys.prefix, () => this.make(keys, name));
@@ -37,7 +37,7 @@ export class EngineRegistry {
     return this.byPrefix.find(engine.keys.prefix) === engine;
   }
 
-  /** An entry as others are to see it. */
+  /** The entry in the form that status views show. */
   shown(entry: Entry, prefix: string): Entry {
     return this.byPrefix.find(prefix)?.shown(entry) ?? entry;
   }
@@ -49,7 +49,7 @@ export class EngineRegistry {
     this.stopResets();
   }
 
-  /** Limits change rarely and matter to all who have ever used a primitive: one subscription hears of all of them. */
+  /** Limits change rarely and matter to every process that has ever used a primitive: one subscription covers all of them. */
   private followLimits(): () => void {
     return this.context.store.listen([limitsOf('sem')], {
       changed: (entry) => {
@@ -57,7 +57,7 @@ export class EngineRegistry {
         if (primitive === undefined) return;
         const { kind, prefix, name } = primitive;
         const ready = this.byPrefix.find(prefix) !== undefined;
-        // Names that go by themselves are not worth an engine each.
+        // Names that are removed by themselves are not worth an engine each.
         if (!ready && entry.value === null) return void this.memos.delete(prefix);
         if (ready || this.memos.has(prefix)) this.get(new Keys(kind, name), name).limitAnnounced(entry);
       },

@@ -26,10 +26,10 @@ import { awaitReaders } from '../acquire/await-readers';
 import { Waiter } from '../acquire/waiter';
 import type { Patience, Want } from '../protocol/request';
 
-/** Told that the table has changed, or, with a reason, that it can not be kept up to date. */
+/** Called when the table has changed, or, with a reason, when it can not be kept up to date. */
 type Observer = (failure?: Error) => void;
 
-/** A forced release races the holder's renewals: it may need a second look. */
+/** A forced release races the holder's renewals: it may need more than one attempt. */
 const FORCE_TRIES = 20;
 const FORCE_WAIT_MS = 10_000;
 /** How many free slots to remember between uses. */
@@ -41,16 +41,15 @@ const settled = Promise.resolve();
  * The one algorithm: everything that this process does to the slots of one primitive.
  *
  * Invariants:
- * - A slot is claimed only by a write that expects it free, at the revision last known of it; the store lets one of several
- *   win. Knowledge that is out of date costs a refused write, never a second holder.
- * - Slots are claimed only below the limit, less what is still held above it (`grantable` in claim-plan.ts); a claim that raced a
- *   lowering of the limit is taken back before anyone is told of it.
+ * - A slot is claimed only by a write that expects it free, at the revision last known of it; of several such writes the store accepts one.
+ *   Knowledge that is out of date costs a refused write, never a second holder.
+ * - Slots are claimed only below the limit, less what is still held above it (`grantable` in claim-plan.ts); a claim that raced a lowering
+ *   of the limit is taken back before any caller learns of it.
  * - The order in which waiters are served: see {@link LocalQueue} and {@link FairQueue}.
+ * - A slot that is retained after its release (`retain`) counts as held for all of this; see {@link Retention}.
  *
- * - A slot that is kept after its release (`retain`) counts as held for all of this; see {@link Retention}.
- *
- * What is known comes from own writes or, while somebody waits or holds for long, from a {@link Watcher}. When nobody does,
- * nothing is left running.
+ * The engine learns the state from own writes or, while a caller waits or holds for long, from a {@link Watcher}. When there is no such
+ * caller, nothing is left running.
  */
 export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost {
   readonly table: SlotTable;
@@ -65,7 +64,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
   private readonly sweeper: ExpirySweeper;
   /** Waiters whose request has not been compared with the limit in force. */
   private readonly unchecked = new Set<Waiter>();
-  /** Those who need the table kept up to date for a reason of their own. */
+  /** Callers that need the table kept up to date for a reason of their own. */
   private readonly observers = new Set<Observer>();
   /** How many of them wait for slots. */
   private collecting = 0;
@@ -100,7 +99,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     this.table.apply({ key: keys.slot(slot), revision, ttl, value: null, writtenAt: 0 }, heardAt);
   }
 
-  /** What to remember of it while nobody uses it. */
+  /** What to remember of it while it is unused. */
   remember(): Memo {
     const [free] = this.free.remembered();
     const known = free && this.table.entries.get(this.keys.slot(free.slot));
@@ -111,7 +110,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     };
   }
 
-  /** Whether nobody waits, holds or looks here, so that it can be forgotten. */
+  /** Whether there is no waiter, holder or observer here, so that it can be forgotten. */
   get idle(): boolean {
     return this.unused && !this.tickets.lingers && this.holdings.size === 0 && !this.retention.active;
   }
@@ -150,7 +149,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return waiter.result;
   }
 
-  /** What was won at once is given back if the caller thinks better of it before he can hear of it. */
+  /** If the signal aborts before the promise resolves, the lease is released. */
   private async unlessGivenUp(lease: Lease, { signal }: Patience): Promise<Lease> {
     await settled;
     if (!this.isClosed && signal?.aborted !== true) return lease;
@@ -166,7 +165,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
   readonly settleIn: QueueHost['settleIn'] = (lease, want, abandon) =>
     want.mode === 'write' ? awaitReaders(this, lease, abandon) : Promise.resolve(lease);
 
-  /** Looks at who waits and what is free, and sends the claims that follow from it. Cheap if there are none. */
+  /** Compares the waiters with the free slots, and sends the claims that follow from it. Cheap if there are none. */
   readonly pump = (): void => {
     if (this.isClosed) return;
     if (this.unused) return this.rest();
@@ -176,7 +175,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     if (limit === undefined || !this.admit(limit)) return void this.learn();
     this.limit.noteUse();
     this.retention.serve(limit);
-    // What is free will be known in a moment.
+    // The free slots will be known in a moment.
     if (this.retention.busy) return;
     this.tickets.serve(limit);
     this.line.serve(limit);
@@ -184,8 +183,8 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
   };
 
   /**
-   * Slots that could be claimed for somebody who wants `count` now; undefined if that many are not to be had.
-   * @param behindQueue not while anybody waits with a ticket
+   * Slots that could be claimed now for a waiter that wants `count`; undefined if there are not that many.
+   * @param behindQueue offers nothing while there is a waiter with a ticket
    */
   offer(count: number, behindQueue: boolean): FreeSlot[] | undefined {
     if (this.limit.known === undefined || !this.watcher.live || this.givesBack) return undefined;
@@ -224,7 +223,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     else this.watcher.start();
   }
 
-  /** Slots of ours are held by a lease from now on. */
+  /** From now on a lease holds these slots of this process. */
   adopt(lease: Lease, entries: readonly Entry[]): void {
     for (const entry of entries) this.table.apply(entry, this.context.clock.now());
     this.holdings.add(lease, entries);
@@ -234,7 +233,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
 
   // ---- the limit
 
-  /** Finds out the limit for somebody who does not queue here, and stores it if none is. */
+  /** Finds out the limit for a caller that does not queue here, and stores it if none is stored. */
   async agree(want: Want, count: number): Promise<void> {
     const known = this.limit.known;
     if (known === undefined || !this.limit.agrees(want, known)) {
@@ -247,7 +246,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     if (count > limit) throw tooMany(this.name, count, limit);
   }
 
-  /** Stores what `change` makes of the limit. Resolves with the limit in force afterwards, and whether it was changed. */
+  /** Stores the result of `change` as the limit. Resolves with the limit in force afterwards, and whether it was changed. */
   async changeLimit(
     change: (stored: number | undefined) => number | undefined,
     forgetAfter?: number,
@@ -272,7 +271,10 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
 
   // ---- looking
 
-  /** A table that shows everything as it is when asked. Ours may lag behind what another client has been told already. */
+  /**
+   * A table that shows everything as it is at the time of the call. The engine's own table may lag behind what another client already
+   * knows.
+   */
   async look(): Promise<SlotTable> {
     const { clock, store } = this.context;
     const askedAt = clock.now();
@@ -281,7 +283,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return seen;
   }
 
-  /** The table as others are to see it. */
+  /** The table in the form that status views show. */
   get view(): SlotTable {
     if (!this.retention.everKept) return this.table;
     const seen = new SlotTable(this.keys);
@@ -289,7 +291,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return seen;
   }
 
-  /** An entry as others are to see it: of a slot that was kept, the bucket may not say yet who has it now. */
+  /** The entry in the form that status views show: for a slot that was retained, the bucket may not yet name its present holder. */
   shown(entry: Entry): Entry {
     if (!this.retention.everKept || entry.value === null) return entry;
     const value = this.retention.shown(entry) ?? this.holdings.shown(entry);
@@ -297,8 +299,8 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
   }
 
   /**
-   * Keeps the table up to date, and calls back whenever it changes or that fails. Returns how to stop that.
-   * @param waits whether it waits for slots: none is kept meanwhile
+   * Keeps the table up to date, and calls back whenever it changes or that fails. Returns a function that stops that.
+   * @param waits whether it waits for slots: none is retained meanwhile
    */
   observe(callback: Observer, waits = false): () => void {
     this.observers.add(callback);
@@ -317,7 +319,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return this.watcher.live;
   }
 
-  /** Takes a permit away from whoever holds it. Resolves with whether there was one. */
+  /** Revokes a permit. Resolves with whether there was one. */
   async forceRelease(permitId: string): Promise<boolean> {
     let found = false;
     for (let tries = 0; tries < FORCE_TRIES; tries++) {
@@ -327,7 +329,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
       );
       if (held.length === 0) return found;
       found = true;
-      // One that its holder renewed meanwhile stays: look again.
+      // A permit that its holder renewed meanwhile stays: look again.
       const now = this.context.clock.now();
       const entries = held.map(({ entry }) => this.table.entries.removable(entry, now));
       const { failure } = await removeEntries(this.context.store, entries, now + FORCE_WAIT_MS);
@@ -358,11 +360,11 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     this.pump();
   }
 
-  /** Refuses all who wait and releases all that is held. */
+  /** Refuses all waiters and releases all holds. */
   async close(): Promise<void> {
     this.ending.abort();
     this.refuseAll(dispatcherClosed(this.name));
-    // Before releasing: who waits for several primitives gives up a claim under way, or gives back what it wins.
+    // Before releasing: an acquire of several primitives then gives up a claim under way, or gives back what it wins.
     this.tellObservers();
     this.retention.close();
     this.sweeper.stop();
@@ -399,7 +401,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     this.pumpSoon();
   }
 
-  /** The primitive was removed: whoever waits or watches ends, and whoever holds what was taken away by force. */
+  /** The primitive was removed: all waiters and watches end, and so do the holders whose permits were revoked. */
   private noticeRemoval(entry: Entry): void {
     const notice = entry.value === null ? undefined : decodeRemovalNotice(entry.value, entry);
     if (notice?.ok !== true) return;
@@ -465,17 +467,17 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
   ended(lease: Lease): void {
     this.holdings.remove(lease);
     this.retention.ended(lease);
-    // Not before what releases it is on its way.
+    // Not before the release itself has been sent.
     this.pumpSoon();
   }
 
-  // ---- keeping slots
+  // ---- retaining slots
 
   keep(hold: RetainedHold): boolean {
     return this.retention.keep(hold);
   }
 
-  /** Whether slots that were kept are being given back, or about to be written. */
+  /** Whether retained slots are being given back, or about to be written. */
   get givesBack(): boolean {
     return this.retention.busy;
   }
@@ -523,7 +525,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
 
   // ---- within
 
-  /** Several announcements often come at once: what follows from them is looked at when all have been heard. */
+  /** Schedules one pump for several announcements, which often come at once: it runs when all of them have been applied. */
   private pumpSoon(): void {
     if (this.pumping) return;
     this.pumping = true;
@@ -534,7 +536,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     });
   }
 
-  /** How many of ours wait for slots of this primitive only. */
+  /** How many waiters of this process wait for slots of this primitive only. */
   private get waiting(): number {
     return this.line.waiters.length + this.tickets.size;
   }
@@ -573,7 +575,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return true;
   }
 
-  /** Finds out the limit, and stores or sets it where those who wait ask for that. */
+  /** Finds out the limit, and stores or sets it where waiters ask for that. */
   private async learn(): Promise<void> {
     if (this.learning) return;
     this.learning = true;
@@ -593,7 +595,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     this.limitChanged();
   }
 
-  /** Refuses at once what is more than there can be, also while the limit can not be asked for. */
+  /** Refuses at once a request for more slots than there can be, also while the limit can not be read. */
   private checkCount(waiter: Waiter): void {
     const { count, slots, limitPolicy } = waiter.want;
     const most = this.limit.known ?? (limitPolicy === 'adopt' ? undefined : slots);
@@ -613,13 +615,13 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     return this.holdings.size > 0 || this.isAwaited;
   }
 
-  /** Whether nobody waits, claims or looks. */
+  /** Whether there is no waiter, claim or observer. */
   private get unused(): boolean {
     const wanted = this.waiting + this.observers.size;
     return wanted === 0 && !this.free.claiming;
   }
 
-  /** Lets go of what is only needed while somebody waits, looks or listens. */
+  /** Frees what is only needed while there is a waiter, an observer or a listener. */
   private rest(): void {
     this.retention.rest();
     if (!this.isAwaited) this.sweeper.stop();
@@ -627,7 +629,7 @@ export class Engine implements Claimable, HandOffHost, QueueHost, RetentionHost 
     if (this.waiting + this.observers.size === 0) this.watcher.watch(false);
     if (!this.unused || this.holdings.listens || this.tickets.lingers || this.retention.active) return;
     this.free.caughtUp();
-    // What a few own claims have left behind is not worth looking through each time.
+    // A few entries left by own claims are not worth a search each time.
     if (!this.watcher.running && this.table.entries.size <= REMEMBERED_SLOTS) return;
     if (this.watcher.live) this.limit.noteComplete();
     this.watcher.stop();

@@ -11,37 +11,36 @@ import type { Lease } from '../lease/lease';
 import { abortReason, abortWith } from '../runtime/on-abort';
 import type { Patience, Want } from '../protocol/request';
 
-/** How long the backend has to be out of reach, with somebody waiting for it, before permits are granted without it. */
+/** How long the backend has to be out of reach, with a waiter, before permits are granted without it. */
 export const OUTAGE_AFTER_MS = 3_000;
-/** How often to look, while somebody waits, whether the connection stands. Asks nobody. */
+/** How often to check, while there is a waiter, whether the connection is up. Sends no request. */
 const LOOK_MS = 250;
-/** How long a backend that seems out of reach though connected is given to answer. */
+/** How long a connected backend that seems out of reach gets to answer. */
 const PROBE_MS = 2_000;
-/** Anything: only the answer counts. */
+/** Any key: only the answer counts. */
 const PROBE_KEY = 'probe';
 
-/** Told when permits begin to be granted within the process only, and when that ends. */
+/** Called when permits begin to be granted within the process only, and when that ends. */
 export interface OutageObserver {
   degraded(cause: Error): void;
   restored(afterMs: number): void;
 }
 
 /**
- * Grants permits within this process while the backend is out of reach, for those who would rather have too many holders
- * than none.
+ * Grants permits within this process while the backend is out of reach, for programs that prefer too many holders to none.
  *
  * Invariants:
- * - It begins when somebody waited for {@link OUTAGE_AFTER_MS} without the backend being in reach, or would have been refused for
- *   that reason, and ends as soon as the backend has answered a read. Both are told before a permit is granted by them. With a store
- *   that is closed for good it lasts until {@link LocalFallback.close}.
- * - An acquire is on one side at a time: who waits moves over when it begins and when it ends. Permits stay where they are.
- * - Permits of this side have fencing tokens from 1: lower than any of the backend's, so that a resource which has seen one of
- *   those refuses them.
+ * - It begins when a waiter waited for {@link OUTAGE_AFTER_MS} without the backend being in reach, or would have been refused for that
+ *   reason, and ends as soon as the backend has answered a read. Both are reported before a permit is granted by them. With a store that is
+ *   closed for good it lasts until {@link LocalFallback.close}.
+ * - An acquire is on one side at a time: waiters move over when it begins and when it ends. Permits stay where they are.
+ * - Permits of this side have fencing tokens from 1: lower than any of the backend's, so that a resource which has seen a token of the
+ *   backend refuses them.
  */
 export class LocalFallback {
   private readonly local: Context;
   private readonly engines: EngineRegistry;
-  /** Those who wait on the side that is in force: aborted when the other one is, and with their caller's signal. */
+  /** Waiters on the side that is in force: aborted when the other side takes over, and with their caller's signal. */
   private readonly waiting = new Set<AbortController>();
   private readonly ending = new Abort();
   private since: number | undefined;
@@ -63,10 +62,7 @@ export class LocalFallback {
     return this.since !== undefined;
   }
 
-  /**
-   * Waits for a permit on whichever side is in force.
-   * @param engine that of the backend; throws once the dispatcher is closed
-   */
+  /** Waits for a permit on the side that is in force. @param engine that of the backend; throws once the dispatcher is closed */
   async acquire(keys: Keys, engine: () => Engine, want: Want, patience: Patience): Promise<Lease> {
     const { clock } = this.context;
     const askedAt = clock.now();
@@ -82,7 +78,7 @@ export class LocalFallback {
         this.look();
         return await real.acquire(want, own);
       } catch (error) {
-        // The side may have changed in the instant before: that is no reason to give the caller.
+        // The side may have changed in the instant before: do not pass that reason to the caller.
         if (patience.signal?.aborted === true)
           throw moved.signal.aborted ? abortReason(patience.signal) : error;
         if (this.ending.aborted) throw error;
@@ -131,7 +127,7 @@ export class LocalFallback {
     for (const waiter of [...this.waiting]) waiter.abort();
   }
 
-  /** Looks whether the backend is in reach, for as long as somebody waits for it. */
+  /** Checks whether the backend is in reach, for as long as there is a waiter. */
   private look(): void {
     if (this.cancelLook !== undefined || this.ending.aborted) return;
     this.cancelLook = this.context.clock.after(LOOK_MS, () => {
@@ -153,7 +149,7 @@ export class LocalFallback {
     this.look();
   }
 
-  /** The connection stands, and the last request on it failed: a while ago perhaps. */
+  /** The connection is up, and the last request on it failed, perhaps a while ago. */
   private async makeSure(): Promise<void> {
     this.probing = true;
     try {
@@ -167,7 +163,7 @@ export class LocalFallback {
   }
 }
 
-/** The limit within the process is that of the backend, as far as it was ever known. */
+/** The limit within the process is the last known limit of the backend. */
 function localWant(real: Engine, want: Want): Want {
   const known = real.table.limit?.limit;
   return {

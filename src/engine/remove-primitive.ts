@@ -6,9 +6,9 @@ import { encodeRecord } from '../protocol/records';
 import { inUse, stillInUse } from '../state/refusals';
 import { removeEntries } from '../store/remove-entries';
 
-/** How long the notice of a removal stands, in ms: all that listen have heard of it by then. */
+/** How long the notice of a removal stands, in ms: by then all listeners have received it. */
 export const REMOVAL_NOTICE_TTL_MS = 2_000;
-/** Holders may renew while their holds are being removed: it may need a second look. */
+/** Holders may renew while their holds are being removed: it may need more than one look. */
 const MAX_LOOKS = 20;
 const REMOVAL_WAIT_MS = 10_000;
 
@@ -17,9 +17,9 @@ export interface RemovablePrimitive {
   readonly context: Context;
   readonly name: string;
   readonly keys: Keys;
-  /** What this process knows of it. */
+  /** The entries that this process knows. */
   readonly table: SlotTable;
-  /** A table that shows everything as it is when asked. */
+  /** A table that shows everything as it is at the time of the call. */
   look(): Promise<SlotTable>;
 }
 
@@ -27,8 +27,8 @@ export interface RemovablePrimitive {
  * Removes all entries of a primitive. Resolves with whether there were any.
  *
  * Invariants:
- * - Without `force` it begins only if nothing is held or waited for by then. A permit that is granted after that stays: the name is
- *   used anew. At most N holds all the same: whoever stores a limit next counts what is held under it.
+ * - Without `force` it begins only if nothing is held or waited for by then. A permit that is granted after that stays: the name is used
+ *   anew. There are at most N holds all the same: the process that stores a limit next counts existing holds under it.
  * - The notice is announced before anything is gone, so waiters and holders know why.
  * - A new use of the name has larger fencing tokens, since revisions of the bucket only grow.
  */
@@ -49,7 +49,7 @@ export async function removePrimitive(primitive: RemovablePrimitive, force: bool
     found = true;
     const { failure } = await removeEntries(store, entries, clock.now() + REMOVAL_WAIT_MS);
     if (failure !== undefined) throw failure;
-    // What was not forced away may have been used anew.
+    // Entries that were not removed by force may be in use anew.
     if (!force) return found;
   }
   throw stillInUse(name);
@@ -71,6 +71,6 @@ async function announce(
   const ttl = REMOVAL_NOTICE_TTL_MS;
   const expected = table.entries.get(key)?.revision ?? 0;
   const value = encodeRecord({ holder, since: isoTime(clock.wallTime()), ttl, force });
-  // Refused: another process removes it too, and has said so.
+  // If it is refused, another process removes the primitive too, and has announced it.
   await store.commit([{ key, expected, value, ttl }], { until: clock.now() + REMOVAL_WAIT_MS });
 }

@@ -15,7 +15,7 @@ import { corrupt, dispatcherClosed, latchInUse, limitConflict, stillInUse } from
 import { removeEntries } from '../store/remove-entries';
 import type { Patience } from '../protocol/request';
 
-/** Somebody whose counting has not been written yet. */
+/** A count-down that has not been written yet. */
 interface Counting {
   /** The total in the code. */
   readonly wanted: number | undefined;
@@ -26,26 +26,25 @@ interface Counting {
 
 type Observer = (failure?: Error) => void;
 
-/** A wait that does not wait still gives the server this long to answer. */
+/** A wait with timeout 0 still gives the server this long to answer. */
 const ANSWER_WITHIN_MS = 2_000;
-/** And a mere look this long, as every read. */
+/** A mere look gets this long, as every read. */
 const LOOK_MS = 5_000;
-/** How often to look whether all of a latch is gone that is to be removed. */
+/** How often to check whether a latch that is being removed is gone completely. */
 const MAX_REMOVAL_LOOKS = 20;
 
 /**
  * Everything that this process does to one latch.
  *
  * Invariants:
- * - Every client counts under a key of its own, its share, which nobody else counts under: what is left is the total less all
- *   shares. So clients never race each other, and a write whose answer was lost can be found out for ever: the share says how
- *   much this client has counted. (Counting in one key for all could not do that: another client's write over ours would
- *   have removed the proof.)
+ * - Every client counts under a key of its own, its share, under which no other client counts: what is left is the total less all shares.
+ *   So clients never race each other, and the outcome of a write whose answer was lost can always be found out: the share says how much
+ *   this client has counted. (Counting in one key for all could not do that: another client's write over it would have removed the proof.)
  * - A share names its round. A new round begins only when the one before has reached zero.
- * - Once somebody sees zero, the round is marked as over, and only then shares are removed.
+ * - Once a client sees zero, it marks the round as over, and only then shares are removed.
  *
- * Who waits hears of every share by a {@link Watcher}. One write is under way at a time; what is counted meanwhile goes
- * together into the next.
+ * Waiters hear of every share by a {@link Watcher}. One write is under way at a time; counts that come in meanwhile go together into the
+ * next.
  */
 export class LatchEngine {
   readonly table: LatchTable;
@@ -104,7 +103,7 @@ export class LatchEngine {
     for (const pause of backoff(5, 1_000)) {
       const table = await this.look();
       const stored = this.readable(table);
-      // Ours, stored by an attempt that was refused later: its answer had been lost.
+      // The round of this client, stored by an attempt that was refused later: its answer had been lost.
       if (stored?.round === round) break;
       if (stored !== undefined && !table.isZero) return false;
       if (await this.write(table, this.keys.round, { round, total })) {
@@ -118,8 +117,8 @@ export class LatchEngine {
   }
 
   /**
-   * Counts down, together with all who do so at this moment. Resolves with what is left.
-   * @param wanted the total in the code, stored if none is
+   * Counts down, together with all count-downs at this moment. Resolves with what is left.
+   * @param wanted the total in the code, stored if none is stored
    */
   async countDown(count: number, wanted: number | undefined): Promise<number> {
     this.checkOpen();
@@ -129,7 +128,7 @@ export class LatchEngine {
     });
   }
 
-  /** A table that shows everything as it is when asked; with `until`, or a failure. */
+  /** A table that shows everything as it is at the time of the call; waits no longer than `until`. */
   look(until?: number): Promise<LatchTable> {
     return this.readBoard([this.keys.all], until);
   }
@@ -153,7 +152,7 @@ export class LatchEngine {
     this.checkOpen();
     this.accepted.clear();
     let found = false;
-    // The last to count writes once more, that zero was reached: it may need a second look.
+    // The last client to count writes once more, that zero was reached: it may need another look.
     for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
       const table = await this.see();
       const { left } = table;
@@ -196,7 +195,7 @@ export class LatchEngine {
     return waiter.result;
   }
 
-  /** Keeps the table up to date, and calls back whenever it changes or that fails. Returns how to stop that. */
+  /** Keeps the table up to date, and calls back whenever it changes or that fails. Returns a function that stops that. */
   observe(callback: Observer): () => void {
     this.observers.add(callback);
     this.listen();
@@ -215,7 +214,7 @@ export class LatchEngine {
     for (const waiter of [...this.waiters]) waiter.found(undefined, false);
   }
 
-  /** Refuses all who wait. What is being written is waited for by who closes the dispatcher. */
+  /** Refuses all waiters. The close of the dispatcher waits for writes under way. */
   close(): void {
     this.ending.abort();
     this.failed(dispatcherClosed(this.name));
@@ -250,7 +249,7 @@ export class LatchEngine {
     this.feed.stop();
   }
 
-  /** Shows a waiter what is there. `once`: it is the only look that it takes. */
+  /** Shows a waiter the present state. `once`: it is the only look of this waiter. */
   private serve(waiter: LatchWaiter, table: LatchTable, once = false): void {
     try {
       const round = this.readable(table);
@@ -284,7 +283,7 @@ export class LatchEngine {
     }
   }
 
-  /** Refuses those whose code says another total than is stored. */
+  /** Refuses count-downs whose total in the code differs from the stored one. */
   private async admit(batch: readonly Counting[]): Promise<Counting[]> {
     const admitted: Counting[] = [];
     for (const counting of batch) {
@@ -299,14 +298,14 @@ export class LatchEngine {
     return admitted;
   }
 
-  /** Adds to our share, once, whatever becomes of the answers. Resolves with what is left, which may be below zero. */
+  /** Adds to this client's share, once, whether or not the answers arrive. Resolves with what is left, which may be below zero. */
   private async count(more: number): Promise<number> {
     let target: { readonly round: string; readonly done: number } | undefined;
     for (const pause of backoff(5, 1_000)) {
       const table = await this.readBoard([this.keys.round, this.share]);
       const round = this.readable(table);
       if (round === undefined) throw notSet(this.name);
-      // Whether ours counted in the round that is over makes no difference any more.
+      // Whether this client's count was part of the round that is over no longer matters.
       if (round.over === true || (target !== undefined && target.round !== round.round)) return -more;
       const done = table.doneBy(this.share);
       target ??= { round: round.round, done: done + more };
@@ -325,19 +324,19 @@ export class LatchEngine {
     return after.left ?? 0;
   }
 
-  /** Marks a round as over. Whoever does it removes the shares. */
+  /** Marks a round as over. The client that marks it removes the shares. */
   private async finish(table: LatchTable, round: Round): Promise<void> {
     if (await this.write(table, this.keys.round, { ...round, over: true })) await this.removeShares(table);
   }
 
-  /** Removes shares that count for nothing any more, unless they have changed since. */
+  /** Removes shares that no longer count, unless they have changed since. */
   private async removeShares(table: LatchTable, only?: string): Promise<void> {
     const gone = table.standing.filter(({ key }) => only === undefined || key === only);
     const { failure } = await removeEntries(this.context.store, gone);
     if (failure !== undefined) throw failure;
   }
 
-  /** Compares the total in the code with the stored one, and stores it if there is none. */
+  /** Compares the total in the code with the stored one, and stores it if none is stored. */
   private async agree(wanted: number): Promise<void> {
     for (const pause of backoff(5, 1_000)) {
       const table = await this.readBoard([this.keys.round]);
@@ -361,7 +360,7 @@ export class LatchEngine {
     return round?.record;
   }
 
-  /** Writes over what a table shows. Resolves with whether that was still there. */
+  /** Writes over an entry that a table shows. Resolves with whether that entry was still there. */
   private async write(table: LatchTable, key: string, record: object): Promise<boolean> {
     const expected = table.picture.get(key)?.revision ?? 0;
     const result = await this.context.store.commit([{ key, expected, value: encodeRecord(record) }]);

@@ -4,7 +4,7 @@ import { LatchEngine } from './latch-engine';
 import { primitiveOf } from '../protocol/keys';
 import { IdleCache } from '../runtime/idle-cache';
 
-/** How many latches to remember that nobody uses at the moment. */
+/** How many unused latches to remember. */
 const READY_LATCHES = 1_000;
 
 /** The latches of one dispatcher. */
@@ -18,7 +18,7 @@ export class LatchRegistry {
     });
   }
 
-  /** The engine for a latch: to be asked for again for each operation, since one that is idle may be forgotten. */
+  /** The engine for a latch. Ask for it again for each operation, since an idle engine may be forgotten. */
   get(name: string): LatchEngine {
     const keys = new LatchKeys(name);
     return this.byPrefix.get(keys.prefix, () => new LatchEngine(this.context, name, keys));

@@ -28,7 +28,7 @@ export class LatchKeys {
 /** All entries of all latches. */
 export const ALL_LATCHES = 'latch.*.>';
 
-/** What is known of one latch, read as what it means. */
+/** The entries of one latch, decoded. */
 export class LatchTable {
   readonly picture = new EntryCache((key, known) => this.reread(key, known));
   private stored: Decoded<Round> | undefined;
@@ -56,7 +56,7 @@ export class LatchTable {
     return (this.left ?? 1) <= 0;
   }
 
-  /** Who has counted how much in this round. What can not be read counts for nothing: nobody is let go early. */
+  /** How much each client has counted in this round. An unreadable share counts for nothing, so no waiter continues early. */
   get counted(): Share[] {
     const round = this.stored?.ok === true ? this.stored.record.round : undefined;
     return [...this.shares.values()].flatMap((share) =>

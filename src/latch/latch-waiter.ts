@@ -6,7 +6,7 @@ import { abortReason, onAbort } from '../runtime/on-abort';
 import { unavailable } from '../state/refusals';
 import type { Patience } from '../protocol/request';
 
-/** Somebody who waits for a latch to reach zero, until it does, out of time or aborted; settled exactly once. */
+/** A waiter for a latch to reach zero, until it does, out of time or aborted; settled exactly once. */
 export class LatchWaiter {
   readonly result: Promise<void>;
   private resolve!: () => void;
@@ -43,7 +43,7 @@ export class LatchWaiter {
     if (timeout !== undefined && timeout > 0 && !this.over) this.waitAtMost(timeout);
   }
 
-  /** What is there at this moment. A round other than the one it waited for means that that one reached zero. */
+  /** The present state. A round other than the one it waited for means that that one reached zero. */
   found(round: Round | undefined, isZero: boolean): void {
     this.looked = true;
     if (round === undefined) {

@@ -9,56 +9,56 @@ import { MAX_WAITING_TTL_MS, encodeRecord } from '../protocol/records';
 import { type Removed, markerEntry, removeEntries } from '../store/remove-entries';
 
 /**
- * How long a demand notice stands if nobody takes it back, in ms. One that runs out while somebody still waits is written again; one of
- * a process that died keeps others from keeping slots for so long.
+ * How long a demand notice stands if it is not removed, in ms. If it runs out while a waiter is left, the process writes it again. The
+ * notice of a process that died keeps others from retaining slots for that long.
  */
 export const WISH_TTL_MS = MAX_WAITING_TTL_MS;
 /** How often to write it, where the revision to expect turns out to be another one. */
 const TRIES = 3;
-/** How long to try to take one back. Then its TTL does. */
+/** How long to try to remove one. After that its TTL ends it. */
 const REMOVAL_MS = 5_000;
 
-/** What a demand notice needs of the engine whose waiters it speaks for. */
+/** What a demand notice needs of the engine for whose waiters it stands. */
 export interface DemandNoticeHost {
   readonly context: Context;
   readonly keys: Keys;
   readonly table: SlotTable;
-  /** Whether somebody of ours waits without a ticket, which others would see. */
+  /** Whether a waiter of this process waits without a ticket, which others would see. */
   readonly waits: boolean;
   /** Whether the table shows everything. */
   readonly live: boolean;
-  /** Whether a slot is held by a permit of ours. */
+  /** Whether a permit of this process holds the slot. */
   holds(key: string): boolean;
 }
 
 /**
- * Tells others that somebody of this process waits for what they keep after a release: one key for all who wait here. A hint
- * and no more: if it is lost, who waits does so until the keeping process gives up the slot by itself.
+ * Tells other processes that this process waits for slots that they retain: one key for all waiters here. It is only a hint: if it is lost,
+ * the waiters wait until the retaining process gives up the slot by itself.
  *
- * Written when slots are seen that others retain, and again when one was seen to be kept after it was written: its keeping process has
- * not heard of it then, or had no reason to listen.
+ * It is written when this process sees slots that others retain, and again when it sees a slot that was retained after the last write: the
+ * retaining process had not heard of the notice then, or had no reason to listen.
  */
 export class DemandNotice {
   private readonly id = newId();
   private readonly key: string;
   /** Revision of the demand notice that stands. */
   private stands: number | undefined;
-  /** Marker of the last one that was taken back, and when that was. */
+  /** Marker of the last notice that was removed, and when that was. */
   private gone = { revision: 0, ttl: 0, at: -Infinity };
   private writing: Abort | undefined;
-  /** It could not be written: not tried again before somebody else waits. */
+  /** It could not be written: not tried again before another waiter comes. */
   private refused = false;
 
   constructor(private readonly host: DemandNoticeHost) {
     this.key = host.keys.wish(this.id);
   }
 
-  /** Whether a demand notice is ours. */
+  /** Whether a demand notice is of this process. */
   isOurs(id: string): boolean {
     return id === this.id;
   }
 
-  /** Writes it or takes it back, where that is due. Cheap if not. */
+  /** Writes or removes it, where that is due. Cheap if not. */
   look(): void {
     const { table, context, live, waits } = this.host;
     if (!waits) return this.takeBack();
@@ -68,7 +68,7 @@ export class DemandNotice {
     if (this.isCalledFor()) context.background.add(this.write());
   }
 
-  /** Whether others retain a slot: any, or one that was seen to be kept after the demand notice was written. */
+  /** Whether others retain a slot: any, or one that was seen to be retained after the demand notice was written. */
   private isCalledFor(): boolean {
     const { table, keys } = this.host;
     const since = this.stands ?? 0;
@@ -91,7 +91,7 @@ export class DemandNotice {
     try {
       for (let tries = 0; tries < TRIES && expected !== undefined; tries++) {
         const result = await store.commit([{ key, expected, value, ttl: WISH_TTL_MS }], { abandon });
-        // Nobody else writes it: what stands in the way is a marker, or one that we thought to be gone.
+        // No other process writes this key: the conflict is a marker, or an entry that seemed to be gone.
         if (!result.committed) expected = result.actual;
         else {
           this.stands = result.revisions[0];
@@ -134,7 +134,7 @@ export class DemandNotice {
     this.show(markerEntry(marker, clock.wallTime()));
   }
 
-  /** Others hear of it by the store; our own table may not listen any more. */
+  /** Other processes hear of it by the store; the table of this process may have no watcher any more. */
   private show(entry: Entry): void {
     const { table, context } = this.host;
     table.apply(entry, context.clock.now());

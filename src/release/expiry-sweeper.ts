@@ -3,9 +3,9 @@ import type { Primitive } from '../state/primitive-state';
 import { MAX_WAITING_TTL_MS } from '../protocol/records';
 import { type Removed, removeEntries } from '../store/remove-entries';
 
-/** How much longer than its ttl an entry may stand before we remove it, in ms. The server expires it within a second. */
+/** How much longer than its ttl an entry may stand before this process removes it, in ms. The server expires it within a second. */
 const SLACK_MS = 2_000;
-/** At most this often. */
+/** Looks at most this often. */
 const LOOK_MS = 1_000;
 /** After how long waiters begin to look, in ms. Most do not wait for so long. */
 const SOON_MS = 100;
@@ -14,20 +14,20 @@ const REMOVAL_MS = 2_000;
 /** A change of leader may bring back hundreds. */
 const REMOVALS_AT_ONCE = 50;
 
-/** What it needs of the engine whose waiters it works for. */
+/** What the sweeper needs of the engine for whose waiters it works. */
 export interface SweeperHost extends Primitive {
-  /** Whether somebody of ours waits. */
+  /** Whether this process has a waiter. */
   readonly isAwaited: boolean;
-  /** Whether it is held by a permit of ours. */
+  /** Whether a permit of this process holds it. */
   holds(key: string): boolean;
-  /** Entries are gone, by our own write of the given revisions. */
+  /** Entries are gone, by this process's write of the given revisions. */
   freed(entries: readonly Removed[]): void;
 }
 
 interface Shown {
   readonly entry: Entry;
   readonly ttl: number;
-  /** By the clocks of the servers, which may differ; undefined: that does not count, or can not be told. */
+  /** Age by the clocks of the servers, which may differ; undefined: age does not count, or is unknown. */
   readonly age?: number | undefined;
 }
 
@@ -38,17 +38,17 @@ interface Seen {
 }
 
 /**
- * Removes holds and tickets that the server forgot to expire. After a change of leader, or a restart after SIGKILL, a server
- * may have entries that ran out, or were removed, long before; it does not look at their TTL again, and all who wait would wait for them
- * (measured with nats-server 2.15 under the fault campaign).
+ * Removes holds and tickets that the server forgot to expire. After a change of leader, or a restart after SIGKILL, a server may have
+ * entries that ran out, or were removed, long before. It does not look at their TTL again, and every waiter would wait for them (measured
+ * with nats-server 2.15 under the fault campaign).
  *
- * Nothing is removed that its holder could still believe in: it stands, under the same revision, for longer than its ttl since
- * *we* saw it there, by our own monotonic clock, so its last write is older than that by every clock; and it is removed only under
- * that revision. That is what the server's expiry does, later and more careful. Clocks of different machines do not matter.
+ * Nothing is removed that its holder could still rely on. The entry stands, under the same revision, for longer than its ttl since *this
+ * process* saw it there, by its own monotonic clock, so its last write is older than that by every clock. It is removed only under that
+ * revision. That is what the server's expiry does, but later and with more checks. Clocks of different machines do not matter.
  *
- * Tickets need not wait for that: who loses his place joins again, and nobody believes in anything on account of a ticket. They go by
- * when the servers say that they were written. Clocks that differ by less than 8 s cost nobody his place: a ticket of somebody who
- * waits is younger than 4 s.
+ * Tickets need not wait for that: a waiter that loses its place joins again, and no process relies on a ticket for safety. Tickets are
+ * removed by the time at which, according to the servers, they were written. Clocks that differ by less than 8 s cost no waiter its place:
+ * the ticket of a live waiter is younger than 4 s.
  */
 export class ExpirySweeper {
   private cancelLook: (() => void) | undefined;
@@ -62,7 +62,7 @@ export class ExpirySweeper {
 
   constructor(private readonly host: SweeperHost) {}
 
-  /** Sees to it that there will be a look while somebody waits. */
+  /** Schedules looks for as long as there is a waiter. */
   start(): void {
     if (this.cancelLook !== undefined || this.sweeping) return;
     const { clock } = this.host.context;
@@ -93,9 +93,8 @@ export class ExpirySweeper {
   }
 
   /**
-   * Those that nobody can believe in any more. They age from the look that first showed them: when the table says that it heard
-   * of them may be when it asked, and they may be younger than that. A hold that can not be
-   * read has no ttl, and stays.
+   * Entries that no process can rely on any more. They age from the look that first showed them: the time at which the table heard of them
+   * may be the time of its request, and they may be younger than that. A hold that can not be read has no ttl, and stays.
    */
   private overdue(): Entry[] {
     const now = this.host.context.clock.now();
@@ -119,7 +118,7 @@ export class ExpirySweeper {
       for (const { entry, hold } of holds.values()) if (hold.ok) yield { entry, ttl: hold.record.ttl };
     for (const { entry, ticket } of table.tickets)
       yield { entry, ttl: ticket.ttl, age: watcher.ageOf(entry) };
-    // Of demand notices, and of tickets that can not be read: a live process writes them again sooner than that.
+    // Demand notices, and tickets that can not be read: a live process writes them again sooner than that.
     for (const key of [...table.corrupt.keys(), ...[...table.wishes].map((id) => keys.wish(id))]) {
       const part = keys.parse(key)?.part;
       const entry = part === 'ticket' || part === 'wish' ? table.entries.get(key) : undefined;
@@ -134,10 +133,10 @@ export class ExpirySweeper {
       const some = overdue.slice(i, i + REMOVALS_AT_ONCE).map((entry) => table.entries.removable(entry, now));
       const { freed, failure } = await removeEntries(context.store, some, now + REMOVAL_MS);
       this.host.freed(freed);
-      // Out of reach, or not allowed to: others may do it.
+      // The server is out of reach, or denies it: other processes may do it.
       if (failure !== undefined) return;
     }
-    // Others remove the same, and then it was heard of. Otherwise the table shows something that is not there.
+    // If others remove the same entries, the table has heard of that. Otherwise the table shows entries that do not exist.
     if (overdue.some(({ key, revision }) => table.entries.get(key)?.revision === revision)) watcher.refresh();
   }
 }

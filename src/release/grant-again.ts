@@ -4,9 +4,9 @@ import { newHold, recordOf } from '../protocol/permit-record';
 import type { Want } from '../protocol/request';
 
 /**
- * A permit on a slot that was kept: over the hold that is in the store, with what is left of its lease and the next token
- * under its revision. Nothing is written; if the permit lasts, its first renewal shows it to others.
- * @param freeSince reading of the clock when it was let go of
+ * A permit on a slot that was retained: over the hold that is in the store, with what is left of its lease and the next token under its
+ * revision. Nothing is written; if the permit lasts, its first renewal shows it to others.
+ * @param freeSince reading of the clock at its release
  */
 export function grantAgain(
   context: Context,

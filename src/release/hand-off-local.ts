@@ -9,26 +9,26 @@ import type { Primitive } from '../state/primitive-state';
 import { LINGER_MS, type FairQueue } from '../acquire/fair-queue';
 import type { Want } from '../protocol/request';
 
-/** How long a process may pass a slot on among its own waiters before it lets the others try, in ms. */
+/** How long a process may hand a slot off among its own waiters before it lets other processes try, in ms. */
 const TURN_MS = 25;
 
-/** Nothing heard for so long: half of what who has left listens for what is given to him. */
+/** No message for that long counts as silence: half of the time for which a departed waiter listens for hand-offs. */
 const SILENT_MS = LINGER_MS / 2;
 
-/** A permit begins with more than that left, in ms, or it could not be prolonged. */
+/** A permit begins with more than that left, in ms, or it could not be renewed in time. */
 const MIN_LEFT_MS = 2 * LASTING_MS;
 
-/** What passing on needs of the engine whose slots it passes on. */
+/** What a hand-off needs of the engine whose slots it hands off. */
 export interface HandOffHost extends Primitive, LeaseOwner {
-  /** Slots of ours are held by a lease from now on. */
+  /** From now on a lease holds these slots of this process. */
   adopt(lease: Lease, entries: readonly Entry[]): void;
-  /** A slot of ours is somebody else's now. */
+  /** A slot of this process now belongs to another holder. */
   gave(slot: number, entry: Entry): void;
 }
 
 /**
- * What becomes of a slot when its lease is released: whoever is next takes it over by one write over it, instead of its being
- * given back and claimed again, and nobody else is woken for nothing.
+ * Decides what happens to a slot when its lease is released: the next waiter takes it over by one write over it. The slot is not given back
+ * and claimed again, and no other waiter is woken for nothing.
  */
 export class LocalHandOff {
   constructor(
@@ -38,8 +38,8 @@ export class LocalHandOff {
   ) {}
 
   /**
-   * Whoever was next may have left while this process was busy with other things than hearing of it. Undefined if there is no
-   * reason to think so, or there is no one to hand anything to.
+   * Lets this process catch up, since the next waiter may have left while this process was busy with other work. Undefined if that is not
+   * needed, or there is no waiter to hand off to.
    */
   freshen(): Promise<void> | undefined {
     const { table, watcher, limit } = this.host;
@@ -48,9 +48,9 @@ export class LocalHandOff {
   }
 
   /**
-   * Those in the queue are served in its order: one of ours by a claim, one of another process by giving it the slot. Without a
-   * queue this process keeps a slot among its own for {@link TURN_MS} at most, so that others are not kept out by one that is
-   * always busy.
+   * Serves waiters in the queue in its order: one of this process by a claim, one of another process by handing the slot off. Without a
+   * queue this process hands a slot off among its own waiters for {@link TURN_MS} at most, so that a process which is always busy does not
+   * keep the others out.
    * @returns whether the slot was still the lease's; undefined if it has to be given back
    */
   passOn(lease: Lease, held: HeldSlot): Promise<boolean> | undefined {
@@ -78,23 +78,26 @@ export class LocalHandOff {
     return passed ? written : undefined;
   }
 
-  /** Takes in a slot that was given to a ticket of ours. Undefined, and the slot given back, if it comes too late or can not stand. */
+  /**
+   * Accepts a slot that was handed off to a ticket of this process. Undefined, and the slot given back, if it comes too late or can not
+   * stand.
+   */
   accept(taken: TakenSlot, ticket: Lease, want: Want): Lease | undefined {
     const { hold, entry, slot } = taken;
     if (!hold.ok) return undefined;
     const { context, name } = this.host;
     const lease = receiveHandOff(context, this.host, name, taken, hold.record, ticket, want);
     this.host.adopt(lease, [entry]);
-    // Everything that was stored before has been heard: a limit that whoever gave the slot did not know of, too.
+    // All that was stored before has been heard: also a limit that the process that handed the slot off did not know of.
     const stands = this.limitFor(slot) !== undefined && lease.remaining > MIN_LEFT_MS;
     if (lease.isHeld && !stands) context.background.add(lease.release());
     return lease.isHeld ? lease : undefined;
   }
 
-  /** The limit under which a slot may be passed on; undefined if it may not. */
+  /** The limit under which a slot may be handed off; undefined if it may not. */
   private limitFor(slot: number): number | undefined {
     const { table, context, watcher, isClosed, keys, limit } = this.host;
-    // Who writes next has to look for readers first; who reads holds no slot that another could take over.
+    // The next writer has to look for readers first; a reader holds no slot that another could take over.
     if (keys.kind === 'rw' || isClosed || context.store.down() !== undefined) return undefined;
     if (limit.known === undefined || slot >= limit.known) return undefined;
     return (watcher.live ? table.fits(limit.known) : !limit.mayOverhang) ? limit.known : undefined;

@@ -9,32 +9,36 @@ import { type HeldSlot, type Lease, safetyMargin } from '../lease/lease';
 import { type Hold, encodeRecord } from '../protocol/records';
 
 /**
- * Giving a slot to the next in the queue in another process, with the write that releases it: he has it when he hears of that,
- * where he would have to hear, to claim and to be answered.
+ * Hands a slot off to the next waiter in the queue, in another process, with the write that releases it. The receiver has the slot when it
+ * hears of that write. Otherwise it would have to hear of the release, claim the slot and wait for the answer.
  *
  * Invariants:
- * - The slot is written over under the revision of our last write: it was ours until then, and is his from then on. That
- *   write names his ticket, so for all who hear of it he is served, as by a claim of his own.
- * - A slot is given for no longer than our own hold stands in the server. He counts from when he sent the
- *   last write of his ticket that we had heard of when we decided. So as long as it counts for him, the hold before can not
- *   have run out in the server, and no expiry of that can have been written over what was given.
- * - Several may hand off to the same ticket at once, and who waits may leave meanwhile: what is given and not needed is passed
- *   on at once by the process that it was given to, which listens for that a moment longer than anybody waits there.
+ * - The slot is written over under the revision of the releaser's last write: it was the releaser's until then, and is the receiver's from
+ *   then on. That write names the receiver's ticket, so for every process that hears of it the receiver is served, as by a claim of its
+ *   own.
+ * - A slot is handed off for no longer than the releaser's own hold stands in the server. The receiver counts from when it sent the last
+ *   write of its ticket that the releaser had heard of when it decided. So as long as the slot counts for the receiver, the hold before can
+ *   not have run out in the server, and no expiry of that can have been written over the hand-off.
+ * - Several processes may hand off to the same ticket at once, and the waiter may leave meanwhile. The process that receives a slot it does
+ *   not need hands it off at once. It listens for that a moment longer than it has a waiter.
  */
 
 /**
- * Least that is to be left of it when he hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
- * one writes it every 3 s. So a slot that is given to a dead one is free again before his ticket would have run out.
+ * Minimum time that is to be left when the receiver hears of it, in ms. A ticket that is too old for that may be of a dead process: a live
+ * one writes it every 3 s. So if the receiving process is dead, the slot frees before its ticket would have run out.
  */
 const MIN_MS = 2_000;
 
-/** Who is given a slot, and for how long. */
+/** The receiver of a slot, and for how long it is handed off. */
 export interface HandOff {
   readonly to: QueuedTicket;
   readonly ttl: number;
 }
 
-/** Whether the slot of a lease that ends is given to the next: if he takes what he is given, and could still prolong it. */
+/**
+ * Decides whether the slot of a lease that ends is handed off to the next waiter: if that waiter accepts hand-offs, and could still renew
+ * it.
+ */
 export function planHandOff(
   next: QueuedTicket,
   { stands }: Lease,
@@ -49,8 +53,8 @@ export function planHandOff(
 }
 
 /**
- * Gives the slot of a lease that ends. Resolves with whether it was still the lease's.
- * @param gave told of the entry that the slot is under then
+ * Hands off the slot of a lease that ends. Resolves with whether it was still the lease's.
+ * @param gave called with the entry that the slot is under then
  */
 export async function handOff(
   { clock, store }: Context,
@@ -73,7 +77,7 @@ export async function handOff(
     ...(meta === undefined ? {} : { meta }),
   };
   const value = encodeRecord(hold);
-  // The next slot of ours is for the one behind it.
+  // The next slot of this process is for the ticket behind it.
   const unserve = table.serve(id);
   try {
     const result = await store.commit([{ key, expected: revision, value, ttl }], {

@@ -10,67 +10,67 @@ import { type Removed, removeEntries } from '../store/remove-entries';
 import { LAST_USE } from '../protocol/fencing-token';
 import type { Want } from '../protocol/request';
 
-/** What keeping slots needs of the engine that grants them. */
+/** What retaining slots needs of the engine that grants them. */
 export interface RetainedSlotsHost {
   readonly context: Context;
   readonly table: SlotTable;
-  /** Entries of ours hold nothing any more. */
+  /** Entries of this process hold nothing any more. */
   freed(entries: readonly Removed[]): void;
-  /** Something else is kept than before. */
+  /** The set of retained slots has changed. */
   keptChanged(): void;
-  /** A write to what was kept is settled. */
+  /** A write to a retained slot is settled. */
   keeperSettled(): void;
-  /** Nothing is kept, and nobody has been here for a while. */
+  /** Nothing is retained, and there was no use for a while. */
   keeperIdle(): void;
 }
 
 export interface RetainedSlot {
   readonly hold: RetainedHold;
-  /** The wall clock when it was let go of. */
+  /** Wall clock time of its release. */
   readonly since: number;
-  /** Reading of the clock when it was let go of. */
+  /** Reading of the clock at its release. */
   readonly keptAt: number;
-  /** When to write down that it is kept; Infinity: it is written. */
+  /** When to store that it is retained; Infinity: it is stored. */
   noteAt: number;
 }
 
-/** A write under way that says of a kept slot that it is kept. */
+/** A write under way which stores that a slot is retained. */
 interface Note {
   readonly id: string;
   readonly abandon: Abort;
   /** Whether it is to be given back as soon as that is settled. */
   leaving: boolean;
-  /** Whether it was taken away from us meanwhile. */
+  /** Whether the slot was lost to another write meanwhile. */
   gone: boolean;
 }
 
-/** Whether somebody can be granted a slot as it stands in the store. */
+/** Whether a slot can be granted for a request as it stands in the store. */
 export function suits(want: Want, { ttl }: RetainedHold): boolean {
   return want.count === 1 && want.autoRenew && want.ttl === ttl;
 }
 
-/** How long a removal of what the server ends by itself is tried, beyond the end of its lease, in ms. */
+/** How long, beyond the end of its lease, to try to remove an entry that the server expires by itself, in ms. */
 const GRACE_MS = 100;
 
 /**
- * Slots that this process keeps in the store after their release, so that its own next acquire needs no round trip.
+ * Slots that this process retains in the store after their release, so that its own next acquire needs no round trip.
  *
  * Invariants:
- * - A kept slot is granted again only before the end of the lease that it was last written with, by our own clock: timers only
- *   see to it that it is given back.
- * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the
- *   previous lease ended, as a renewal does.
- * - It is given back as soon as this process hears that somebody else waits. A demand notice that is lost costs those who wait `retain` ms
- *   after the last release, or, while this process goes on using it, until they say so again: when the demand notice has run out, or
- *   sooner, when a note shows them that it is kept. It never costs safety.
- * - What is written over, or removed, by somebody else is forgotten.
+ * - A retained slot is granted again only before the end of the lease that it was last written with, by this process's clock. Timers only
+ *   give it back.
+ * - Nothing is granted from it while a write to it is under way, and that write counts only if its answer came before the previous lease
+ *   ended, as a renewal does.
+ * - It is given back as soon as this process hears of a waiter elsewhere. If a demand notice is lost, waiters wait `retain` ms after the
+ *   last release. While this process goes on using the slot, they wait until they write the notice again: when it has run out, or sooner,
+ *   when a note shows them that the slot is retained. A lost notice never costs safety.
+ * - A retained slot that another process writes over, or removes, is forgotten.
  */
 export class RetainedSlots {
   private readonly kept = new Map<string, RetainedSlot>();
   private readonly notes = new Map<string, Note>();
   private givingBack = 0;
   private leases = 0;
-  /** For how long after the last release to go on listening, so that the next one can be kept. */
+  /** Until when to listen after the last release, so that the next slot can be retained. */
   private listenUntil = -Infinity;
   private wakeAt = Infinity;
   private cancelTimer: (() => void) | undefined;
@@ -82,17 +82,17 @@ export class RetainedSlots {
     return this.kept.size;
   }
 
-  /** Whether slots are being given back or written: what is free, or kept, will be known in a moment. */
+  /** Whether slots are being given back or written: the free, or retained, slots will be known in a moment. */
   get busy(): boolean {
     return this.givingBack > 0 || this.notes.size > 0;
   }
 
-  /** Whether it has to hear of changes. */
+  /** Whether it needs to hear of changes. */
   get active(): boolean {
     return this.size > 0 || this.busy || this.leases > 0 || this.host.context.clock.now() < this.listenUntil;
   }
 
-  /** A permit whose slot may be kept later. */
+  /** A permit begins whose slot may be retained later. */
   began(): void {
     this.leases++;
   }
@@ -118,7 +118,7 @@ export class RetainedSlots {
     this.host.keptChanged();
   }
 
-  /** Lets go of a slot that can be granted to somebody as it stands, if there is one. */
+  /** Takes a slot out that can be granted for a request as it stands, if there is one. */
   take(want: Want, limit: number): RetainedSlot | undefined {
     const now = this.host.context.clock.now();
     for (const kept of this.kept.values()) {
@@ -145,7 +145,7 @@ export class RetainedSlots {
     for (const kept of [...this.kept.values()]) this.giveBack(kept);
   }
 
-  /** What is under a key changed; undefined: nothing is there. */
+  /** The entry under a key changed; undefined: nothing is there. */
   heard(key: string, entry: Entry | undefined): void {
     const kept = this.kept.get(key);
     if (kept === undefined || (entry !== undefined && entry.revision <= kept.hold.revision)) return;
@@ -164,7 +164,7 @@ export class RetainedSlots {
     for (const kept of [...this.kept.values()]) this.drop(kept);
   }
 
-  /** As our own views are to show it: nobody holds it. Undefined if it is not kept under that revision. */
+  /** The entry in the form that status views show: without a holder. Undefined if the slot is not retained under that revision. */
   shown({ key, revision }: Entry): string | undefined {
     const kept = this.kept.get(key);
     if (kept === undefined || kept.hold.revision !== revision) return undefined;
@@ -205,7 +205,7 @@ export class RetainedSlots {
     background.add(done);
   }
 
-  /** Writes down that a slot is kept, which prolongs it too. */
+  /** Stores that a slot is retained, which extends its lease too. */
   private note(kept: RetainedSlot): void {
     kept.noteAt = Infinity;
     const note: Note = { id: newId(), abandon: new Abort(), leaving: false, gone: false };
@@ -224,13 +224,13 @@ export class RetainedSlots {
       const result = await store.commit([write], { abandon: note.abandon });
       if (result.committed) written = { revision: result.revisions[0] as number, sentAt: result.sentAt };
     } catch {
-      // Refused for good, or never to be known.
+      // Refused for good, or the outcome never becomes known.
     }
     this.notes.delete(key);
     const { leaving } = note;
     if (!note.gone) this.kept.delete(key);
     if (written === undefined) {
-      // It was given up before it was sent, for one: then the slot stands as it did. Whatever else is there stays.
+      // The write may have been given up before it was sent: then the slot stands as it did. Any other entry there stays.
       if (!note.gone) this.remove(hold);
     } else {
       const deadline = leaseEnd(this.host.context, written.sentAt, ttl);
@@ -244,7 +244,7 @@ export class RetainedSlots {
     this.wakeBy(clock.now());
   }
 
-  /** Whether our write, announced before its answer came, is the last one known. */
+  /** Whether this process's write, announced before its answer came, is the last one known. */
   private stillThere({ key, revision }: Entry): boolean {
     return this.host.table.entries.get(key)?.revision === revision;
   }
@@ -262,7 +262,7 @@ export class RetainedSlots {
     this.cancelTimer = clock.after(Math.max(1, time - clock.now()), () => this.look());
   }
 
-  /** Does what is due. One timer for all: most of what it was set for is over when it comes. */
+  /** Does what is due. There is one timer for all: most tasks are over when it fires. */
   private look(): void {
     this.wakeAt = Infinity;
     const now = this.host.context.clock.now();
@@ -278,12 +278,12 @@ export class RetainedSlots {
   }
 }
 
-/** From when on it is not granted again, and is given back although nobody asked for it. */
+/** From when on it is not granted again, and is given back even without a demand notice. */
 function endOf({ hold: { deadline, retain }, keptAt }: RetainedSlot): number {
   return Math.min(deadline, keptAt + retain);
 }
 
-/** Whether it is to be written before it is granted again: a permit is to begin with most of its lease before it. */
+/** True if the hold must be renewed before reuse: a permit is to begin with most of its lease left. */
 function isWorn({ sentAt, ttl, uses }: RetainedHold, now: number): boolean {
   return now - sentAt > ttl * RENEW_AT || uses >= LAST_USE;
 }

@@ -8,45 +8,45 @@ import type { Waiter } from '../acquire/waiter';
 import type { Patience, Want } from '../protocol/request';
 import { DemandNotice, type DemandNoticeHost } from './demand-notice';
 
-/** What keeping slots needs of the engine whose slots they are. */
+/** What retaining slots needs of the engine that owns them. */
 export interface RetentionHost extends Primitive, LeaseOwner, RetainedSlotsHost, DemandNoticeHost {
   readonly free: FreeSlots;
-  /** Whether somebody of ours waits, or collects slots of several primitives. */
+  /** Whether this process has a waiter, or an acquire of several primitives. */
   readonly isAwaited: boolean;
-  /** How many of ours collect slots of several primitives. */
+  /** How many acquires of several primitives this process has. */
   readonly collectors: number;
-  /** Who would be served next of those without a place in the queue. */
+  /** The waiter to serve next of those without a place in the queue. */
   readonly next: Waiter | undefined;
-  /** A permit was granted on a slot that was kept. */
+  /** A permit was granted on a slot that was retained. */
   grantedAgain(lease: Lease): void;
 }
 
 /**
- * Slots that are kept after their release (`retain`): when one may be kept, when it is granted again, and when it is given up;
- * and what is said to others who keep some while we wait.
+ * Slots that are retained after their release (`retain`): decides when one may be retained, when it is granted again, and when it is given
+ * up; and writes a demand notice to other processes that retain slots while this process waits.
  *
- * Invariant: a slot is kept, and granted again, only while everything is known and nobody else waits, as far as has been
- * heard, and no slot is taken above a limit that was lowered. How it is kept safely, see {@link RetainedSlots}.
+ * Invariant: a slot is retained, and granted again, only while everything is known and this process has heard of no waiter elsewhere, and
+ * no slot is taken above a limit that was lowered. How it is retained safely, see {@link RetainedSlots}.
  */
 export class Retention {
-  /** Where slots are kept after a release. */
+  /** Set where slots are retained after a release. */
   private keeper: RetainedSlots | undefined;
-  /** Where somebody has waited for slots that others keep. */
+  /** Set where a waiter has waited for slots that others retain. */
   private wish: DemandNotice | undefined;
 
   constructor(private readonly host: RetentionHost) {}
 
-  /** Whether it has to hear of changes. */
+  /** Whether it needs to hear of changes. */
   get active(): boolean {
     return this.keeper?.active === true;
   }
 
-  /** Whether slots that were kept are being given back, or about to be written. */
+  /** Whether retained slots are being given back, or about to be written. */
   get busy(): boolean {
     return this.keeper?.busy === true;
   }
 
-  /** A permit was granted whose slot may be kept. */
+  /** A permit was granted whose slot may be retained. */
   began(): void {
     if (this.host.isClosed) return;
     this.keeper ??= new RetainedSlots(this.host);
@@ -54,12 +54,12 @@ export class Retention {
     this.host.watcher.start();
   }
 
-  /** Such a permit is over. */
+  /** Such a permit has ended. */
   ended({ retain }: Lease): void {
     if (retain > 0) this.keeper?.ended(retain);
   }
 
-  /** Keeps a slot that was just let go of, if nobody else waits for it, as far as we have heard: for whoever of ours is next. */
+  /** Retains a slot that was just released for the next waiter of this process, if this process has heard of no other waiter. */
   keep(hold: RetainedHold): boolean {
     const { collectors, isAwaited, isClosed, limit, next } = this.host;
     if (this.keeper === undefined || isClosed || collectors > 0 || this.isOverlong(hold)) return false;
@@ -69,7 +69,7 @@ export class Retention {
     return true;
   }
 
-  /** A permit on a slot that was kept, for somebody who asks while nobody waits: without a write, a waiter or a timer. */
+  /** A permit on a retained slot, for a caller that asks while there is no waiter: without a write, a waiter or a timer. */
   atOnce(want: Want, { signal }: Patience): Lease | undefined {
     const limit = this.host.limit.known;
     if (this.keeper === undefined || this.keeper.size === 0 || limit === undefined) return undefined;
@@ -79,7 +79,7 @@ export class Retention {
       : undefined;
   }
 
-  /** Gives what is kept to those who wait here; what none of them can use is given back, for them to claim. */
+  /** Grants retained slots to waiters of this process; gives back those that no waiter can use, so that the waiters can claim them. */
   serve(limit: number): void {
     const { keeper } = this;
     while (keeper !== undefined && keeper.size > 0) {
@@ -92,7 +92,7 @@ export class Retention {
     }
   }
 
-  /** Gives up what is kept if somebody else waits, or must not be kept under the limit in force. */
+  /** Gives up retained slots if another process waits, or if they must not be retained under the limit in force. */
   yieldToOthers(): void {
     if (this.keeper === undefined || this.keeper.size === 0) return;
     const { table, limit } = this.host;
@@ -104,33 +104,33 @@ export class Retention {
     this.keeper?.giveBackAll();
   }
 
-  /** Tells others that somebody waits for what they keep, or no longer does. */
+  /** Writes a demand notice if a waiter here needs slots that others retain, and removes it when there is none. */
   express(): void {
     const { table, collectors, free, next, waits } = this.host;
     if (this.wish === undefined && (table.retaining.size === 0 || !waits)) return;
-    // What is free, or being claimed, may be all that is wanted.
+    // The slots that are free, or being claimed, may be enough.
     const one = waits && collectors === 0 && next?.want.count === 1;
     if (one && (free.claiming || free.now().length > 0)) return;
     this.wish ??= new DemandNotice(this.host);
     this.wish.look();
   }
 
-  /** Takes the demand notice back if nobody waits. */
+  /** Removes the demand notice if there is no waiter. */
   rest(): void {
     if (!this.host.waits) this.wish?.look();
   }
 
-  /** An entry as others are to see it, of a slot that is kept; undefined for any other. */
+  /** The entry of a retained slot in the form that status views show; undefined for any other. */
   shown(entry: Entry): string | undefined {
     return this.keeper?.shown(entry);
   }
 
-  /** Whether entries may have to be shown otherwise than they are. */
+  /** Whether entries may have to be shown in another form. */
   get everKept(): boolean {
     return this.keeper !== undefined;
   }
 
-  /** What is under a key changed. */
+  /** The entry under a key changed. */
   heard(key: string, entry: Entry): void {
     this.keeper?.heard(key, entry);
   }
@@ -150,8 +150,8 @@ export class Retention {
   }
 
   /**
-   * Whether this process has had the slot for so long that others get their chance. Those that this process knows of were served
-   * before; others may wait without a demand notice, as a client that only watches the slot does, or their notice was lost.
+   * Whether this process has had the slot for so long that other processes get their chance. Waiters that this process knows of were served
+   * before. Others may wait without a demand notice, as a client that only watches the slot does, or their notice was lost.
    */
   private isOverlong({ retain, turnSince }: RetainedHold): boolean {
     return this.host.context.clock.now() - turnSince > retain;
@@ -167,7 +167,7 @@ export class Retention {
     return lease;
   }
 
-  /** Whether slots may be kept, and granted again. */
+  /** Whether slots may be retained, and granted again. */
   private mayKeep(limit: number): boolean {
     const { table, context, watcher } = this.host;
     return watcher.live && context.store.down() === undefined && table.fits(limit) && !this.othersWait(limit);

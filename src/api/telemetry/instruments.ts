@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/api';
 import { SCOPE } from './scope';
 
-/** Seconds: from a local hand-over to somebody who waits for minutes. */
+/** Seconds: from a local hand-off to a waiter that waits for minutes. */
 const SECONDS = [
   0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 ];

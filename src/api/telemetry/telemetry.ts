@@ -14,11 +14,11 @@ import { type Instruments, instrumentsNow } from './instruments';
 import { warnOnce } from '../../runtime/warning';
 import { SCOPE } from './scope';
 
-/** Who asks for what. */
+/** An acquire to follow. */
 export interface Asked extends PrimitiveRef {
   /** Of a read-write lock. */
   readonly mode?: 'read' | 'write' | undefined;
-  /** With which the caller may give up. */
+  /** The signal with which the caller may abort. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -30,8 +30,8 @@ const OUTCOMES: Record<string, string> = {
 };
 
 /**
- * Reports what a dispatcher does: to the OpenTelemetry SDK, if the program has registered one, and to those who listen to
- * its events. Where nobody does, an acquire is looked at once and left alone.
+ * Reports what a dispatcher does: to the OpenTelemetry SDK, if the program has registered one, and to the listeners of its events. Without
+ * either, an acquire costs one check and is not followed.
  */
 export class Telemetry {
   constructor(
@@ -39,7 +39,7 @@ export class Telemetry {
     private readonly events: Events<DispatcherEvents>,
   ) {}
 
-  /** Follows an acquire, and then the permit that comes of it. */
+  /** Follows an acquire, and then the permit that it returns. */
   follow(asked: Asked, acquiring: () => Promise<Lease>): Promise<Lease> {
     const instruments = instrumentsNow();
     const span = tracer.startSpan('semaphore.acquire', { attributes: attributesOf(asked) });
@@ -47,7 +47,7 @@ export class Telemetry {
     return isFollowed ? this.tell(asked, acquiring, span, instruments) : acquiring();
   }
 
-  /** A release failed that no caller hears of. @param attached whether the error of the work carries it */
+  /** A release failed and no caller learns of it. @param attached whether the error of the work carries it */
   releaseFailed({ kind, name }: PrimitiveRef, permitId: string, error: unknown, attached: boolean): void {
     if (this.events.tell('releaseFailed', { kind, name, permitId, error }) || attached) return;
     const reason = error instanceof Error ? error.message : String(error);
@@ -59,7 +59,7 @@ export class Telemetry {
     );
   }
 
-  /** Work has ended well under a permit that was lost, and has not looked. */
+  /** Work has ended well under a permit that was lost, and has not checked for the loss. */
   lossUnnoticed({ kind, name }: PrimitiveRef, { message }: PermitLostError): void {
     if (this.events.has('lost')) return;
     warnOnce(
@@ -119,7 +119,7 @@ export class Telemetry {
   }
 }
 
-/** What becomes of one permit. */
+/** Follows one permit to its end. */
 class PermitStory implements LeaseWatcher {
   private readonly instruments = instrumentsNow();
   private readonly span: Span;
