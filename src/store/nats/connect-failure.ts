@@ -42,7 +42,7 @@ export function connectFailure(
       details,
     );
   }
-  // The client's own wording of the failure, from reading certificate options.
+  // The client's own error when `tls` is null: the client then reads certificate options that do not exist.
   if (/options\.tls/.test(reason))
     return new TypeError(`tls must not be null: NATS at ${where} takes no connection without TLS`, details);
   // The client's error for an option that it can not interpret, before it connects.

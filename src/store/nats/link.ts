@@ -136,7 +136,8 @@ export class Link {
   }
 
   /**
-   * Runs a callback and catches its errors. The clients close the connection when a callback throws, and no message may cause that.
+   * Runs a callback and catches its errors. If a callback throws, the client stops reading from the connection. No message, whatever
+   * its content, may cause that.
    */
   private guarded(subject: string, callback: (message: Message) => void, message: Message): void {
     try {

@@ -25,8 +25,8 @@ export type Attempt =
 const BUSY = new Set([10158, 10164, 10176, 10201, 10210]);
 
 /**
- * 10002 and 10023: the account, or the server, is at its limits; 10028 and 10047: no memory, or no room on the disk; 10077: the
- * stream is at its own limit, or its disk is full.
+ * Error codes of a server without room. 10002 and 10023: the account, or the server, is at its limits; 10028 and 10047: no memory,
+ * or no room on the disk; 10077: the stream is at its own limit, or its disk is full.
  */
 const FULL = new Set([10002, 10023, 10028, 10047, 10077]);
 

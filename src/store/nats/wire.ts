@@ -143,7 +143,7 @@ class StoredHeaders {
     try {
       return message.headers ?? [];
     } catch {
-      // The clients refuse headers that the server has accepted. The server's own headers among them are still needed.
+      // The clients refuse headers that the server has accepted. The headers that the server added are still needed.
       this.fault = 'the headers of its message can not be read';
       return rawHeaders(message);
     }
@@ -152,7 +152,7 @@ class StoredHeaders {
 
 /**
  * The entry in a republished message or in a direct get's answer; undefined if there is none.
- * @param concerns whether a key was asked for; for an announcement, whether it is the key in the subject
+ * @param concerns whether a key was asked for; for an announcement, whether the key is the one in its subject
  */
 export function messageToEntry(
   names: BucketNames,
