@@ -12,7 +12,7 @@ import {
   decodeWish,
 } from '../protocol/records';
 
-/** A slot that is not free: it is held, or its entry can not be decoded and so counts as taken. Also the hold of a reader: it has no slot. */
+/** A slot that is not free: it is held, or its entry can not be decoded and so counts as taken. Also the hold of a reader (no slot). */
 export interface TakenSlot {
   readonly slot: number;
   readonly entry: Known;
