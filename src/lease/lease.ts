@@ -14,21 +14,21 @@ export interface HeldSlot {
   readonly key: string;
   /** Revision of our last write to it. */
   revision: number;
-  /** The ttl that it was written with, in ms: how long the store keeps it from then on. */
+  /** The ttl of that write, in ms. The store keeps the entry for so long after the write. */
   ttl: number;
-  /** Reading of the clock by which all that was written to it before has run out. Undefined: nothing that outlasts the last write. */
+  /** Reading of the clock by which all earlier writes to the slot have run out. Undefined: none of them outlasts the last write. */
   earlier?: number | undefined;
-  /** A renewal of it was withdrawn by a marker, which removed it. */
+  /** True if a renewal was withdrawn. The marker that withdrew it has removed the entry. */
   withdrawn?: boolean;
 }
 
-/** A write over the slot of a lease that has just ended, by which another of this process takes it over. */
+/** A write over the slot of a lease that has just ended. By it another permit of this process takes the slot over. */
 export interface Succession {
   /** The permit that held the slot. */
   readonly permit: string;
-  /** End of the lease that held the slot: an answer that comes later does not count. */
+  /** End of the lease that held the slot. An answer that comes later does not count. */
   readonly deadline: number;
-  /** The write was answered. @param ours whether the slot was still the lease's until then */
+  /** Called when the write is answered. @param ours whether the lease held the slot until then */
   answered(ours: boolean): void;
   failed(error: Error): void;
 }
@@ -38,29 +38,29 @@ export interface LeaseTerms {
   readonly record: LeaseRecord;
   readonly ttl: number;
   /**
-   * How long it lasts before the first renewal, in ms, where that is not its ttl. It ends as long before the server ends it as it
-   * will with its ttl, and is renewed soon, also without `autoRenew`.
+   * How long the lease lasts before the first renewal, in ms, where that is not its ttl. The safety margin is that of the ttl. The
+   * lease is renewed soon, also without `autoRenew`.
    */
   readonly lasts?: number;
   readonly slots: HeldSlot[];
   /** Reading of the clock before the claim was sent. */
   readonly sentAt: number;
-  /** Reading of the clock when this process took the slot from the store, not from one of its own. Default: now. */
+  /** Reading of the clock when this process took the slot from the store, not from a permit of its own. Default: now. */
   readonly turnSince?: number | undefined;
-  /** Reading of the clock when this process got to know that the slots were free. */
+  /** Reading of the clock when this process learned that the slots were free. */
   readonly freeSince?: number | undefined;
   readonly autoRenew: boolean;
-  /** When to renew it, as a share of its ttl. Default: {@link RENEW_AT}. */
+  /** When to renew the lease, as a share of its ttl. Default: {@link RENEW_AT}. */
   readonly renewShare?: number;
-  /** For how long the slot is kept for this process after a release, in ms. Default: not at all. */
+  /** How long this process retains the slot after a release, in ms. Default: not at all. */
   readonly retain?: number;
-  /** Which grant of a kept slot this is, under the revision of that slot. Nothing was written for it. Default: it was claimed. */
+  /** Number of this grant under the revision of a retained slot. Nothing was written for it. Default: the slot was claimed. */
   readonly use?: number;
-  /** The permit that the slot's entry names, if another one. */
+  /** The permit that the slot's entry names, if it is another one. */
   readonly over?: string;
 }
 
-/** A hold on one slot that somebody has just let go of, as it stands in the store. */
+/** A hold on one slot that its holder has just released, as it stands in the store. */
 export interface RetainedHold {
   readonly slot: number;
   readonly key: string;
@@ -72,63 +72,63 @@ export interface RetainedHold {
   readonly ttl: number;
   /** See {@link HeldSlot.earlier}. */
   readonly earlier: number | undefined;
-  /** Until when it can be relied on. */
+  /** Reading of the clock until which the hold is safe to use. */
   readonly deadline: number;
-  /** How many grants were made under its revision, besides the one that wrote it. */
+  /** Number of grants under its revision, besides the one that wrote it. */
   readonly uses: number;
-  /** For how long to keep it, in ms. */
+  /** How long to retain the slot, in ms. */
   readonly retain: number;
   /** Reading of the clock when this process took the slot from the store. */
   readonly turnSince: number;
 }
 
-/** Told what becomes of a lease. */
+/** Receives the events of a lease. */
 export interface LeaseWatcher {
-  /** A renewal was answered, or went without answer. */
+  /** A renewal has ended. @param acknowledged whether the server stored it */
   renewed(acknowledged: boolean): void;
-  /** Some of its slots were given back. */
+  /** Some of the slots were released. */
   gaveBack(count: number): void;
   released(): void;
   lost(error: PermitLostError): void;
 }
 
-/** Who keeps the books of a lease. */
+/** The owner of a lease: it keeps the books, and decides what becomes of the slots. */
 export interface LeaseOwner {
-  /** The slots hold nothing any more, by our own write of the given revisions. */
+  /** The slots are empty: our own writes, with the given revisions, removed the entries. */
   freed(slots: readonly Removed[]): void;
-  /** The lease has lasted for {@link LASTING_MS}: what happens to its slots is worth listening for from now on. */
+  /** The lease has lasted for {@link LASTING_MS}: from now on it is worth watching its slots. */
   lasts?(lease: Lease): void;
-  /** The lease is about to be released. @returns what to wait for before it is decided who has its slot next, if anything */
+  /** The lease is about to be released. @returns what to wait for before the next holder is decided, if anything */
   releasing?(): Promise<void> | undefined;
   /**
-   * The lease is being released: whether somebody of ours takes its slot over with one write, instead of its being given
-   * back and claimed again, or it is given to somebody else. @returns whether it was still the lease's; undefined if neither
+   * The lease is being released: hands its slot off, with one write instead of a removal and a claim, to a waiter of this process
+   * or of another one. @returns whether the lease still held the slot; undefined if there is no hand-off
    */
   passOn?(lease: Lease, slot: HeldSlot): Promise<boolean> | undefined;
-  /** The lease is being released: whether its slot is kept for the next of this process, and not given back. */
+  /** The lease is being released. @returns whether its slot is retained for the next waiter of this process, and not given back */
   keep?(hold: RetainedHold): boolean;
-  /** The lease is held under another key from now on, and does not give back the old one before this returns. */
+  /** The lease is held under another key from now on. It gives the old key back only after this returns. */
   moved?(lease: Lease): void;
-  /** The lease is over, by release or loss: it no longer needs to hear of its slots. */
+  /** The lease is over, by release or loss: it needs no more news of its slots. */
   ended(lease: Lease): void;
 }
 
 type State = 'held' | 'releasing' | 'lost';
 
-/** Of the ttl. What is left is enough for a renewal that has to be sent again and again. */
+/** When to renew, as a share of the ttl. The rest of the ttl is enough for a renewal that has to be sent many times. */
 export const RENEW_AT = 1 / 3;
-/** What was written together is not renewed together: a renewal comes later by up to this share. */
+/** A renewal comes later by up to this share, so that leases written together are not renewed together. */
 const RENEW_SPREAD = 0.2;
-/** What was acquired together is not renewed together: the first renewal comes earlier by up to this share. */
+/** The first renewal comes earlier by up to this share, so that leases acquired together are not renewed together. */
 const FIRST_SPREAD = 0.7;
 const MARGIN_SHARE = 0.05;
 const MIN_MARGIN_MS = 100;
-/** Most holds are shorter; they need no timer of their own length, and nobody to listen for them. */
+/** Most holds are shorter, in ms. They need neither a timer of their own length nor a watcher. */
 export const LASTING_MS = 100;
-/** How long `release` waits for the server's answer. The release itself goes on until the lease has run out anyway. */
+/** How long `release` waits for the server's answer, in ms. The release itself goes on until the lease has run out. */
 const RELEASE_WAIT_MS = 5_000;
 
-/** For how long anything that was ever written to a slot may last in the store, in ms: its marker has to outlast that. */
+/** How long any write ever made to a slot may last in the store, in ms. Its marker has to outlast that. */
 export function lastsFor(
   { ttl, earlier = -Infinity }: Pick<HeldSlot, 'earlier' | 'ttl'>,
   now: number,
@@ -141,9 +141,9 @@ export function safetyMargin(ttl: number, configured: number | undefined): numbe
   return configured ?? Math.max(MIN_MARGIN_MS, ttl * MARGIN_SHARE);
 }
 
-/** Until when a hold can be relied on that was last written at `sentAt`. */
+/** Reading of the clock until which a hold is safe to use that was last written at `sentAt`. */
 export function leaseEnd({ safetyMargin: configured }: Context, sentAt: number, ttl: number): number {
-  // Of a permit the margin is never more than half of the ttl. A ticket has a ttl of its own, which may be far shorter.
+  // The margin of a permit is never more than half of the ttl. A ticket has a ttl of its own, which may be far shorter.
   return sentAt + ttl - Math.min(ttl / 2, safetyMargin(ttl, configured));
 }
 
@@ -151,37 +151,37 @@ export function leaseEnd({ safetyMargin: configured }: Context, sentAt: number, 
  * A hold on one or more slots, from the claim to its end.
  *
  * Invariants:
- * - It counts as held only before its deadline: the time its last successful write was *sent*, plus the ttl, less the
- *   margin, by our own clock. The server began to count later, so it can not have let go before.
- * - From the moment a renewal with a shorter ttl is sent, the shorter one counts: it may be stored without our hearing of it.
- * - A renewal counts only if its answer came before that deadline. A later one may have been undone by the server
- *   already: its expiry marker is written without looking, over whatever is there.
- * - Every write names the revision of our last one: nothing of anybody else's is ever written over.
- * - The end, by release or loss, comes once, and leaves no timer behind.
+ * - The lease counts as held only before its deadline: the time its last successful write was *sent*, plus the ttl, less the
+ *   margin, by our own clock. The server begins to count later, so it does not expire the entry before that.
+ * - From the moment a renewal with a shorter ttl is sent, the shorter ttl counts: the server may store it and the answer be lost.
+ * - A renewal counts only if its answer comes before that deadline. The server may have undone a later one already: it
+ *   writes its expiry marker over any entry, without a check.
+ * - Every write names the revision of our last one, so it never overwrites an entry of another client.
+ * - The lease ends once, by release or loss, and leaves no timer behind.
  */
 export class Lease {
   readonly turnSince: number;
-  /** The permit that the entries of its slots name: until its own first write, that may be the one before. */
+  /** The permit that the entries of its slots name. Until the lease's own first write, that may be the permit before it. */
   writtenAs: string;
   private readonly firstRevision: number;
-  /** Made when somebody asks for the signal: most holders never do. */
+  /** Created when the holder asks for the signal: most holders never do. */
   private lossSignal: AbortController | undefined;
   private loss: PermitLostError | undefined;
-  /** Aborted at the end: a renewal still without answer is then withdrawn instead of sent again. */
+  /** Aborted when the lease ends. A renewal without an answer is then withdrawn, not sent again. */
   private readonly over = new Abort();
   private state: State = 'held';
   private ttl: number;
-  /** What to prolong it to. */
+  /** The ttl of the next renewal, in ms. */
   private nextTtl: number;
-  /** How long before the server ends it, in ms, where that is not what goes with its ttl. */
+  /** The safety margin, in ms, where it is not that of the ttl. */
   private margin: number | undefined;
   private sentAt: number;
-  /** The last write before that, if there was one. */
+  /** The last write before the one at `sentAt`, if there was one. */
   private before: { readonly revision: number; readonly sentAt: number } | undefined;
-  /** Earlier end that a renewal under way may have brought about. */
+  /** Earlier end that a pending renewal may have caused. */
   private earlierEnd = Infinity;
   private slots: HeldSlot[];
-  /** When to renew; undefined while a renewal is under way, or none is wanted. */
+  /** When to renew; undefined while a renewal is pending, or if none is wanted. */
   private renewAt: number | undefined;
   private readonly watchers: LeaseWatcher[] = [];
   private cancelTimer: (() => void) | undefined;
@@ -203,7 +203,7 @@ export class Lease {
     const now = context.clock.now();
     this.turnSince = terms.turnSince ?? now;
     this.firstRevision = terms.slots.reduce((highest, { revision }) => Math.max(highest, revision), 0);
-    // What stands in the bucket is still the hold before this one, or a short one: if this one lasts it is to be written.
+    // The bucket still shows the hold before this one, or a short one. If this one lasts, it must be written.
     if (terms.use !== undefined || terms.lasts !== undefined) this.renewAt = now;
     this.begin(now);
   }
@@ -235,8 +235,8 @@ export class Lease {
   }
 
   /**
-   * Reading of the clock before the last write of one slot was sent that somebody could know of who knew of `revision`, or one before
-   * that if it was too long ago to tell; undefined if it was not a revision of ours.
+   * Reading of the clock before a write of the slot was sent: the last write that a client knows of which has seen `revision`. If
+   * that is too long ago to tell, the reading is an earlier one. Undefined if the revision is not ours.
    */
   sentAtOf(revision: number): number | undefined {
     if (revision >= (this.slots[0]?.revision ?? 0)) return this.sentAt;
@@ -256,7 +256,7 @@ export class Lease {
     return this.slots;
   }
 
-  /** Its slots as entries, as of our last write. */
+  /** The slots as entries, as of our last write. */
   get entries(): Entry[] {
     const writtenAt = this.context.clock.wallTime();
     return this.slots.map(({ key, revision, ttl }) => ({
@@ -279,8 +279,8 @@ export class Lease {
   }
 
   /**
-   * Prolongs the hold to `ttl` from now.
-   * @throws PermitLostError if it was lost, before or by this; what the store throws if it refuses a renewal for good
+   * Prolongs the hold to `ttl` ms from now.
+   * @throws PermitLostError if the permit was lost, before or by this call; what the store throws if it refuses a renewal for good
    */
   async renew(ttl?: number): Promise<void> {
     while (this.renewing !== undefined) await this.renewing;
@@ -292,7 +292,7 @@ export class Lease {
 
   /**
    * Gives back the slots, or `count` of them. Resolves with whether they were still held.
-   * @throws BackendUnavailableError when the server does not answer; the slots are then freed as soon as it does, at the
+   * @throws BackendUnavailableError if the server does not answer. The slots are then freed as soon as it does, and at the
    *   latest when their ttl ends.
    */
   async release(count = this.slots.length): Promise<boolean> {
@@ -302,19 +302,19 @@ export class Lease {
     return this.inTime(this.finish('releasing'));
   }
 
-  /** A key of ours changed: tells whether by somebody else. */
+  /** Takes in a change of one of our keys. If another client made the change, the lease is lost. */
   observe(entry: Entry): void {
-    // A late timer may not have ended it yet.
+    // The deadline may have passed while the timer is late.
     this.lookAtClock();
     if (this.state !== 'held') return;
     const slot = this.slots.find(({ key }) => key === entry.key);
     if (slot === undefined || entry.revision <= slot.revision) return;
-    // Our own renewal, announced before its answer came.
+    // Our own renewal may be announced before its answer comes.
     if (entry.value !== null && this.terms.record.owns(entry.value)) return;
     this.lose(`slot ${slot.slot} was ${entry.value === null ? 'taken from it' : 'written by somebody else'}`);
   }
 
-  /** Declares the hold lost and gives back what is left of it. */
+  /** Declares the hold lost and gives back the slots that are left. */
   lose(reason: string, cause?: Error): void {
     if (this.state !== 'held') return;
     const { primitive } = this.terms;
@@ -327,9 +327,9 @@ export class Lease {
   }
 
   /**
-   * Goes on under another key, new and our own. That is written under the condition that the key held until now is still
-   * ours; then the old one is given back: at no instant is neither held.
-   * @throws PermitLostError; what the store throws if it refuses the write for good: it is then held as it was
+   * Moves the lease to another key, which is new and our own. The new key is written only if the old one is still ours; then the
+   * old one is given back. So at every instant at least one of the two is held.
+   * @throws PermitLostError; what the store throws if it refuses the write for good: the lease is then held as before
    */
   async moveTo(key: string): Promise<void> {
     while (this.renewing !== undefined) await this.renewing;
@@ -349,7 +349,7 @@ export class Lease {
     if (refusal !== undefined) throw refusal;
     const freeing = this.free(old);
     this.context.background.add(freeing);
-    // It is held under the new key already, whatever keeps the old one from being given back.
+    // The lease is already held under the new key, even if the old one can not be given back.
     await this.inTime(freeing).catch(() => undefined);
   }
 
@@ -376,14 +376,14 @@ export class Lease {
     return this.terms.record.encode(key, ttl, this.firstRevision, after);
   }
 
-  /** When it ends unless it is renewed. */
+  /** Reading of the clock at which the lease ends unless it is renewed. */
   get deadline(): number {
     const end =
       this.margin === undefined ? this.endOf(this.sentAt, this.ttl) : this.sentAt + this.ttl - this.margin;
     return Math.min(end, this.earlierEnd);
   }
 
-  /** For how long it stands in the server at least, in ms: longer than it counts for the holder. */
+  /** How long the server keeps the entry at least, in ms: longer than the lease counts for the holder. */
   get stands(): number {
     const end = this.earlierEnd === Infinity ? this.sentAt + this.ttl : this.deadline;
     return end - this.context.clock.now();
@@ -393,7 +393,7 @@ export class Lease {
     return leaseEnd(this.context, sentAt, ttl);
   }
 
-  /** Timers may be late, above all after the process was stopped for a while: the clock decides, not they. */
+  /** Ends the lease once the clock has passed its deadline. Timers may be late, above all after the process was stopped for a while. */
   private lookAtClock(): void {
     if (this.state !== 'held' || this.context.clock.now() < this.deadline) return;
     this.lose(`its lease of ${this.ttl} ms ran out before a renewal was acknowledged`, this.trouble);
@@ -405,7 +405,7 @@ export class Lease {
     return new PermitLostError(`permit ${this.id} of "${primitive}" was released`, { primitive });
   }
 
-  /** Ends it. What others wait for comes first: the slots are given back before the books are closed. */
+  /** Ends the lease. The slots are given back before the books are closed, since waiters wait for the slots. */
   private finish(state: 'releasing' | 'lost'): Promise<boolean> {
     this.state = state;
     this.over.abort();
@@ -439,7 +439,7 @@ export class Lease {
     });
   }
 
-  /** One timer for whatever comes first, the next renewal or the deadline. */
+  /** Sets one timer, for the next renewal or the deadline, whichever comes first. */
   private schedule(): void {
     const { clock } = this.context;
     this.cancelTimer?.();
@@ -453,12 +453,12 @@ export class Lease {
       }
       this.schedule();
     };
-    // The end of a lease is to be seen when it comes, a renewal may as well go out with others.
+    // The end of a lease must be noticed on time. A renewal may leave together with others.
     this.cancelTimer =
       left > PULSE_MS ? this.context.pulse.at(next, look) : clock.after(Math.max(1, left), look);
   }
 
-  /** @param from of the usual time from `since` to the next renewal: the earliest, and the latest */
+  /** @param from the earliest time, and `to` the latest, as shares of the usual time from `since` to the next renewal */
   private planRenewal(from = 1, to = 1 + RENEW_SPREAD, since = this.context.clock.now()): void {
     const usual = this.ttl * (this.terms.renewShare ?? RENEW_AT);
     this.renewAt = this.terms.autoRenew
@@ -474,7 +474,7 @@ export class Lease {
     return renewal;
   }
 
-  /** Writes every slot again. Each is withdrawn rather than repeated once the lease is over. */
+  /** Writes every slot again. Once the lease is over, a pending write is withdrawn, not repeated. */
   private async renewOnce(ttl: number): Promise<void> {
     const abandon = this.over.signal;
     const { slots, writtenAs } = this;
@@ -504,7 +504,7 @@ export class Lease {
         slot.ttl = Math.max(slot.ttl, ttl);
       } else if (settled.value.committed) {
         slot.revision = settled.value.revisions[0] as number;
-        // What a shorter one replaces would outlast its marker.
+        // The longer entry that a shorter one replaces would outlast the shorter one's marker.
         if (ttl < slot.ttl) slot.earlier = begunAt + lastsFor(slot, begunAt);
         slot.ttl = ttl;
         this.writtenAs = this.id;
@@ -525,7 +525,7 @@ export class Lease {
     }
     const acknowledged = this.refusal === undefined;
     this.tell((watcher) => watcher.renewed(acknowledged));
-    // Also after a refusal: the hold is good until its deadline; until then a later try may succeed.
+    // Also after a refusal: the hold is good until its deadline, and a later attempt may succeed.
     this.planRenewal();
     this.schedule();
   }
@@ -535,7 +535,7 @@ export class Lease {
     if (!this.isHeld) return false;
     // Another partial release may have come first.
     if (count >= this.slots.length) return this.release();
-    // The slots with the highest revisions come last: as long as any is held, the token is the same for all who look.
+    // The slots with the highest revisions come last: while any slot is held, every reader sees the same token.
     const given = this.slots.slice(0, count);
     this.slots = this.slots.slice(count);
     const freeing = this.free(given);
@@ -544,7 +544,7 @@ export class Lease {
     return this.inTime(freeing);
   }
 
-  /** Hands the slot to whoever keeps it for the next. Only what is at rest: every write of ours has been answered. */
+  /** Lets the owner retain the slot for the next waiter, if every write of ours has been answered. Returns whether it does. */
   private keep(): boolean {
     const [slot] = this.slots;
     const { use = 0, retain = 0 } = this.terms;
@@ -565,7 +565,7 @@ export class Lease {
     return true;
   }
 
-  /** Only what is at rest: while a renewal is under way nobody knows which revision to write over. */
+  /** Lets the owner hand the slot off. Not while a renewal is pending: the revision to write over is then unknown. */
   private passOn(): Promise<boolean> | undefined {
     const [slot] = this.slots;
     if (slot === undefined || this.slots.length > 1 || this.renewing !== undefined) return undefined;
@@ -573,16 +573,16 @@ export class Lease {
   }
 
   /**
-   * Removes our entries from `slots`, each under the revision of our last write. What has been changed by somebody else
-   * is theirs. Resolves with whether all were still ours.
+   * Removes our entries from `slots`, each under the revision of our last write. An entry that another client has changed
+   * stays. Resolves with whether all were still ours.
    */
   private async free(slots: readonly HeldSlot[]): Promise<boolean> {
-    // A renewal under way knows the revision to expect only when it is settled; the end of the lease has withdrawn it.
+    // The revision to expect is known only once a pending renewal has settled. The end of the lease has withdrawn it.
     if (this.renewing !== undefined) await this.renewing.catch(() => undefined);
     const now = this.context.clock.now();
     const held = slots.filter(({ withdrawn }) => withdrawn !== true);
-    // The server lets go by itself when the ttl has passed since the last write, at the latest: that may have been a renewal for longer,
-    // answered after the lease was over.
+    // The server frees the slot by itself at the latest when the ttl of the last write ends. That write may be a renewal with a longer
+    // ttl, answered after the lease was over.
     const until = now + Math.max(this.ttl, ...held.map(({ ttl }) => ttl)) + MIN_MARGIN_MS;
     const ours = held.map((slot) => ({
       key: slot.key,
@@ -603,14 +603,14 @@ export class Lease {
       const wait = (): void => {
         cancel = atDeadline(clock, RELEASE_WAIT_MS, late, { keepAlive: true });
       };
-      // It may not even have been sent yet. It is not waited for longer than the hold lasts in any case.
+      // If the store is congested, the removal may not have been sent yet. The wait never outlasts the hold.
       const late = (): void => (store.isCongested() ? wait() : reject(this.unacknowledged()));
       wait();
       void freeing.then(resolve, reject).then(() => cancel());
     });
   }
 
-  /** What keeps the store from answering, or from taking writes. */
+  /** Why the store does not answer, or takes no writes. */
   private get trouble(): Error | undefined {
     const { store } = this.context;
     return store.refusal() ?? store.trouble();

@@ -1,6 +1,6 @@
 /**
- * Reads values of the bucket, which any client with write rights may have made. No value throws, costs more than its length
- * allows, or passes with a field outside what a client of this protocol can write. `docs/protocol.md`, section 3, shows the
+ * Decodes values of the bucket, which any client with write rights may have written. No value throws, costs more than its length
+ * allows, or passes with a field that a client of this protocol can not write. `docs/protocol.md`, section 3, shows the
  * same bounds.
  */
 
@@ -8,9 +8,9 @@ import { parseTime } from '../runtime/clock';
 
 export const FORMAT_VERSION = 1;
 
-/** Longest value that is read, in UTF-16 units: the server stores no longer message. */
+/** Longest value that is decoded, in UTF-16 units: the server stores no longer message. */
 export const MAX_VALUE_LENGTH = 16_384;
-/** Objects and arrays inside each other. Records have two levels; the rest is for fields of later versions. */
+/** Most levels of nested objects and arrays. Records have two levels; the rest is for fields of later versions. */
 const MAX_LEVELS = 8;
 const MAX_TIME_LENGTH = 40;
 
@@ -21,13 +21,13 @@ export type Decoded<T> =
 export interface Origin {
   /** Revision under which the value was written. */
   readonly revision?: number | undefined;
-  /** Why the store does not take it for an entry of this protocol. Then the value is not looked at. */
+  /** Why the store rejects it as an entry of this protocol. The value is then not decoded. */
   readonly fault?: string | undefined;
 }
 
-/** What the value of a field can be. */
+/** A rule for the value of a field. */
 export interface Rule {
-  /** In words, after "is not". */
+  /** What the rule allows, worded to follow "is not". */
   readonly says: string;
   /** @param revision of the entry, Infinity if it is not known */
   readonly allows: (value: unknown, revision: number) => boolean;
@@ -87,7 +87,7 @@ function parseObject(value: string): Record<string, unknown> | string {
   return parsed as Record<string, unknown>;
 }
 
-/** Whether objects and arrays are nested too deep. What recurses over a parsed value could run out of stack otherwise. */
+/** Whether objects and arrays are nested too deep. Otherwise code that recurses over a parsed value could run out of stack. */
 function isDeep(value: string): boolean {
   if (!hasMoreBrackets(value)) return false;
   let level = 0;
@@ -104,7 +104,7 @@ function isDeep(value: string): boolean {
   return false;
 }
 
-/** Whether there are enough opening brackets for too many levels. Nearly all values have one or two, which is seen at once. */
+/** Whether there are enough opening brackets for too many levels. Nearly all values have one or two, so this check is cheap. */
 function hasMoreBrackets(value: string): boolean {
   let found = 0;
   for (const bracket of ['{', '['])
@@ -132,7 +132,7 @@ export const between = (least: number, most: number): Rule => ({
   allows: (value) => typeof value === 'number' && value >= least && value <= most,
 });
 
-/** A revision that was there before the entry was written. */
+/** A revision that existed before the entry was written. */
 export const earlierRevision: Rule = {
   says: 'the revision of an earlier write',
   allows: (value, revision) =>
@@ -167,7 +167,7 @@ export const time: Rule = {
   says: 'an ISO 8601 time from 1970 on, such as 2026-03-01T12:00:00.000Z',
   allows(value) {
     if (typeof value !== 'string' || value.length > MAX_TIME_LENGTH) return false;
-    // All renewals of a permit say the same.
+    // All renewals of a permit carry the same text.
     if (value === lastTime) return true;
     if (!TIME.test(value) || !(parseTime(value) >= 0)) return false;
     lastTime = value;
@@ -190,7 +190,7 @@ export const strings = (most: number): Rule => ({
 const BYTES_OF_UNIT = 6;
 const BYTES_OF_ITEM = '"":"",'.length;
 
-/** Whether it fits even if each of its characters has to be escaped: then it need not be written as JSON to know. */
+/** Whether it fits even if each of its characters has to be escaped. Then it need not be written as JSON to find out. */
 function isSmall(value: Readonly<Record<string, string>>, bytes: number): boolean {
   let most = '{}'.length;
   for (const name in value)

@@ -1,11 +1,11 @@
 /**
- * Fencing tokens: the revision that a permit was granted under, and which grant under it that was. A slot that was kept is
- * granted again without a write, so several grants share a revision.
+ * Fencing tokens: the revision that a permit was granted under, and the number of the grant under that revision. A retained slot
+ * is granted again without a write, so several grants share a revision.
  *
- * Revisions count from the microsecond in which the bucket was made: their tokens fit in 63 bits until the year 2255.
+ * Revisions count from the microsecond in which the bucket was made, so their tokens fit in 63 bits until the year 2255.
  */
 
-/** Grants under one revision: one by the write itself, the others of the kept slot. */
+/** Grants under one revision: one by the write itself, the others of the retained slot. */
 const GRANTS = 1_024;
 
 /** The last grant that a revision has room for. */

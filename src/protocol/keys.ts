@@ -31,12 +31,12 @@ export class Keys {
     return `${this.prefix}.limit`;
   }
 
-  /** The one slot of a read-write lock is its writer's. */
+  /** Key of a slot. A read-write lock has one slot, for its writer. */
   slot(n: number): string {
     return this.kind === 'rw' ? `${this.prefix}.writer` : `${this.prefix}.slot.${n}`;
   }
 
-  /** Of a permit that reads under a read-write lock. */
+  /** Key of a permit that reads under a read-write lock. */
   reader(permit: string): string {
     return `${this.prefix}.reader.${permit}`;
   }
@@ -49,12 +49,12 @@ export class Keys {
     return `${this.prefix}.wish.${id}`;
   }
 
-  /** Says for a moment that the primitive was removed. */
+  /** Key of the removal notice, which says for a short time that the primitive was removed. */
   get removed(): string {
     return `${this.prefix}.removed`;
   }
 
-  /** What a key stands for; undefined if it is none of this primitive's. */
+  /** What a key stands for; undefined if the key does not belong to this primitive. */
   parse(key: string): Part | undefined {
     if (!key.startsWith(this.start)) return undefined;
     const rest = key.slice(this.start.length);
@@ -75,18 +75,18 @@ export class Keys {
     return word === 'writer' ? { part: 'slot', slot: 0 } : undefined;
   }
 
-  /** All entries of the primitive. */
+  /** Pattern for all entries of the primitive. */
   get all(): string {
     return `${this.prefix}.>`;
   }
 }
 
-/** All entries of all primitives of a kind. */
+/** Pattern for all entries of all primitives of a kind. */
 export const allOf = (kind: Kind): string => `${kind}.*.>`;
-/** The limits of all primitives of a kind. */
+/** Pattern for the limits of all primitives of a kind. */
 export const limitsOf = (kind: Kind): string => `${kind}.*.limit`;
 
-/** The prefix of the primitive that a key belongs to, and its name; undefined if no name has such a token. */
+/** Prefix and name of the primitive that a key belongs to; undefined if no name encodes to the key's second token. */
 export function primitiveOf(key: string): { kind: Kind; prefix: string; name: string } | undefined {
   const [kind, token = ''] = key.split('.');
   const name = decodeName(token);

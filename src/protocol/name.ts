@@ -21,7 +21,7 @@ export function decodeName(token: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
-/** Whether a key token is the one of a name. Other clients can write under tokens that no name has. */
+/** Whether a key token encodes a name. Other clients can write under tokens that encode none. */
 export function isTokenOf(name: string, token: string): boolean {
   try {
     return encodeName(name) === token;
@@ -35,7 +35,7 @@ function checkName(name: unknown): asserts name is string {
     throw new TypeError(`name must be a string, got ${typeof name}`);
   }
   if (name.length === 0) throw new RangeError('name must not be empty');
-  // A lone surrogate has no UTF-8: all of them would become the same bytes, and names would collide.
+  // A lone surrogate has no UTF-8: all lone surrogates would become the same bytes, and names would collide.
   if (!name.isWellFormed()) throw new RangeError(`name ${JSON.stringify(name)} is not well-formed Unicode`);
   const bytes = Buffer.byteLength(name, 'utf8');
   if (bytes > MAX_NAME_BYTES) {

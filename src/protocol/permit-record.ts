@@ -3,20 +3,22 @@ import { newId } from '../runtime/id';
 import { type Hold, decodeHold, encodeRecord } from './records';
 import type { Want } from './request';
 
-/** What a lease writes under its keys. */
+/** Encodes the values that a lease writes under its keys. */
 export interface LeaseRecord {
-  /** Of the permit, or of the ticket. */
+  /** Id of the permit, or of the ticket. */
   readonly id: string;
   /**
-   * The value to write under a key, with a ttl and the revision that the lease began with.
-   * @param after the permit whose hold is written over, where it is not this one
+   * The value to write under a key.
+   * @param ttl in ms
+   * @param token the revision that the lease began with
+   * @param after the permit whose hold is written over, if it is another one
    */
   encode(key: string, ttl: number, token: number, after?: string): string;
-  /** Whether a value under one of the keys is of this lease. */
+  /** Whether a value under one of the keys belongs to this lease. */
   owns(value: string): boolean;
 }
 
-/** The hold of a new permit. @param since by the wall clock @param retain for how long the slot is to be kept later, in ms */
+/** The hold of a new permit. @param since by the wall clock @param retain how long the slot is retained after the release, in ms */
 export function newHold(
   permit: string,
   holder: string,
@@ -35,9 +37,9 @@ export function newHold(
 }
 
 /**
- * What the lease of a permit writes.
- * @param permit its id; undefined: one is made when somebody asks for it
- * @param holdOf its hold, as it stands under a key
+ * The record of a permit's lease.
+ * @param permit its id; undefined: the id is made on first use
+ * @param holdOf the permit's hold as it is to stand under a key
  */
 export function recordOf(
   permit: string | undefined,

@@ -1,28 +1,28 @@
-/** How a differing number of slots in the code and in the bucket is dealt with. */
+/** What to do if the number of slots in the code differs from the one in the bucket. */
 export type LimitPolicy = 'error' | 'adopt' | 'set';
 
 /** What an acquire asks for. */
 export interface Want {
-  /** How many slots, or all that are free. */
+  /** Number of slots, or all free slots. */
   readonly count: number | 'all free';
   readonly ttl: number;
   readonly autoRenew: boolean;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** For how long this process keeps the slot after a release, in ms; 0: it is given back at once. */
+  /** How long this process retains the slot after a release, in ms; 0: the slot is given back at once. */
   readonly retain: number;
-  /** Whether it queues with a ticket that other processes see. */
+  /** Whether the waiter queues with a ticket that other processes see. */
   readonly fair: boolean;
-  /** The number of slots as the code has it; undefined: whatever is stored. */
+  /** The number of slots in the code; undefined: the stored number. */
   readonly slots: number | undefined;
   readonly limitPolicy: LimitPolicy;
-  /** After how long without use a limit goes that is stored for this, in ms; undefined: never. */
+  /** After how long without use a limit that this acquire stores expires, in ms; undefined: never. */
   readonly forgetAfter?: number | undefined;
   /** Of a read-write lock: which side. */
   readonly mode?: 'read' | 'write';
 }
 
 export interface Patience {
-  /** Ms to wait; 0: take what is free, do not wait; undefined: wait for ever. */
+  /** How long to wait, in ms; 0: take a free slot or fail, without waiting; undefined: wait for ever. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * Pauses between attempts: exponential from `first` to `ceiling` milliseconds with equal jitter (half of the pause is fixed, half is
- * random), so that clients that failed together do not come back together.
+ * random), so that clients that failed together do not try again together.
  */
 export function* backoff(first: number, ceiling: number): Generator<number, never> {
   for (let width = first; ; width = Math.min(width * 2, ceiling)) {

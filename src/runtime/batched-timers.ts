@@ -1,8 +1,8 @@
 import type { Clock } from './clock';
 
-/** How far apart the moments are, in ms: short for a lease, long enough to gather what is due around the same time. */
+/** Width of a batch, in ms: short for a lease, long enough to gather timers that are due around the same time. */
 export const PULSE_MS = 100;
-/** Among how many moments to look for the quietest. Two would do to keep the busiest near the average. */
+/** From how many random batches to choose the smallest. Two would be enough to keep the largest batch near the average. */
 const CHOICES = 3;
 
 interface Beat {
@@ -11,9 +11,9 @@ interface Beat {
 }
 
 /**
- * Timers that go off together: what is due within the same {@link PULSE_MS} is called in one go, so that renewals of many
- * leases leave in one packet. Each packet costs more than all else in a renewal (measured: a third of it is the one call
- * that writes to the socket).
+ * Timers that fire in batches: callbacks due within the same {@link PULSE_MS} are called together, so that the renewals of many
+ * leases leave in one packet. Each packet costs more than all else in a renewal (measured: a third of a renewal is the one
+ * call that writes to the socket).
  */
 export class BatchedTimers {
   private readonly beats = new Map<number, Beat>();
@@ -24,7 +24,7 @@ export class BatchedTimers {
   at(time: number, callback: () => void): () => void {
     const number = Math.floor(time / PULSE_MS);
     const beat = this.beats.get(number) ?? this.begin(number);
-    // The same function may be given twice.
+    // A function of its own, since the same callback may be added twice.
     const own = (): void => callback();
     beat.callbacks.add(own);
     return () => {
@@ -34,7 +34,7 @@ export class BatchedTimers {
     };
   }
 
-  /** A time between two others, at which few are due: at random, and of several the one with the fewest. */
+  /** A time between two others at which few callbacks are due: of several random times the one with the fewest. */
   quietest(from: number, to: number): number {
     let best = from;
     let fewest = Infinity;
@@ -50,7 +50,7 @@ export class BatchedTimers {
     const callbacks = new Set<() => void>();
     const cancel = this.clock.after(Math.max(1, number * PULSE_MS - this.clock.now()), () => {
       this.beats.delete(number);
-      // Those that are cancelled by one before them are not called.
+      // A callback that an earlier one cancels is not called.
       for (const callback of callbacks) {
         callbacks.delete(callback);
         callback();

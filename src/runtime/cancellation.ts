@@ -1,6 +1,6 @@
 /**
- * What is needed of an `AbortSignal` within the library; an `AbortSignal` is one. Our own is made for each claim and each
- * lease, and costs a fiftieth of the platform's, which is an event target.
+ * The part of an `AbortSignal` that this library uses; an `AbortSignal` is one. The library creates an {@link Abort} for each claim
+ * and each lease. It costs a fiftieth of the platform's signal, which is an event target.
  */
 export interface Aborting {
   readonly aborted: boolean;
@@ -8,7 +8,7 @@ export interface Aborting {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** Says once that something is no longer wanted. A listener is called once, at that moment. */
+/** Signals once that something is no longer wanted. Each listener is called once, at that moment. */
 export class Abort implements Aborting {
   private over = false;
   private listeners: Set<() => void> | undefined;

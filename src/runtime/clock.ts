@@ -2,11 +2,11 @@ import type { Aborting } from './cancellation';
 import { onAbort } from './on-abort';
 
 /**
- * The only file that reads time or sets timers (lint enforces it). Everything else is handed a {@link Clock}, so that
- * tests can hand it one of their own.
+ * The only file that reads time or sets timers (lint enforces it). All other code is given a {@link Clock}, so that
+ * tests can pass one of their own.
  */
 export interface Clock {
-  /** Milliseconds on a clock that never jumps and never goes backwards. Only differences mean anything. */
+  /** Milliseconds on a clock that never jumps and never goes backwards. Only differences between readings have a meaning. */
   now(): number;
   /** Milliseconds since 1970, for people to read. No decision is based on it. */
   wallTime(): number;
@@ -19,7 +19,7 @@ export interface TimerOptions {
   keepAlive?: boolean;
 }
 
-/** Longest delay Node's timers take; a longer one would fire at once. */
+/** Longest delay that Node's timers accept, in ms. A longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -36,17 +36,17 @@ export const systemClock: Clock = {
   },
 };
 
-/** A timer that fires so much too late, in ms, did so because the event loop was busy. */
+/** If a timer fires this late or later, in ms, the event loop was busy. */
 const LATE_MS = 20;
-/** A turn of the event loop in which something came in takes longer than that, in ms. */
+/** A shorter turn of the event loop counts as idle, in ms: a turn that receives messages takes longer. */
 const IDLE_TURN_MS = 1;
-/** How many turns to wait for one that is idle. */
+/** Most turns to wait for an idle one. */
 const MAX_TURNS = 200;
 
 /**
- * Runs `callback` when `ms` have passed. If the event loop was busy at that time, it first dispatches what has come in meanwhile: an
- * answer that is there counts, however late it is read. Everything that gives up after some time uses this; the end of a lease
- * does not, since there only the clock decides. The returned function cancels it.
+ * Runs `callback` after `ms`. If the event loop was busy at that time, messages already received are dispatched first: an answer
+ * that has arrived counts, however late it is read. Everything that gives up after some time uses this function. The end of a
+ * lease does not, since there only the clock decides. The returned function cancels it.
  */
 export function atDeadline(
   clock: Clock,
@@ -76,8 +76,8 @@ export function atDeadline(
 let draining: Promise<void> | undefined;
 
 /**
- * Resolves when nothing more comes in at once: after a turn of the event loop that was idle, or a bounded number of others. One
- * loop serves all that ask meanwhile.
+ * Resolves when no further message is waiting: after an idle turn of the event loop, or a bounded number of other turns. One
+ * loop serves all callers of that time.
  */
 function drained(): Promise<void> {
   draining ??= drain().finally(() => (draining = undefined));
@@ -112,26 +112,29 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Resolves when what has come in from the network so far was told. This turn of the event loop may have begun before it came. */
+/**
+ * Waits two event-loop turns, so that messages already received are dispatched. One turn is not enough: the current one may have
+ * begun before they arrived.
+ */
 export async function caughtUp(): Promise<void> {
   await nextTurn();
   await nextTurn();
 }
 
-/** Ms on a clock like {@link Clock.now}, which all processes of this machine read alike. */
+/** Ms on a clock like {@link Clock.now} that reads the same in all processes of this machine. */
 export function machineTime(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
 let latestIso = { wallTime: NaN, text: '' };
 
-/** A wall-clock reading as people read it. Asked for several times in a millisecond, for which it is made once. */
+/** A wall-clock reading as ISO 8601 text. Cached, since it is needed several times in a millisecond. */
 export function isoTime(wallTime: number): string {
   if (latestIso.wallTime !== wallTime) latestIso = { wallTime, text: new Date(wallTime).toISOString() };
   return latestIso.text;
 }
 
-/** Ms since 1970 of a time stamp as servers write it (RFC 3339). */
+/** Ms since 1970 of a time stamp in the format of servers (RFC 3339). */
 export function parseTime(stamp: string): number {
   return Date.parse(stamp);
 }

@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto';
 
 const LENGTH = 16;
 /**
- * Bytes for so many ids are drawn and written out together: one by one that would take several times as long. An id that lives
- * long keeps all of its pool in memory.
+ * Random bytes for so many ids are drawn and encoded together: one by one this would take several times as long. A long-lived id
+ * keeps its whole pool in memory.
  */
 const POOLED = 32;
 
 let pool = '';
 let used = 0;
 
-/** 16 characters of nearly 96 random bits, legal inside a key token; begins with a letter or a digit. */
+/** A new id: 16 characters with nearly 96 random bits, legal inside a key token. It begins with a letter or a digit. */
 export function newId(): string {
   do {
     if (used === pool.length) {
@@ -18,7 +18,7 @@ export function newId(): string {
       used = 0;
     }
     used += LENGTH;
-    // One that begins with `-` would pass for an option on a command line.
+    // An id that begins with `-` would count as an option on a command line.
   } while ('-_'.includes(pool.charAt(used - LENGTH)));
   return pool.slice(used - LENGTH, used);
 }

@@ -1,15 +1,15 @@
-/** How many things to look at when one too many is kept: those in use are passed over until their turn comes again. */
+/** How many entries to check when the cache is too large. An entry in use is skipped and becomes the newest. */
 const LOOKS = 4;
 
 /**
- * Things by key, of which those that nobody uses at the moment are put away when there are too many: those used longest ago
- * first. What is in use stays, however many there are.
+ * A cache of things by key. When there are too many, idle things are removed, least recently used first. A thing in use stays,
+ * however many there are.
  */
 export class IdleCache<T extends { readonly idle: boolean }> {
   private readonly byKey = new Map<string, T>();
   private latest: string | undefined;
 
-  /** @param putAway told of what is no longer kept */
+  /** @param putAway called with every thing that is removed */
   constructor(
     private readonly most: number,
     private readonly putAway: (key: string, thing: T) => void = () => undefined,
@@ -23,12 +23,12 @@ export class IdleCache<T extends { readonly idle: boolean }> {
     return this.byKey.get(key);
   }
 
-  /** The thing for a key: to be asked for again for each use, since one that is idle may be put away. */
+  /** The thing for a key. Call it again for each use, since an idle thing may be removed. */
   get(key: string, make: () => T): T {
     const known = this.byKey.get(key);
     if (known !== undefined && key === this.latest && this.byKey.size <= this.most) return known;
     const thing = known ?? make();
-    // Last used comes last: a Map keeps the order in which its keys were put in.
+    // The last used thing comes last: a Map keeps the order in which its keys were inserted.
     this.byKey.delete(key);
     this.byKey.set(key, thing);
     this.latest = key;

@@ -2,7 +2,7 @@ import { warn } from './warning';
 import { Abort, type Aborting } from './cancellation';
 
 /**
- * At most one listener of this library is on a signal, however many wait for it, and none when nothing waits any more.
+ * Puts at most one listener of this library on a signal, however many callbacks wait for it, and none when no callback waits.
  * A platform signal warns of a leak at 11 listeners, and a shutdown signal of a busy process has thousands of waiters.
  */
 class FanOut {
@@ -25,7 +25,7 @@ class FanOut {
   }
 
   add(call: () => void): () => void {
-    // An entry of its own: the same function may be added twice.
+    // An entry of its own, since the same function may be added twice.
     const callback = { call };
     this.callbacks.add(callback);
     return () => {
@@ -44,8 +44,8 @@ const fanOuts = new WeakMap<Aborting, FanOut>();
 const nothing = (): void => undefined;
 
 /**
- * Calls back once when the signal aborts, in the order in which callbacks were added; within this call if it has aborted
- * already. A callback that throws does not keep others from being called. Returns how to stop waiting.
+ * Calls back once when the signal aborts, in the order in which callbacks were added. If the signal has already aborted, it calls
+ * back within this call. A callback that throws does not keep others from being called. The returned function stops the wait.
  */
 export function onAbort(signal: Aborting | undefined, callback: () => void): () => void {
   if (signal === undefined) return nothing;
@@ -60,7 +60,7 @@ export function onAbort(signal: Aborting | undefined, callback: () => void): () 
   return (fanOuts.get(signal) ?? new FanOut(signal)).add(callback);
 }
 
-/** Aborts the controller as soon as one of the signals aborts, with its reason. Returns how to stop that. */
+/** Aborts the controller as soon as one of the signals aborts, with its reason. The returned function ends that. */
 export function abortWith(
   controller: AbortController,
   ...signals: readonly (AbortSignal | undefined)[]

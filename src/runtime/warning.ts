@@ -15,7 +15,7 @@ export function warn(code: WarningCode, message: string): void {
 }
 
 /**
- * Warns once in a process of each subject, with each code. After {@link MAX_SUBJECTS} there are no further warnings: names
+ * Warns once per process for each subject and code. After {@link MAX_SUBJECTS} there are no further warnings: names
  * that are made from data would fill the log and the memory.
  */
 export function warnOnce(code: WarningCode, subject: string, message: string): void {

@@ -2,27 +2,27 @@ import { type Entry, storedTtl } from '../store/store';
 import { type Clock, nextTurn } from '../runtime/clock';
 import type { Removable } from '../store/remove-entries';
 
-/** How long a read may be taken in before other work of the process has its turn, in ms. */
+/** How long entries of a read are applied before other work of the process gets its turn, in ms. */
 const SLICE_MS = 10;
 
-/** An entry, and when we heard of it by our own clock. */
+/** An entry, and when this process received it, by its own clock. */
 export interface Known extends Entry {
   readonly heardAt: number;
   /**
-   * Reading of the clock by which every earlier entry of the key has run out, as far as they were heard of. Undefined: none of them
-   * outlasts this one.
+   * Reading of the clock by which every earlier entry of the key has run out, as far as this process knows them. Undefined: none of
+   * them outlasts this one.
    */
   readonly earlier?: number | undefined;
 }
 
 /**
- * What is known of a set of keys. Entries only ever move forward in revision, in whatever order they are heard of:
+ * The entries known of a set of keys. An entry only ever moves forward in revision, in whatever order entries are received:
  * from a read, from an announcement, or from the answer to a write of our own.
  */
 export class EntryCache {
   private readonly known = new Map<string, Known>();
 
-  /** @param onChange told of every key of which something else is known than before; undefined: nothing is there */
+  /** @param onChange called for every key whose known entry changes; undefined: there is no entry */
   constructor(private readonly onChange: (key: string, known: Known | undefined) => void = () => undefined) {}
 
   get(key: string): Known | undefined {
@@ -37,11 +37,11 @@ export class EntryCache {
     return this.known.values();
   }
 
-  /** Takes in an entry unless something newer is known of the key. Returns whether it was news. */
+  /** Applies an entry unless a newer one is known of the key. Returns whether it was new. */
   apply(entry: Entry, heardAt: number): boolean {
     const before = this.known.get(entry.key);
     if (before !== undefined && before.revision >= entry.revision) {
-      // A marker that is still there although it should be gone by our reckoning: expect it from now on.
+      // The marker is still there although it should be gone by our clock: expect its revision from now on.
       if (before.revision === entry.revision && isGone(before, heardAt))
         this.known.set(entry.key, { ...before, heardAt });
       return false;
@@ -53,9 +53,9 @@ export class EntryCache {
   }
 
   /**
-   * Takes in all entries of a read, in slices: other work of the process goes on between them, and announcements are taken in.
-   * Either is newer or older by revision, so their order does not matter.
-   * @returns whether any was news
+   * Applies all entries of a read, in slices. Between the slices other work of the process goes on, and announcements are applied.
+   * The revision tells which entry is newer, so the order does not matter.
+   * @returns whether any entry was new
    */
   async applyAll(entries: readonly Entry[], askedAt: number, clock: Clock): Promise<boolean> {
     let news = false;
@@ -70,13 +70,13 @@ export class EntryCache {
   }
 
   /**
-   * Takes in the last revision of a key that the store named when it was asked, or refused a write, at `askedAt`. Returns
-   * whether the key is known to hold no value: nothing is there, or still the removal marker that was known.
+   * Takes in the last revision of a key, which the store named in answer to a read or a refused write of `askedAt`. Returns
+   * whether the key is known to hold no value: there is no entry, or still the removal marker that was known.
    */
   learnRevision(key: string, actual: number, askedAt: number, heardAt = askedAt): boolean {
     const before = this.known.get(key);
     if (actual === 0) {
-      // What was announced since may be newer than the answer.
+      // An announcement since then may be newer than the answer.
       if (before !== undefined && before.revision > 0 && before.heardAt > askedAt) return false;
       const earlier = outlasting(before, heardAt);
       this.put({ key, revision: 0, value: null, writtenAt: 0, heardAt, earlier });
@@ -87,7 +87,7 @@ export class EntryCache {
     return true;
   }
 
-  /** Forgets keys that a read begun at `askedAt` did not find, except those heard of since. */
+  /** Forgets keys that a read begun at `askedAt` did not find, except keys received since. Returns whether a value was forgotten. */
   retainOnly(found: ReadonlySet<string>, askedAt: number): boolean {
     let changed = false;
     for (const { key, heardAt, value } of this.known.values()) {
@@ -99,20 +99,20 @@ export class EntryCache {
   }
 
   /**
-   * The revision to expect of a key that holds no value. A removal marker goes away by itself and silently, its ttl after it was
-   * written; a wrong guess around that time costs a refused write, which says what is right.
+   * The revision to expect of a key that holds no value. A removal marker expires without an announcement, its ttl after it was
+   * written. A wrong guess around that time costs a refused write, whose answer names the right revision.
    */
   expectedIfFree(key: string, now: number): number {
     const known = this.known.get(key);
     return known === undefined || isGone(known, now) ? 0 : known.revision;
   }
 
-  /** Reading of the clock by which all that was heard of under the key has run out; undefined: nothing was that has a TTL. */
+  /** Reading of the clock by which all entries known of the key have run out; undefined: none with a TTL is known. */
   lastsUntil(key: string): number | undefined {
     return outlasting(this.known.get(key), -Infinity);
   }
 
-  /** An entry as one to be removed: with the TTL of its key's history, which its marker has to outlast. */
+  /** The entry prepared for removal: with the longest TTL left in its key's history, which the marker must outlast. */
   removable(entry: Entry, now: number): Removable {
     const { ttl } = entry;
     return ttl === undefined
@@ -120,7 +120,7 @@ export class EntryCache {
       : { ...entry, ttl: Math.max(ttl, (this.lastsUntil(entry.key) ?? now) - now) };
   }
 
-  /** Forgets all keys but those that `keep` chooses. */
+  /** Forgets all keys except the ones that `keep` selects. */
   shrink(keep: (known: Known) => boolean): void {
     for (const known of this.known.values()) if (!keep(known)) this.drop(known.key);
   }
@@ -145,7 +145,7 @@ export class EntryCache {
   }
 }
 
-/** Reading of the clock by which an entry and all before it have run out, if that is later than `until`. */
+/** Reading of the clock by which an entry and all earlier ones have run out, if that is later than `until`. */
 function outlasting(known: Known | undefined, until: number): number | undefined {
   if (known === undefined) return undefined;
   const { earlier = -Infinity, heardAt, ttl } = known;
@@ -153,7 +153,7 @@ function outlasting(known: Known | undefined, until: number): number | undefined
   return last > until ? last : undefined;
 }
 
-/** Whether it is a marker that has run out since it was heard of. */
+/** Whether it is a marker that has run out since this process received it. */
 function isGone({ value, ttl, heardAt }: Known, now: number): boolean {
   return value === null && ttl !== undefined && now - heardAt >= ttl;
 }

@@ -4,8 +4,8 @@ import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
 
 /**
- * The limit of a primitive whose kind says it all, as that of a mutex does: never stored, never changed. What nobody has
- * used yet is taken for free, which costs a refused write at most.
+ * The limit of a primitive whose kind fixes it, such as a mutex: it is never stored and never changed. A slot that this process
+ * does not know yet is taken for free, which costs at most one refused write.
  */
 export class FixedLimit implements SlotLimit {
   readonly revision = 0;
@@ -26,7 +26,7 @@ export class FixedLimit implements SlotLimit {
   }
 
   doubt(): void {
-    // There is nothing to be unsure of.
+    // A fixed limit is always known.
   }
 
   noteChange(): boolean {
@@ -34,19 +34,19 @@ export class FixedLimit implements SlotLimit {
   }
 
   noteAnnounced(): void {
-    // It never is.
+    // A fixed limit is never announced.
   }
 
   noteUse(): void {
-    // It does not go.
+    // A fixed limit does not expire.
   }
 
   rest(): void {
-    // It keeps no timer.
+    // There is no timer to stop.
   }
 
   noteComplete(): void {
-    // Nothing can be held above it.
+    // No slot above a fixed limit can be held.
   }
 
   agrees(): boolean {
@@ -58,11 +58,11 @@ export class FixedLimit implements SlotLimit {
   }
 
   async refresh(): Promise<void> {
-    // It is what it was.
+    // There is nothing to read.
   }
 
   async settle(): Promise<void> {
-    // It is settled.
+    // There is nothing to store.
   }
 
   change(): Promise<{ slots: number; changed: boolean }> {

@@ -4,11 +4,11 @@ import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
 import { type FreeSlot, freeSlots } from './grantable';
 
-/** Which slots of one primitive this process may try to claim now. */
+/** The slots of one primitive that this process may try to claim now. */
 export class FreeSlots {
-  /** Slots for which a claim is under way. */
+  /** Slots with a pending claim. */
   private readonly reserved = new Set<readonly FreeSlot[]>();
-  /** Slots of which a refused claim showed that the table is behind, and the revision it must reach. */
+  /** Keys of slots for which a refused claim showed that the table is outdated, with the revision that it must reach. */
   private readonly outdated = new Map<string, number>();
 
   constructor(
@@ -22,22 +22,22 @@ export class FreeSlots {
     return this.reserved.size > 0;
   }
 
-  /** As a table that shows everything has it, lowest first. */
+  /** The free slots according to a table that shows all entries, lowest first. */
   now(): FreeSlot[] {
     const limit = this.limit.known ?? 0;
     return this.usable(freeSlots(this.table, this.keys, limit, this.clock.now()));
   }
 
-  /** Starting somewhere: processes that see the same free slots should not all try the same one. */
+  /** The same slots from a random start, so that processes which see the same free slots do not all try the same one. */
   spread(): FreeSlot[] {
     const free = this.now();
     const start = Math.floor(Math.random() * free.length);
     return [...free.slice(start), ...free.slice(0, start)];
   }
 
-  /** While nobody tells us of changes: the slots that we were the last to use, as far as we know; latest first. */
+  /** The slots that this process used last, as far as it knows, latest first. For use while no watcher runs. */
   remembered(): FreeSlot[] {
-    // Somebody may still hold slots above a lowered limit: how many are free can not be told from here.
+    // Slots above a lowered limit may still be held: the number of free slots is then unknown.
     if (this.limit.mayOverhang) return [];
     const { entries } = this.table;
     const limit = this.limit.known ?? 0;
@@ -51,21 +51,21 @@ export class FreeSlots {
     return this.usable(remembered.reverse());
   }
 
-  /** A claim for the slots is under way, until the returned function is called. */
+  /** Marks the slots as being claimed, until the returned function is called. */
   reserve(slots: readonly FreeSlot[]): () => void {
     this.reserved.add(slots);
     return () => this.reserved.delete(slots);
   }
 
   /**
-   * A claim was refused.
-   * @param actual the last revision of the slot, where it was one and the store said it
-   * @param askedAt when the claim was sent
-   * @returns whether that tells enough; if not, everything has to be read again
+   * Takes in that a claim was refused.
+   * @param actual the last revision of the slot, if the claim was for one slot and the store named it
+   * @param askedAt reading of the clock when the claim was sent
+   * @returns whether that is enough to go on; if not, all entries must be read again
    */
   refused(slots: readonly FreeSlot[], actual: number | undefined, askedAt: number): boolean {
     const [only] = slots;
-    // Which of several it was is not said, and a marker that went away is never announced.
+    // The store does not say which of several slots it refused, and the expiry of a marker is never announced.
     if (slots.length > 1 || only === undefined || actual === undefined) return false;
     const key = this.keys.slot(only.slot);
     if (this.table.entries.learnRevision(key, actual, askedAt, this.clock.now())) return true;
@@ -73,7 +73,7 @@ export class FreeSlots {
     return true;
   }
 
-  /** Everything was read: whatever a refused claim showed us to miss is on the table now. */
+  /** Call when all entries were read: the table now shows what refused claims had shown to be missing. */
   caughtUp(): void {
     if (this.outdated.size > 0) this.outdated.clear();
   }

@@ -4,12 +4,12 @@ import type { Clock } from '../runtime/clock';
 import type { Watcher } from './watcher';
 import type { Lease } from '../lease/lease';
 
-/** The permits of this process on one primitive, and what each must hear of. */
+/** The permits of this process on one primitive. Passes to each lease the changes of its slots. */
 export class HoldRegistry {
-  /** With whether it hears what others do to its slots. */
+  /** The leases, each with whether it receives changes that other clients make to its slots. */
   private readonly leases = new Map<Lease, boolean>();
   private readonly leaseOfKey = new Map<string, Lease>();
-  /** How many of them do. */
+  /** How many leases receive changes. */
   private listening = 0;
 
   constructor(
@@ -22,7 +22,7 @@ export class HoldRegistry {
     return this.leases.size;
   }
 
-  /** Whether any of them wants to hear of changes. */
+  /** Whether any lease needs to receive changes. */
   get listens(): boolean {
     return this.listening > 0;
   }
@@ -34,18 +34,18 @@ export class HoldRegistry {
     if (this.feed.running) this.listening++;
   }
 
-  /** A lease has lasted long enough to be listened for. */
+  /** Call when a lease has lasted long enough: from now on it receives the changes of its slots. */
   lasts(lease: Lease): void {
     if (this.leases.get(lease) !== false) return;
     this.leases.set(lease, true);
     this.listening++;
-    // They were forgotten if nobody looked since the claim.
+    // The table may have forgotten the entries if no watcher ran since the claim.
     for (const entry of lease.entries)
       if (this.leaseOfKey.get(entry.key) === lease) this.table.apply(entry, this.clock.now());
     this.feed.start();
   }
 
-  /** Nothing of ours is under the key any more, from a revision on; unless it has been ours again since. */
+  /** From a revision on, the key holds nothing of ours, unless a lease has taken it again since. */
   freed(key: string, revision: number): void {
     const again = this.leaseOfKey
       .get(key)
@@ -63,28 +63,28 @@ export class HoldRegistry {
     }
   }
 
-  /** Whether a permit of ours holds it. */
+  /** Whether a permit of this process holds the key. */
   has(key: string): boolean {
     return this.leaseOfKey.has(key);
   }
 
-  /** What the bucket is to say of an entry of ours: what is in it may be the hold before. Undefined if it is not ours. */
+  /** The value to show for an entry of ours, since the bucket may still show the hold before. Undefined if the entry is not ours. */
   shown({ key, revision }: Entry): string | undefined {
     const lease = this.leaseOfKey.get(key);
     return lease?.entries.find((own) => own.key === key && own.revision === revision)?.value ?? undefined;
   }
 
-  /** Tells the lease concerned what was heard of one of its slots; undefined: that nothing is there. */
+  /** Passes to the lease the entry now known of one of its slots; undefined: there is no entry. */
   inform(key: string, entry: Entry | undefined): void {
     const lease = this.leaseOfKey.get(key);
     if (entry !== undefined) lease?.observe(entry);
-    // One that was given back may be gone before the answer to that comes.
+    // The entry of a slot that was given back may be gone before the answer to the removal comes.
     else if (lease?.held.some((slot) => slot.key === key)) lease.lose('its entry is gone from the bucket');
   }
 
-  /** Everything was read: compares all with it. */
+  /** Call when all entries were read: compares every lease with them. */
   informAll(): void {
-    // All is looked up first: when one is lost, what is known of the others may be forgotten.
+    // All entries are looked up first: the loss of one lease may make the table forget the others.
     const seen = [...this.leaseOfKey.keys()].map((key) => [key, this.table.entries.get(key)] as const);
     for (const [key, entry] of seen) this.inform(key, entry);
   }

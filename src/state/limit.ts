@@ -9,53 +9,53 @@ import type { Want } from '../protocol/request';
 
 export const DEFAULT_LIMIT = 1;
 
-/** How often a change of the limit is tried again when others change it at the same time. */
+/** How often a change of the limit is tried while other clients change it at the same time. */
 const MAX_TRIES = 50;
-/** How many slots never used are worth remembering as free. */
+/** How many slots that were never used are noted as free. */
 const MAX_NOTED = 16;
-/** How many past lowerings to remember: as many as may happen while one claim is under way. */
+/** How many past lowerings to remember: as many as may happen while one claim is pending. */
 const REMEMBERED_LOWERINGS = 10;
 
-/** How many slots a primitive has, for an engine. */
+/** The number of slots of a primitive, for its engine. */
 export interface SlotLimit {
-  /** The limit in force; undefined while that is not known, or none is stored. */
+  /** The limit in force; undefined while it is not known, or none is stored. */
   readonly known: number | undefined;
-  /** Revision of the limit that is known. */
+  /** Revision of the known limit. */
   readonly revision: number;
-  /** How often announcements of changes may have been missed so far. */
+  /** How often so far announcements of changes may have been missed. */
   readonly doubted: number;
-  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  /** Whether slots above the limit may still be held, as after it was lowered. True until all entries are read. */
   readonly mayOverhang: boolean;
-  /** Whether it was lowered after one revision and before another. */
+  /** Whether the limit was lowered after one revision and before another. */
   loweredBetween(revision: number, later: number): boolean;
   doubt(): void;
-  /** Reads it again. */
+  /** Reads the limit again. */
   refresh(): Promise<void>;
-  /** What is worth knowing later, when nobody has used the primitive for a while; undefined: nothing. */
+  /** What to remember while the primitive is not used; undefined: nothing. */
   remember(): RememberedLimit | undefined;
-  /** The table shows another limit, or none. Returns whether it is a different number than before. */
+  /** Call when the table shows another limit, or none. Returns whether the number differs from before. */
   noteChange(): boolean;
-  /** The table shows everything at this moment. */
+  /** Call when the table shows all entries. */
   noteComplete(): void;
-  /** A change of it was announced just now. */
+  /** Call when a change of the limit is announced. */
   noteAnnounced(): void;
-  /** The primitive is used at this moment: a limit that goes without use is stored anew in time. */
+  /** Call when the primitive is used: a limit that expires without use is stored again in time. */
   noteUse(): void;
-  /** The primitive is not used any more. Leaves no timer. */
+  /** Call when the primitive is not used any more. Leaves no timer. */
   rest(): void;
   /**
    * Compares the number in the code with the limit in force.
-   * @returns false if the limit has to be set first
+   * @returns false if the limit must be set first
    * @throws LimitConflictError
    */
   agrees(want: Want, limit: number): boolean;
   /**
-   * Reads the limit, and all else; stores or sets it, if somebody who wants a permit needs that to go on.
+   * Reads all entries, the limit included. Stores or sets the limit if the acquire needs that to go on.
    * @throws CorruptEntryError, BackendUnavailableError
    */
   settle(want: Want): Promise<void>;
   /**
-   * Stores what `change` makes of the stored limit (undefined: none), unless it makes undefined of it.
+   * Stores what `change` returns for the stored limit (undefined: none). If it returns undefined, nothing is stored.
    * @throws CorruptEntryError, BackendUnavailableError
    */
   change(
@@ -64,28 +64,28 @@ export interface SlotLimit {
   ): Promise<{ slots: number | undefined; changed: boolean }>;
 }
 
-/** How often a limit that goes without use is stored anew while it is used, as a share of the time after which it goes. */
+/** How often a limit that expires without use is stored again while it is used, as a share of the time after which it expires. */
 const REFRESH_SHARE = 1 / 3;
 
 /**
  * The limit of a semaphore: a key of its own, written on first use, followed by every process.
  *
- * A process that has used a primitive hears of every change of its limit, by a subscription of the dispatcher's. The
- * announcement of a change comes before the answer to any claim written after it, over the same connection: so a claim
- * that raced a lowering is always found out when its answer comes ({@link StoredLimit.loweredBetween}).
+ * A process that has used a primitive receives every change of its limit, through a subscription of the dispatcher. Over the
+ * same connection, the announcement of a change comes before the answer to any claim written after it. So a claim
+ * that raced a lowering is always detected when its answer comes ({@link StoredLimit.loweredBetween}).
  */
 export class StoredLimit implements SlotLimit {
-  /** Whether the table's limit is the one in force, as far as anybody told. */
+  /** Whether the table's limit is the one in force, as far as this process knows. */
   private current = false;
   private doubts = 0;
   private last: number | undefined;
   /** The latest revisions at which the limit was lowered. */
   private lowerings: number[] = [];
-  /** Numbers in the code that were dealt with. Later changes of the limit are to be followed, not to contradict the code. */
+  /** Numbers in the code that were settled. Later changes of the limit are followed, and do not conflict with the code. */
   private readonly accepted = new Set<number>();
-  /** Whether slots above the limit may still be held, as after it was lowered; until everything was read, nobody knows. */
+  /** See {@link SlotLimit.mayOverhang}. */
   private overhang = true;
-  /** Reading of the clock when it was last stored, as far as this process has seen it happen. */
+  /** Reading of the clock when the limit was last stored, as far as this process has seen. */
   private storedAt = -Infinity;
   private refreshing = false;
   private cancelRefresh: (() => void) | undefined;
@@ -95,7 +95,7 @@ export class StoredLimit implements SlotLimit {
     private readonly name: string,
     private readonly keys: Keys,
     private readonly table: SlotTable,
-    /** Whether a permit is held or waited for. */
+    /** Whether a permit is held, or a waiter waits for one. */
     private readonly inUse: () => boolean,
     remembered?: RememberedLimit,
   ) {
@@ -184,7 +184,7 @@ export class StoredLimit implements SlotLimit {
     });
     if (this.refreshing || clock.now() - this.storedAt < every) return;
     this.refreshing = true;
-    // Refused: another process has stored it. Failed: the next use stores it, or whoever finds it gone.
+    // Refused: another process has stored it. Failed: the next use stores it, or a process that finds it gone.
     background.add(this.write(slots, forgetAfter).finally(() => (this.refreshing = false)));
   }
 
@@ -215,7 +215,7 @@ export class StoredLimit implements SlotLimit {
       const first = stored === undefined && (await this.write(wanted, forgetAfter));
       if (!first) {
         await this.change((now) => (now === undefined || set ? wanted : undefined), forgetAfter);
-        // Lowering it may have left slots above it, taken since the first look.
+        // A lowered limit may leave slots above it, taken since the first read.
         await this.readAll();
       }
     }
@@ -252,7 +252,7 @@ export class StoredLimit implements SlotLimit {
     );
   }
 
-  /** Stores a limit over the one that the table shows. Returns false if that is not the one stored any more. */
+  /** Stores a limit over the one in the table. Returns false if that one is no longer stored. */
   private async write(slots: number, forgetAfter: number | undefined): Promise<boolean> {
     const { clock, store } = this.context;
     const key = this.keys.limit;
@@ -276,7 +276,7 @@ export class StoredLimit implements SlotLimit {
     this.table.entries.retainOnly(new Set(entries.map(({ key }) => key)), askedAt);
   }
 
-  /** What nobody ever used leaves no entry. Notes it as free, as it was just now. */
+  /** Notes slots that were never used as free, as they were at this read. They leave no entry. */
   private noteUnused(): void {
     const now = this.context.clock.now();
     const stored = this.readable() ?? 0;

@@ -1,10 +1,10 @@
 /**
- * What is worth remembering of a primitive that nobody uses at the moment, in a hundredth of the memory that its engine
- * takes: enough that the next acquire costs no round trip more.
+ * What is remembered of a primitive that is not used at the moment, in a hundredth of the memory that its engine
+ * takes. It is enough that the next acquire needs no additional round trip.
  */
 export interface Memo {
   limit: RememberedLimit | undefined;
-  /** A slot that was free when we last knew: the marker under its key, and when that was heard of. */
+  /** A slot that was free when last seen: the marker under its key, and when this process received that. */
   free:
     | {
         readonly slot: number;
@@ -18,11 +18,11 @@ export interface Memo {
 export interface RememberedLimit {
   readonly slots: number;
   readonly forgetAfter: number | undefined;
-  /** Reading of the clock when it was last stored, as far as this process has seen it happen. */
+  /** Reading of the clock when the limit was last stored, as far as this process has seen. */
   readonly storedAt: number;
   readonly revision: number;
-  /** Other numbers in the code that were dealt with; undefined: none. */
+  /** Other numbers in the code that were settled; undefined: none. */
   readonly accepted: readonly number[] | undefined;
-  /** Whether it is the one in force, as far as anybody told. */
+  /** Whether it is the limit in force, as far as this process knows. */
   current: boolean;
 }

@@ -4,7 +4,7 @@ import type { Watcher } from './watcher';
 import type { Keys } from '../protocol/keys';
 import type { SlotLimit } from './limit';
 
-/** One primitive as all parts of its engine see it: what is known of it, and by what means. */
+/** The state of one primitive that all parts of its engine share: what is known of it, and the parts that keep it up to date. */
 export interface Primitive {
   readonly context: Context;
   readonly name: string;

@@ -9,7 +9,7 @@ import {
 } from '../errors';
 import type { SlotTable } from './slot-table';
 
-/** The errors with which an acquire is refused, in one voice. */
+/** The errors with which an acquire is refused, all in one file so that their wording stays the same. */
 
 export function tooMany(primitive: string, count: number, limit: number): RangeError {
   return new RangeError(
@@ -104,7 +104,7 @@ export function limitConflict(
   );
 }
 
-/** What may be the reason that nothing becomes free. */
+/** The first entry that can not be decoded: it may be the reason that no slot becomes free. */
 function firstCorruption(primitive: string, table: SlotTable): CorruptEntryError | undefined {
   const [first] = table.corrupt;
   return first === undefined ? undefined : corrupt(primitive, ...first);

@@ -12,28 +12,28 @@ import {
   decodeWish,
 } from '../protocol/records';
 
-/** A slot that is not free: held, or not readable and therefore taken. Also the hold of one who reads, which has none. */
+/** A slot that is not free: it is held, or its entry can not be decoded and so counts as taken. Also the hold of a reader (no slot). */
 export interface TakenSlot {
   readonly slot: number;
   readonly entry: Known;
   readonly hold: Decoded<Hold>;
 }
 
-/** From so many tickets on, places that were left are taken out many at a time: one by one, each would move all behind it. */
+/** From so many tickets on, abandoned places are removed many at a time. One by one, each removal would move all places behind it. */
 const LONG_QUEUE = 1_000;
 
-/** A place in the queue. */
+/** A place in the fair queue. */
 export interface QueuedTicket {
   readonly id: string;
-  /** Revision that created it: the queue's order. */
+  /** Revision that created the ticket. It gives the order of the queue. */
   readonly order: number;
   readonly entry: Known;
   readonly ticket: Ticket;
 }
 
 /**
- * The entries of one primitive, read as what it means: its limit, who holds which slot, who waits in which order. Kept up
- * to date entry by entry, so that looking costs the same however many wait.
+ * The entries of one primitive, decoded: its limit, the holder of each slot, the waiters in their order. The table is updated
+ * entry by entry, so that a lookup costs the same however many waiters there are.
  */
 export class SlotTable {
   readonly entries = new EntryCache((key, known) => this.reread(key, known));
@@ -41,9 +41,9 @@ export class SlotTable {
   private readonly readHolds = new Map<string, TakenSlot>();
   private readonly ticketOf = new Map<string, QueuedTicket>();
   private places: QueuedTicket[] = [];
-  /** How many of the places are left already: see {@link LONG_QUEUE}. */
+  /** How many of the places are abandoned and not removed yet: see {@link LONG_QUEUE}. */
   private left = 0;
-  /** How many holds name a ticket: while one does, the ticket is served. */
+  /** How many holds name a ticket. While at least one does, the ticket counts as served. */
   private readonly served = new Map<string, number>();
   private readonly unreadable = new Map<string, string>();
   private readonly retainingSlots = new Set<number>();
@@ -53,7 +53,7 @@ export class SlotTable {
 
   constructor(private readonly keys: Keys) {}
 
-  /** The limit as stored; undefined if none is known to be. */
+  /** The stored limit; undefined if none is known. */
   get limit(): { readonly limit: Decoded<Limit>; readonly revision: number } | undefined {
     return this.storedLimit;
   }
@@ -62,57 +62,57 @@ export class SlotTable {
     return this.takenSlots;
   }
 
-  /** Taken slots whose process keeps them after a release. */
+  /** Taken slots that their process will retain after a release. */
   get retaining(): ReadonlySet<number> {
     return this.retainingSlots;
   }
 
-  /** Taken slots that nobody holds: a process keeps them for itself until somebody else wants them. */
+  /** Retained slots: they count as taken but have no holder. A process retains them until another process wants them. */
   get kept(): ReadonlySet<number> {
     return this.keptSlots;
   }
 
-  /** Processes that wait for what others keep. */
+  /** Demand notices: ids of processes that wait for slots which other processes retain. */
   get wishes(): ReadonlySet<string> {
     return this.wishIds;
   }
 
-  /** Who reads under a read-write lock, by permit; and what can not be read in such a place. */
+  /** Readers of a read-write lock, by permit. Includes entries in such a place that can not be decoded. */
   get readers(): ReadonlyMap<string, TakenSlot> {
     return this.readHolds;
   }
 
-  /** Whether there is such a primitive: a stored limit, a slot that is taken, or somebody who queues. */
+  /** Whether the primitive exists: it has a stored limit, a taken slot, a reader or a waiter in the queue. */
   get exists(): boolean {
     return this.limit !== undefined || this.taken.size + this.readers.size + this.queue.length > 0;
   }
 
-  /** All tickets, also of those already served. */
+  /** All tickets, including the tickets that are already served. */
   get tickets(): readonly QueuedTicket[] {
     return this.left === 0 ? this.places : this.places.filter((ticket) => this.stands(ticket));
   }
 
-  /** Those who wait, first come first; those already served left out. */
+  /** The tickets that wait, in order of arrival, without the tickets that are already served. */
   get queue(): QueuedTicket[] {
     return this.tickets.filter(({ id }) => !this.served.has(id));
   }
 
-  /** Who is to be served next under a limit. Who wants more than that is to leave, and passed over until he does. */
+  /** The ticket to serve next under a limit. Tickets that want more than the limit are skipped: their waiters will leave the queue. */
   head(limit: number): QueuedTicket | undefined {
     return this.places.find((ticket) => this.isWaiting(ticket, limit));
   }
 
-  /** Who is to be served under a limit, first come first. */
+  /** The tickets to serve under a limit, in order of arrival. */
   *line(limit: number): Generator<QueuedTicket> {
     for (const ticket of this.places) if (this.isWaiting(ticket, limit)) yield ticket;
   }
 
-  /** Keys whose value can not be read, with the reason. */
+  /** Keys whose value can not be decoded, with the reason. */
   get corrupt(): ReadonlyMap<string, string> {
     return this.unreadable;
   }
 
-  /** Whether every taken slot lies within a limit. After a shrink some may not. */
+  /** Whether every taken slot lies within a limit. After the limit is lowered some may not. */
   fits(limit: number): boolean {
     for (const slot of this.takenSlots.keys()) if (slot >= limit) return false;
     return true;
@@ -133,7 +133,7 @@ export class SlotTable {
     return this.entries.apply(entry, heardAt);
   }
 
-  /** Whether it is a place to be served under a limit. */
+  /** Whether the place is to be served under a limit. */
   private isWaiting(place: QueuedTicket, limit: number): boolean {
     return place.ticket.count <= limit && !this.served.has(place.id) && this.stands(place);
   }
@@ -166,13 +166,13 @@ export class SlotTable {
     } else if (part.part === 'reader') {
       this.occupy(this.readHolds, part.id, known, this.check(key, decodeHold(value, known)));
     } else if (part.part === 'wish') {
-      // One that can not be read keeps nothing from anybody.
+      // A demand notice that can not be decoded counts as absent: it demands nothing.
       if (this.check(key, decodeWish(value, known)).ok) this.wishIds.add(part.id);
       else this.wishIds.delete(part.id);
     } else if (part.part === 'ticket') {
       const ticket = this.check(key, decodeTicket(value, known));
       this.leave(part.id);
-      // One that can not be read has no place: nobody can know for how long it would block the others.
+      // A ticket that can not be decoded gets no place: there is no telling how long it would block the others.
       if (ticket.ok)
         this.enter({
           id: part.id,
@@ -231,7 +231,7 @@ export class SlotTable {
     }
   }
 
-  /** Index of the first in line with that order or a later one. */
+  /** Index of the first place with that order or a later one. */
   private placeOf(order: number): number {
     let low = 0;
     let high = this.places.length;

@@ -7,21 +7,21 @@ import { retry } from '../store/retry';
 import type { EntryCache } from './entry-cache';
 
 export interface WatcherOwner {
-  /** An entry changed, or the cache became live. `entry`: what was announced, if one thing was. */
+  /** An entry changed, or the cache became live. @param entry the announced entry, if the cause is one announcement */
   changed(entry?: Entry): void;
-  /** Everything was read while it was live, and nothing new was found. */
+  /** A read of all entries, made while the cache was live, found nothing new. */
   confirmed(): void;
-  /** The entries can not be read, for a reason that waiting does not mend. */
+  /** The entries can not be read, for a reason that waiting does not remove. */
   failed(error: Error): void;
 }
 
 const SAFETY_READ_MS = 7_500;
 
 /**
- * Keeps an entry cache up to date while somebody needs it. Listen first, then read, then apply by revision: what changes
- * between the two is heard, what changed before is read. Read again whenever announcements may have been missed.
+ * Keeps an entry cache up to date while it is needed. It listens first, then reads, then applies entries by revision: a change
+ * between the two is announced, an earlier change is read. It reads again whenever announcements may have been missed.
  *
- * While somebody waits, a rare read looks for what no announcement told. It is a safety net: without faults it finds
+ * While a waiter waits, a rare read looks for changes that were not announced. This is a safety net: without faults it finds
  * nothing, which {@link WatcherCounts} shows.
  */
 export class Watcher {
@@ -34,7 +34,7 @@ export class Watcher {
   private watchful = false;
   private lookingAgain = false;
   private readAskedAt = -Infinity;
-  /** The last announcement: when the store wrote it by its clock, and when it was heard by ours. */
+  /** The last announcement: when the store wrote the entry, by its clock, and when we received it, by ours. */
   private announced: { readonly writtenAt: number; readonly heardAt: number } | undefined;
 
   constructor(
@@ -47,12 +47,12 @@ export class Watcher {
     private readonly safetyReadMs = SAFETY_READ_MS,
   ) {}
 
-  /** Whether the cache shows everything that was announced, from a complete start. */
+  /** Whether the cache shows every announced change, beginning with a complete read. */
   get live(): boolean {
     return this.upToDate;
   }
 
-  /** Whether the cache shows all that had happened by then, also what was not announced to us yet. */
+  /** Whether the cache shows every change made before `time`, also changes that are not announced to us yet. */
   covers(time: number): boolean {
     return this.upToDate && this.readAskedAt >= time;
   }
@@ -61,12 +61,12 @@ export class Watcher {
     return this.stopListening !== undefined;
   }
 
-  /** How long ago anything was heard of, or read, in ms. */
+  /** Time since the last announcement or read, in ms. */
   get silentFor(): number {
     return this.clock.now() - Math.max(this.announced?.heardAt ?? -Infinity, this.readAskedAt);
   }
 
-  /** How long ago the store wrote an entry, in ms, by its own clock; undefined while nothing was announced that could tell. */
+  /** How long ago the store wrote an entry, in ms, by its own clock; undefined until an announcement shows that clock. */
   ageOf({ writtenAt }: Entry): number | undefined {
     if (this.announced === undefined) return undefined;
     return this.announced.writtenAt + this.clock.now() - this.announced.heardAt - writtenAt;
@@ -96,14 +96,14 @@ export class Watcher {
     this.watch(false);
   }
 
-  /** Whether somebody waits for a change, so that one which is never announced must not be missed for ever. */
+  /** @param on whether a waiter waits for a change. Then a change that is never announced must still be found. */
   watch(on: boolean): void {
     if (this.watchful === on) return;
     this.watchful = on;
     this.planSafetyRead();
   }
 
-  /** Reads everything again. Until that is done the cache does not count as live. */
+  /** Reads all entries again. Until the read is done the cache does not count as live. */
   refresh(): void {
     if (!this.running) return;
     this.upToDate = false;
@@ -125,7 +125,7 @@ export class Watcher {
       return;
     } finally {
       this.reading = false;
-      // Stopped and started again meanwhile: the new start found a read under way and left it to us.
+      // Stopped and started again meanwhile: the new start found a read pending and left the reading to us.
       if (stopped.aborted && this.running) void this.readUntilCurrent(this.stopping.signal);
     }
     this.owner.changed();
@@ -147,13 +147,13 @@ export class Watcher {
     this.cancelSafetyRead = this.clock.after(jittered(this.safetyReadMs, 0.33), () => void this.safetyRead());
   }
 
-  /** What keeps the store from answering may have kept announcements from us, too: it goes on until it has looked. */
+  /** Retries until the read succeeds: a fault that keeps the store from answering may also keep announcements from us. */
   private async safetyRead(): Promise<void> {
     this.lookingAgain = true;
     try {
       if (this.upToDate) await this.lookAgain(this.stopping.signal);
     } catch {
-      // For a reason that asking again at once would not mend.
+      // An immediate retry would not help. The next safety read tries again.
     } finally {
       this.lookingAgain = false;
     }
@@ -162,7 +162,7 @@ export class Watcher {
 
   private async lookAgain(stopped: Aborting): Promise<void> {
     this.counts.safetyReads++;
-    // Once announcements may have been missed, everything is being read in any case.
+    // If announcements may have been missed, a read of all entries is pending in any case.
     const look = async (): Promise<boolean | undefined> =>
       this.upToDate ? this.readOnce(stopped) : undefined;
     const news = await retry(this, look, stopped);

@@ -2,23 +2,23 @@ import type { Store } from './store';
 import type { Clock } from '../runtime/clock';
 import type { BatchedTimers } from '../runtime/batched-timers';
 
-/** How often the safety net looked, and how often it found what no announcement had told. */
+/** How often the watchers made a safety read, and how often that found a change that was not announced. */
 export interface WatcherCounts {
   safetyReads: number;
   safetyFinds: number;
 }
 
-/** What all primitives of one dispatcher share. */
+/** The objects and settings that all primitives of one dispatcher share. */
 export interface Context {
   readonly store: Store;
   readonly clock: Clock;
-  /** Who we are, for status views. */
+  /** Name of this process as a holder, for status views. */
   readonly holder: string;
   /** How long before a lease's end its permit is declared lost, in ms; undefined for the default share of the ttl. */
   readonly safetyMargin: number | undefined;
   readonly counts: WatcherCounts;
   readonly background: Background;
-  /** For what need not happen to the millisecond. */
+  /** Timers for work that need not happen to the millisecond. */
   readonly pulse: BatchedTimers;
 }
 
@@ -27,7 +27,7 @@ export class Background {
   private underway = 0;
   private whenIdle: (() => void)[] = [];
 
-  /** Keeps track of a task. Its failure is nobody's business any more: whoever could act on it was told, or is gone. */
+  /** Tracks a task until it settles. Errors are ignored: the caller has already been notified, or is gone. */
   add(task: Promise<unknown>): void {
     this.underway++;
     void task.then(this.done, this.done);

@@ -15,7 +15,7 @@ interface Slot extends Entry {
 }
 
 /**
- * The store inside one process, for {@link LocalDispatcher} and for tests of the engine. Same semantics as the NATS
+ * The store inside one process, for {@link LocalDispatcher} and for tests of the engine. It has the same semantics as the NATS
  * store, expiry and removal markers included, except that TTLs are exact and that it is never out of reach.
  */
 export class MemoryStore implements Store {
@@ -24,8 +24,8 @@ export class MemoryStore implements Store {
   private revision: number;
 
   /**
-   * @param before the first revision. By default like that of a bucket: tokens of a later store outrank those of an earlier one
-   * @param markerTtl see {@link Store.markerTtl}. By default as short as can be: nothing survives this store, so nothing comes back
+   * @param before the first revision. Default: as in a bucket, so that tokens of a later store are higher than tokens of an earlier one
+   * @param markerTtl see {@link Store.markerTtl}. Default: the minimum, since nothing survives this store and so nothing comes back
    */
   constructor(
     private readonly clock: Clock = systemClock,

@@ -1,9 +1,9 @@
 import type { Entry, Store } from './store';
 
-/** An entry that is to be removed, by one of its revisions. Its `ttl`: how long it, and all that was under its key before, may last. */
+/** An entry to remove, under a given revision. `ttl`: how long the entry, and all earlier entries of its key, may last, in ms. */
 export type Removable = Pick<Entry, 'key' | 'revision' | 'value' | 'ttl'>;
 
-/** The marker that a removal of ours left behind. */
+/** The marker that a removal by this process left. */
 export interface Removed {
   readonly key: string;
   readonly revision: number;
@@ -11,12 +11,12 @@ export interface Removed {
   readonly ttl: number;
 }
 
-/** What came of removing entries. */
+/** Result of the removal of entries. */
 export interface Removal {
   readonly freed: Removed[];
-  /** Whether all were still at their revisions. */
+  /** Whether all entries were still at their revisions. */
   readonly all: boolean;
-  /** Why it is not known of some. */
+  /** Why the outcome of some removals is unknown; undefined: all are known. */
   readonly failure: Error | undefined;
 }
 
@@ -26,12 +26,12 @@ const LAST_TTL_MS = 2_000;
 /**
  * Removes entries, each under its revision: an entry that another client has written since stays.
  *
- * Invariant: nothing that was removed comes back. A server that is killed rebuilds a key from what its files still have: it drops
- * an entry over which something later stands, or whose TTL is over, and takes every other entry for the last one (measured with
- * nats-server 2.15.1: a value with a TTL of 60 s under a marker of 1 s was back in 20 of 20 restarts). Nor is the last entry the
- * only one that can: an earlier one with a longer TTL is back if the file that held the later ones is gone by then (20 of 20). So a
- * marker stays for as long as anything that was ever written under its key could have stayed, and an entry without a TTL is first
- * written over by one with a TTL. If the process dies between these two writes, that one runs out by itself.
+ * Invariant: a removed entry never comes back. A killed server rebuilds a key from the entries that its files still have. It drops
+ * an entry that has a later entry over it, or whose TTL is over, and takes every other entry for the last one (measured with
+ * nats-server 2.15.1: a value with a TTL of 60 s under a marker of 1 s was back in 20 of 20 restarts). Not only the last entry can
+ * come back: an earlier one with a longer TTL is back if the file with the later ones is gone by then (20 of 20). So a marker
+ * stays for as long as any entry ever written under its key could have stayed. An entry without a TTL is first written over by
+ * one with a TTL. If the process dies between these two writes, the second entry runs out by itself.
  */
 export async function removeEntries(
   store: Store,
@@ -55,12 +55,12 @@ export async function removeEntries(
   return { freed, all, failure };
 }
 
-/** As an entry of which is known that nothing is under its key any more. @param wallTime a reading of the wall clock */
+/** The marker as an entry, which shows that its key holds no value. @param wallTime a reading of the wall clock */
 export function markerEntry({ key, revision, ttl }: Removed, wallTime: number): Entry {
   return { key, revision, ttl, value: null, writtenAt: wallTime };
 }
 
-/** The entry as one that runs out by itself. Undefined if it has changed. */
+/** Gives the entry a TTL, so that it runs out by itself. Undefined if the entry has changed. */
 async function withTtl(
   store: Store,
   { key, revision, value, ttl }: Removable,

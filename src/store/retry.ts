@@ -5,8 +5,8 @@ import { backoff } from '../runtime/backoff';
 import { type Clock, sleep } from '../runtime/clock';
 
 /**
- * Tries until it works, pausing while the store is out of reach or full; any other failure, and a store that can never be
- * reached again, ends it. Resolves with undefined once `signal` has aborted.
+ * Retries until the attempt succeeds, with pauses while the store is out of reach or full. Any other failure, or a store that is
+ * closed for good, ends it. Resolves with undefined once `signal` has aborted.
  */
 export async function retry<T>(
   { clock, store }: { readonly clock: Clock; readonly store: Store },

@@ -5,14 +5,14 @@ import type { Link } from './link';
 import { type BucketNames, messageToEntry } from './wire';
 
 /**
- * A subject under which a stream of this bucket, and no other, announces its changes. Announcements are plain messages, which
- * cross leaf nodes: a bucket of the same name in another JetStream domain must not be heard for this one.
+ * A subject under which only the stream of this bucket announces its changes. Announcements are plain messages, which cross leaf
+ * nodes: changes of a bucket with the same name in another JetStream domain must not count as changes of this one.
  */
 export function newDestination(bucket: string): string {
   return `$SEMAPHORE.${bucket}.${newId()}.>`;
 }
 
-/** Whether that is such a subject: with one token of 16 characters or more behind the bucket's name. */
+/** Whether a subject is such a destination: one token of 16 characters or more follows the bucket's name. */
 export function isDestination(subject: string, bucket: string): boolean {
   const prefix = `$SEMAPHORE.${bucket}.`;
   return subject.startsWith(prefix) && /^[A-Za-z0-9_-]{16,128}\.>$/.test(subject.slice(prefix.length));
@@ -25,8 +25,8 @@ interface Listening {
 }
 
 /**
- * The listeners of the bucket. They are subscribed when the bucket is open, since only then it is known where it announces its
- * changes, and subscribed anew when that changes.
+ * The listeners of the bucket. They are subscribed once the bucket is open, since its destination is known only then, and
+ * subscribed again when the destination changes.
  */
 export class Announcements {
   private readonly listening = new Set<Listening>();
@@ -37,7 +37,7 @@ export class Announcements {
     private readonly names: BucketNames,
   ) {}
 
-  /** Tells of changes from now on; while the bucket is not open yet, from when it is. The returned function ends it. */
+  /** Passes changes to the listener from now on, or from the moment the bucket is open. The returned function ends it. */
   listen(patterns: readonly string[], listener: Listener): () => void {
     const each: Listening = { patterns, listener, subscriptions: [] };
     this.listening.add(each);
@@ -47,7 +47,7 @@ export class Announcements {
     };
   }
 
-  /** The bucket announces its changes there, from now on as far as is known. */
+  /** Follows a new destination, under which the bucket announces its changes from now on. */
   follow(destination: string): void {
     const before = this.destination;
     if (before === destination) return;
@@ -74,7 +74,7 @@ export class Announcements {
     const prefix = this.destination.slice(0, -1);
     each.subscriptions = each.patterns.map((pattern) =>
       this.link.subscribe(prefix + pattern, (message) => {
-        // The server announces an entry under its own key. What names another one did not come from the stream.
+        // The server announces an entry under its own key. A message that names another key did not come from the stream.
         const announced = message.subject.slice(prefix.length);
         const entry = messageToEntry(this.names, message, (key) => key === announced);
         if (entry !== undefined && this.listening.has(each)) each.listener.changed(entry);

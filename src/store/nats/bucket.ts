@@ -8,14 +8,14 @@ import type { LeaderView } from './read';
 import { type BucketOptions, type Misfit, isForgetful, misfitsOf, newStream } from './stream-settings';
 import { type BucketNames, DEFAULT_API_PREFIX, decode, encodeJson } from './wire';
 
-/** What an open bucket is like. */
+/** Properties of an open bucket. */
 export interface OpenBucket {
-  /** Changes when the bucket was deleted and made again. */
+  /** Creation time of the stream. It differs once the bucket was deleted and made again. */
   readonly created: string;
   readonly replicas: number;
-  /** Whether several writes can go out as one. */
+  /** Whether the bucket takes atomic batches of several writes. */
   readonly atomic: boolean;
-  /** The subjects under which it announces changes: a pattern, with the key in the place of the final `>`. */
+  /** The subjects under which the bucket announces changes: a pattern, with the key in the place of the final `>`. */
   readonly destination: string;
 }
 
@@ -24,7 +24,7 @@ const STREAM_NAME_IN_USE = 10058;
 const JETSTREAM_OFF_FOR_ACCOUNT = 10039;
 const MAX_BYTES_REQUIRED = 10113;
 const API_TIMEOUT_MS = 2_000;
-/** After so many requests, 2 s each, it is no busy cluster any more. */
+/** After so many unanswered requests, of 2 s each, a busy cluster is no longer the likely cause. */
 const SILENCES_BEFORE_WARNING = 4;
 const FIND_TRIES = 40;
 const FIND_PAUSE_MS = 50;
@@ -33,11 +33,11 @@ const FIND_PAUSE_MS = 50;
 const LEVEL_TTL = 1;
 const LEVEL_BATCH = 2;
 
-/** Opens buckets: makes them, checks them, upgrades them where that is allowed. */
+/** Opens buckets: creates them, checks them, and upgrades them where that is allowed. */
 export class BucketOpener {
   private manager: JetStreamManager | undefined;
   private warned = false;
-  /** Whether JetStream has ever answered: then it is there, and away for a while at most. */
+  /** Whether JetStream has ever answered. If it has, it exists, and is only temporarily away. */
   private answered = false;
   private unanswered = 0;
 
@@ -62,7 +62,7 @@ export class BucketOpener {
     }
   }
 
-  /** The state of the stream as its leader knows it; undefined if there is none. */
+  /** The state of the stream according to its leader; undefined if there is no stream. */
   async find(): Promise<StreamInfo | undefined> {
     try {
       const info = await this.info();
@@ -77,14 +77,14 @@ export class BucketOpener {
     }
   }
 
-  /** Whether an open bucket is what the stream is now: the same one, with settings that fit. */
+  /** Whether the stream is still that of the open bucket, with settings that fit. */
   isStill({ config, created }: StreamInfo, open: OpenBucket): boolean {
     const now = describe({ config, created });
     const same = (Object.keys(now) as (keyof OpenBucket)[]).every((part) => now[part] === open[part]);
     return same && misfitsOf(config, this.names, this.options).length === 0;
   }
 
-  /** The keys under some patterns, and up to which sequence that is so, as the stream's leader has them. */
+  /** The keys under some patterns according to the stream's leader, and the last sequence that this view covers. */
   async leaderView(patterns: readonly string[]): Promise<LeaderView> {
     const keys = new Set<string>();
     let lastSequence = Infinity;
@@ -105,8 +105,8 @@ export class BucketOpener {
   }
 
   /**
-   * The stream's info, as its leader has it. By a request of ours, since reads depend on it: an answer that has come in counts, however
-   * late it is read.
+   * The stream's info according to its leader. It uses a request of ours, since reads depend on it: an answer that has arrived
+   * counts, however late it is read.
    * @param filter also lists the subjects that match it, page by page
    */
   private async info(filter?: string): Promise<StreamInfo> {
@@ -138,7 +138,7 @@ export class BucketOpener {
     return page;
   }
 
-  /** One request to the API. The client words a missing answer as if JetStream were off. */
+  /** Makes one request to the API. If there is no answer, the client's error says that JetStream is off. */
   private async ask<T>(send: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     const manager = await this.jetstream();
     return this.link.exchange(() =>
@@ -179,8 +179,8 @@ export class BucketOpener {
   }
 
   /**
-   * Two dispatchers made it at once: first_seq differs between them, so the later one is told that the name is taken. In a
-   * cluster it may be taken some time before it can be found.
+   * Finds the bucket that another dispatcher creates at the same time. The two differ in first_seq, so the server answers the later
+   * one that the name is taken. In a cluster the name may be taken some time before the stream can be found.
    */
   private async findOther(refusal: unknown): Promise<StreamInfo> {
     for (let tries = 0; tries < FIND_TRIES; tries++) {
@@ -194,7 +194,7 @@ export class BucketOpener {
     );
   }
 
-  /** The server refused to create a bucket like this. */
+  /** The error to throw if the server refuses to create a bucket with these settings. */
   private mayNotBe(refusal: Error): BucketConfigError {
     const { maxBytes } = this.options;
     const asked = maxBytes === undefined ? '' : ` of maxBytes ${maxBytes}`;
@@ -211,7 +211,7 @@ export class BucketOpener {
   private async check(info: StreamInfo, knownLevel: number | undefined): Promise<OpenBucket> {
     const misfits = misfitsOf(info.config, this.names, this.options);
     const mayUpdate = this.options.allowBucketUpdate === true;
-    // Without atomic batches it is of use, too: that alone is no reason to refuse it, but one to change it.
+    // A bucket without atomic batches is usable: that is no reason to refuse it, but a reason to update it.
     const lacksBatches = mayUpdate && info.config.allow_atomic !== true;
     if (misfits.length === 0 && !lacksBatches) return this.accept(info);
     const lasting = misfits.filter(({ mend }) => mend === undefined);
@@ -273,10 +273,10 @@ export class BucketOpener {
     );
   }
 
-  /** Tells JetStream being off from JetStream being without a leader for a moment: both look alike to a client. */
+  /** Distinguishes JetStream that is off from JetStream without a leader for a moment: a client sees the same in both cases. */
   private explain(error: unknown, doing: string): Error {
     const kind = failureKind(error);
-    // Of another domain or account this server does not know: a leaf node may be cut off for a moment.
+    // This server knows nothing of JetStream in another domain or account: a leaf node may be cut off for a moment.
     const here = this.names.apiPrefix === DEFAULT_API_PREFIX && this.link.connection.info?.jetstream !== true;
     const notOurs = apiCode(error) === JETSTREAM_OFF_FOR_ACCOUNT && !this.answered;
     if ((here && kind === 'absent') || notOurs) return noJetStream(error, this.link.connection.info?.domain);
@@ -284,7 +284,10 @@ export class BucketOpener {
     return toPublicError(error, doing);
   }
 
-  /** A server says nothing at all of JetStream if the account has none there and leaf nodes are connected: one of those might. */
+  /**
+   * Counts unanswered requests, and warns. A server does not answer at all if the account has no JetStream there and leaf nodes are
+   * connected: one of these nodes might have JetStream.
+   */
   private noteSilence(): void {
     this.unanswered = this.link.isUp ? this.unanswered + 1 : 0;
     if (this.answered || this.unanswered !== SILENCES_BEFORE_WARNING) return;
@@ -296,8 +299,8 @@ export class BucketOpener {
   }
 
   /**
-   * Revisions are fencing tokens, and must keep growing when a bucket is deleted and made again: a new one starts at
-   * the microsecond of its creation, which an older one reaches only with more than a million writes a second.
+   * The first sequence of a new bucket: the microsecond of its creation. Revisions are fencing tokens, and must keep growing when a
+   * bucket is deleted and made again. An older bucket reaches that value only with more than a million writes a second.
    */
   private firstSequence(): number {
     return Math.floor(this.clock.wallTime()) * 1000;
@@ -335,7 +338,7 @@ interface ApiError {
   readonly description?: string;
 }
 
-/** The API refused a request. */
+/** The error for a request that the API refused. */
 class ApiRefusal extends Error {
   readonly code: number;
 

@@ -9,20 +9,21 @@ import { AGAIN, ATTEMPT_MS, Again, type Session } from './session';
 /**
  * Does all of the writes or none, each only if its key's last revision is the expected one.
  *
- * When no answer comes, the same writes are sent again: stored means that the first time they were not; refused means that
- * the stream's leader is asked whose write the keys hold, by the id in their headers. Writes that are no longer wanted are
- * superseded by removal markers under the same expectation, after which they can not be stored any more. The markers stay
- * as long as the writes would have, and as what they were to replace: should one arrive later still, it lasts no longer than any
- * entry nobody renews, and nothing comes back from under a marker.
+ * If no answer comes, the same writes are sent again. If they are then stored, the first attempt was not. If they are refused,
+ * the stream's leader is asked which write the keys hold, by the id in the headers. Writes that are no longer wanted are
+ * superseded by removal markers under the same expectation. After that the writes can not be stored any more. The markers stay
+ * as long as the writes, and the entries that they were to replace, would have stayed. So a write that arrives later still lasts
+ * no longer than an entry that is not renewed, and nothing comes back from under a marker.
  * (`Nats-Msg-Id` can not do this: with one replica the expectation is checked before the duplicate.)
  *
- * A write that depends on another key ({@link Write.expectedOf}) goes to a key of its own, which nobody else writes to. Sent
- * again, it may be stored over itself: the same value, and the later revision counts, but the time since it was sent first, as
- * a server that stood still puts the expiry marker of the first over the second (measured under the fault campaign). Refused,
- * the other key has changed; what its own key holds tells whether it was stored before that. Withdrawn, its marker expects
- * that nothing is under its own key: refused, the write was stored; stored, it was not. An attempt that arrives later still,
- * out of a connection that has died, is stored if the other key has not changed by then: it belongs to nobody, and stands
- * until its TTL.
+ * A write that depends on another key ({@link Write.expectedOf}) goes to a key of its own, which no other client writes to.
+ * - Sent again, it may be stored over itself with the same value. The later revision counts, but so does the time of the first
+ *   attempt: a server that stood still puts the expiry marker of the first over the second (measured under the fault campaign).
+ * - If it is refused, the other key has changed. The entry under its own key shows whether it was stored before that.
+ * - If it is withdrawn, its marker expects that its own key is empty. If the marker is refused, the write was stored; if the
+ *   marker is stored, the write was not.
+ * - An attempt that arrives later still, from a connection that has died, is stored if the other key has not changed by then.
+ *   No process owns that entry, and it stays until its TTL ends.
  */
 export async function commit(
   session: Session,
@@ -34,7 +35,7 @@ export async function commit(
   const deadline = new Deadline(clock, until, abandon, longest);
   const id = newId();
   const withdrawId = `${id}.withdrawn`;
-  /** When the first attempt was sent of which nobody knows what became. */
+  /** Reading of the clock when the first attempt with an unknown outcome was sent. */
   let unsettledSince: number | undefined;
 
   const result = await session.persist<CommitResult>('writing', deadline, async (bucket) => {
@@ -44,7 +45,7 @@ export async function commit(
     if (bucket === undefined) return AGAIN;
 
     const sent = await session.inTurn(deadline, urgent ? 'urgent' : 'usual', () => {
-      // From here on it is under way: before that no time counts.
+      // The attempt begins here: the time before that does not count.
       const sentAt = clock.now();
       const timeout = deadline.clip(ATTEMPT_MS);
       const attempt = withdrawing
@@ -71,7 +72,7 @@ export async function commit(
       case 'full': {
         const full = storeFull(writes, attempt.reason);
         session.refusal = full;
-        // Nobody waits for it with a limit of time: the caller is to decide.
+        // The write has neither a deadline nor an abort signal, so it could wait for ever: the caller decides.
         if (until === undefined && abandon === undefined) throw full;
         return new Again(full);
       }
@@ -92,7 +93,7 @@ export async function commit(
   return result;
 }
 
-/** After a refusal that may be due to our own earlier attempt: finds out whose writes are stored. */
+/** Finds out which writes are stored, after a refusal that our own earlier attempt may have caused. */
 async function settle(
   session: Session,
   writes: readonly Write[],
@@ -113,7 +114,7 @@ async function settle(
   }
   if (stored.every((found) => found?.writeId === own.withdrawId))
     return { committed: false, withdrawn: 'superseded' };
-  // Part of a batch has already been superseded: it is of no use as a whole, so the rest is taken back.
+  // Part of a batch has already been superseded. The batch is then useless as a whole, so the rest is removed.
   for (const [i, revision] of ours.entries()) {
     const key = writes[i]?.key ?? '';
     if (revision === undefined) continue;
@@ -124,7 +125,7 @@ async function settle(
   return conflict(writes.length === 1 ? (stored[0]?.revision ?? 0) : undefined);
 }
 
-/** Whether it is a write that depends on another key, and so is not refused because it was stored before. */
+/** Whether the write depends on another key. Such a write is not refused because it was stored before. */
 function isDependent([write]: readonly Write[]): boolean {
   return write?.expectedOf !== undefined;
 }
@@ -156,7 +157,7 @@ function storeFull([write]: readonly Write[], reason: string): StoreFullError {
   );
 }
 
-/** After so long nothing of the writes is left, whatever became of them. */
+/** After how long nothing is left of the writes, whatever their outcome, in ms. */
 function longestTtl(writes: readonly Write[]): number {
   let longest = MARKER_TTL_MS;
   for (const { ttl = ATTEMPT_MS, replaces = 0 } of writes) longest = Math.max(longest, ttl, replaces);

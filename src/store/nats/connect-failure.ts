@@ -14,14 +14,14 @@ const NEEDS_CERTIFICATE =
 /**
  * The error to show a user for a connection that could not be made.
  * @param where addresses of the servers, without passwords
- * @param unreadable whether it is the user's credentials that failed, before anything was sent
+ * @param unreadable whether the user's credentials could not be read, before anything was sent
  */
 export function connectFailure(
   error: unknown,
   where: string,
   unreadable: boolean,
 ): SemaphoreError | TypeError {
-  // Read by name: an error of the system's may be of another realm than this code.
+  // Read by name: a system error may come from another realm than this code.
   const reason = (error as Partial<Error> | undefined)?.message || String(error);
   const details = { cause: error };
   if (unreadable) {
@@ -42,10 +42,10 @@ export function connectFailure(
       details,
     );
   }
-  // The client's own words for it: it reads certificates that it was told not to have.
+  // The client's own error when `tls` is null: the client then reads certificate options that do not exist.
   if (/options\.tls/.test(reason))
     return new TypeError(`tls must not be null: NATS at ${where} takes no connection without TLS`, details);
-  // What the client says of an option that it can not make sense of, before it connects.
+  // The client's error for an option that it can not interpret, before it connects.
   if (error instanceof TypeError || (error as Error | undefined)?.name === 'InvalidArgumentError')
     return new TypeError(`options of the NATS connection: ${reason}`, details);
   return new BackendUnavailableError(

@@ -14,13 +14,13 @@ import { Credentials, authenticatorOf } from './sign-in';
 /** Options of the NATS client (3.x). */
 export type ConnectionOptions = NodeConnectionOptions;
 
-/** How long one attempt to connect may take, in ms. One that the server turns away for being one too many takes as long. */
+/** How long one attempt to connect may take, in ms. An attempt that the server rejects for too many connections takes as long. */
 const ATTEMPT_MS = 5_000;
 
 /**
- * A connection for a process that lives by its locks. It goes on for ever: through outages, refused logins and credentials that
- * can not be read for a while, each of which ends a connection that the client makes by default. It reconnects soon (within a
- * quarter of a second of the server being back), and notices a dead link within 10 s (default: 4 minutes).
+ * Opens a connection for a process that depends on its locks. The connection never gives up: not after outages, refused logins or
+ * credentials that can not be read for a while, each of which ends a connection with the client's default options. It reconnects
+ * within a quarter of a second after the server is back, and notices a dead link within 10 s (client default: 4 minutes).
  * @throws PermissionDeniedError if the server refuses the login, or the credentials can not be read; UnsupportedServerError if
  *   TLS is asked for and the server has none; BackendUnavailableError if no server can be reached now; RangeError, TypeError for
  *   bad options
@@ -41,7 +41,7 @@ export async function openConnection(options: ConnectionOptions): Promise<NatsCo
       reconnectJitterTLS: 50,
       pingInterval: 5_000,
       maxPingOut: 2,
-      // A stack trace for each request costs a tenth of an acquire; our errors say what they were about.
+      // A stack trace for each request costs a tenth of an acquire. Our errors name the operation anyway.
       noAsyncTraces: true,
       ...client,
       ...tlsOf(options, list),
@@ -55,7 +55,7 @@ export async function openConnection(options: ConnectionOptions): Promise<NatsCo
   return connection;
 }
 
-/** The first that is given and not blank: the option, a port of this machine, the environment, the default. */
+/** The servers to connect to: the first that is given and not blank of the option, a local port, the environment, the default. */
 function chooseServers(servers: unknown, port: number | undefined): unknown {
   if (listUrls(servers).length > 0) {
     if (port !== undefined) throw new TypeError('servers and port must not both be given');
@@ -65,7 +65,7 @@ function chooseServers(servers: unknown, port: number | undefined): unknown {
   return listUrls(process.env.NATS_URL).length > 0 ? process.env.NATS_URL : DEFAULT_SERVER;
 }
 
-/** The login that is given as an option; without one, that of the URLs. */
+/** The login from the options or, without one, the login in the URLs. */
 function loginsOf(
   { authenticator, user, pass, token }: ConnectionOptions,
   { login }: ServerList,
@@ -78,7 +78,7 @@ function loginsOf(
   return own.length === 0 && login !== undefined ? [authenticatorOf(login)] : own;
 }
 
-/** With `tls://` the client refuses a server without TLS before it sends anything, at every reconnect too. */
+/** TLS options. With `tls://` the client refuses a server without TLS before it sends anything, also at every reconnect. */
 function tlsOf({ tls }: ConnectionOptions, list: ServerList): Pick<ConnectionOptions, 'tls'> {
   if (!list.tls) return {};
   if (tls === null) throw new TypeError('tls must not be null where one of the servers is tls://');

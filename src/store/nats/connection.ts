@@ -13,8 +13,8 @@ export interface MessageHeaders extends Iterable<[string, string[]]> {
 }
 
 /**
- * The headers of a message, line by line, whatever is in them: both clients throw when they meet a name or a value that they would
- * not write themselves. Neither declares where the bytes are; it is the same place in both.
+ * The headers of a message, line by line, whatever they contain. Both clients throw if a name or a value is one that they would
+ * not write themselves. Neither client declares where the bytes are; it is the same place in both.
  */
 export function rawHeaders(message: Message): [string, string[]][] {
   const { _rdata: bytes, _msg: frame } = message as { _rdata?: Uint8Array; _msg?: { hdr?: number } };
@@ -33,12 +33,12 @@ export interface Subscription {
 }
 
 /**
- * What is used of a connection: the part that `nats` 2.x and `@nats-io/transport-node` 3.x have in common. A connection
- * of either is assignable to it.
+ * A NATS connection, as far as this library uses it: the part that `nats` 2.x and `@nats-io/transport-node` 3.x have in common. A
+ * connection of either is assignable to it.
  */
 export interface NatsConnection {
   readonly info?: { readonly version: string; readonly jetstream?: boolean; readonly domain?: string };
-  /** Not declared by either client, and there in both: what it was opened with. */
+  /** The options that the connection was opened with. Neither client declares them; both have them. */
   readonly options?: { readonly inboxPrefix?: string };
   isClosed(): boolean;
   close(): Promise<void>;
@@ -50,8 +50,8 @@ export interface NatsConnection {
 }
 
 /**
- * The connection as `@nats-io/*` takes it. A 2.x connection lacks some of the declared members; none of those is used
- * by the calls made here, and the tests make all of them through both clients.
+ * The connection as `@nats-io/*` takes it. A 2.x connection lacks some of the declared members. The calls made here use none of
+ * these, and the tests make all calls through both clients.
  */
 export function asVersion3(connection: NatsConnection): NatsConnection3 {
   return connection as unknown as NatsConnection3;
@@ -60,15 +60,15 @@ export function asVersion3(connection: NatsConnection): NatsConnection3 {
 const USED = ['closed', 'close', 'isClosed', 'publish', 'status', 'subscribe'] as const;
 
 /**
- * Refuses what is no connection, without showing it: options may hold passwords.
- * @throws TypeError that says what it is instead and what to do
+ * Refuses a value that is no connection, without showing the value: options may contain passwords.
+ * @throws TypeError that names the kind of value, and says what to do
  */
 export function checkConnection(connection: unknown): NatsConnection {
   if (typeof connection === 'object' && connection !== null) {
     const members = connection as Record<string, unknown>;
     if (USED.every((member) => typeof members[member] === 'function')) return connection as NatsConnection;
     if (typeof members.then === 'function') {
-      // The caller learns of this mistake; that the promise fails later must not end the process beside that.
+      // The caller gets the error below. A later rejection of the promise must not end the process as well.
       void Promise.resolve(connection as Promise<unknown>).catch(() => undefined);
     }
   }

@@ -2,7 +2,7 @@ import type { Aborting } from '../../runtime/cancellation';
 import type { Clock } from '../../runtime/clock';
 import { BackendUnavailableError } from '../../errors';
 
-/** Until when an operation may go on: a time, or, once it is abandoned, as long as its writes could still matter. */
+/** Until when an operation may go on: a given time, or, once it is abandoned, as long as its writes could still have an effect. */
 export class Deadline {
   private abandonedAt: number | undefined;
 
@@ -31,7 +31,7 @@ export class Deadline {
     return at === Infinity ? ms : Math.max(1, Math.min(ms, at - this.clock.now()));
   }
 
-  /** @throws BackendUnavailableError once it has passed */
+  /** @throws BackendUnavailableError once the deadline has passed */
   check(trouble: unknown): void {
     if (!this.passed) return;
     const reason = trouble instanceof Error ? `: ${trouble.message}` : '';

@@ -3,7 +3,7 @@ import { BackendUnavailableError, PermissionDeniedError, type SemaphoreError } f
 /**
  * Why a request got no answer that counts:
  * - `silent`: nothing came back in time. It may or may not have been carried out.
- * - `absent`: nobody listens on the subject. It was not carried out.
+ * - `absent`: no server or client listens on the subject. It was not carried out.
  * - `closed`: the connection is closed for good. It was not sent.
  * - `denied`: the server refuses this user the subject. It was not carried out.
  */
@@ -26,7 +26,7 @@ const KINDS: Record<string, FailureKind> = {
   DISCONNECT: 'silent',
 };
 
-/** Names (3.x) and codes (2.x) of what a server says when it turns a login away. */
+/** Names (3.x) and codes (2.x) of the errors with which a server refuses a login. */
 const LOGIN_REFUSED = new Set([
   'AuthorizationError',
   'UserAuthenticationExpiredError',
@@ -58,8 +58,8 @@ export class RequestFailure extends Error {
 }
 
 /**
- * Reads a client's error by name and code, never by class: two copies of a client may be loaded. Undefined if it is none
- * of the known kinds.
+ * The kind of a client's error, read by name and code, never by class: two copies of a client may be loaded. Undefined if the
+ * kind is unknown.
  */
 export function failureKind(error: unknown): FailureKind | undefined {
   for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth++) {

@@ -8,20 +8,20 @@ import { RequestFailure, failureKind } from './failure';
 import { type Denial, Replies } from './replies';
 
 /**
- * A connection, and what is known of its health. Requests over it fail as soon as the connection is lost, with their
- * outcome unknown, instead of waiting out their timeout for an answer that can not come.
+ * A connection, and what is known of its health. When the connection is lost, pending requests fail at once, with their
+ * outcome unknown. They do not wait out their timeout for an answer that can not come.
  */
 export class Link {
   private readonly reconnected = new Set<() => void>();
   private readonly disconnected = new Set<() => void>();
-  /** Those who wait for a live connection. */
+  /** Callbacks of callers that wait for a live connection. */
   private readonly waiting = new Set<() => void>();
-  /** How the connection stands, for those who watch it. */
+  /** The state of the connection, for its observers. */
   readonly contact: Contact;
   private failure: Error | undefined;
   private refusal: Error | undefined;
   private readonly denials = new Set<(denial: Denial) => void>();
-  /** Messages that could not be handled. None should be. */
+  /** Number of messages that could not be handled. It should stay 0. */
   failedMessages = 0;
   private stopStatus: (() => void) | undefined;
   private readonly replies: Replies;
@@ -39,19 +39,19 @@ export class Link {
     );
   }
 
-  /** Why nothing can be sent now; undefined while the connection stands, as far as the client has noticed. */
+  /** Why nothing can be sent now; undefined while the client is connected, as far as it has noticed. */
   down(): Error | undefined {
     if (this.connection.isClosed()) return this.closedFailure();
     if (this.up) return undefined;
     return new RequestFailure('silent', `the NATS connection is down and reconnecting${this.contact.why}`);
   }
 
-  /** Why the other side seems out of reach: {@link Link.down}, or the last request failed. */
+  /** Why the server seems out of reach: {@link Link.down}, or the failure of the last request. */
   trouble(): Error | undefined {
     return this.down() ?? this.failure;
   }
 
-  /** Whether the connection stands, as far as the client has noticed. */
+  /** Whether the client is connected, as far as it has noticed. */
   get isUp(): boolean {
     return this.up && !this.connection.isClosed();
   }
@@ -60,13 +60,13 @@ export class Link {
     return this.contact.state === 'connected';
   }
 
-  /** Calls back after every reconnect, and when messages may have been dropped. Returns how to stop that. */
+  /** Calls back after every reconnect, and when messages may have been dropped. The returned function ends it. */
   onReconnect(callback: () => void): () => void {
     this.reconnected.add(callback);
     return () => this.reconnected.delete(callback);
   }
 
-  /** Calls back when the server refuses this user something. Returns how to stop that. */
+  /** Calls back when the server denies this user a permission. The returned function ends it. */
   onDenied(callback: (denial: Denial) => void): () => void {
     this.denials.add(callback);
     return () => this.denials.delete(callback);
@@ -83,7 +83,7 @@ export class Link {
 
   /**
    * A request with an answer of many messages.
-   * @param take is given each message; the first one for which it returns something ends the answer, with that
+   * @param take called with each message; the first value that it returns ends the answer and is the result
    * @throws RequestFailure; what `take` throws; other errors as the client throws them
    */
   async collect<T>(
@@ -102,7 +102,7 @@ export class Link {
     }
   }
 
-  /** One exchange with the server by the client's own means, cut short when the connection is lost. */
+  /** One exchange with the server through the client's own API. It fails as soon as the connection is lost. */
   async exchange<T>(send: () => Promise<T>): Promise<T> {
     this.checkOpen();
     let cut: (() => void) | undefined;
@@ -122,7 +122,7 @@ export class Link {
     }
   }
 
-  /** On a closed connection there is nothing to hear, and that is no reason to fail here: requests will say so. */
+  /** Subscribes. On a closed connection it does nothing and does not fail: later requests report the closed connection. */
   subscribe(subject: string, callback: (message: Message) => void): Subscription {
     if (this.connection.isClosed()) return { unsubscribe: () => undefined };
     return this.connection.subscribe(subject, {
@@ -136,7 +136,8 @@ export class Link {
   }
 
   /**
-   * The clients let go of everything when a callback throws: no message, whatever is in it, may do that.
+   * Runs a callback and catches its errors. If a callback throws, the client stops reading from the connection. No message, whatever
+   * its content, may cause that.
    */
   private guarded(subject: string, callback: (message: Message) => void, message: Message): void {
     try {
@@ -152,8 +153,8 @@ export class Link {
   }
 
   /**
-   * Fails if the server refused this user a subscription: nothing that must be heard would be. It tells so before it answers
-   * any request made after subscribing.
+   * Fails if the server refused this user a subscription, since needed messages would then be missed. The server reports the
+   * refusal before it answers any request made after the subscription.
    * @throws RequestFailure
    */
   checkSubscriptions(): void {
@@ -176,7 +177,7 @@ export class Link {
     });
   }
 
-  /** Stops following the connection, and waiting for it. Does not close it. */
+  /** Stops following the connection and ends all waits for it. Does not close it. */
   detach(): void {
     this.stopStatus?.();
     this.replies.close();
@@ -212,7 +213,7 @@ export class Link {
     }
   }
 
-  /** The connection was closed for good: all who wait for it learn so. */
+  /** Call when the connection is closed for good: it notifies every waiting caller. */
   private ended(error: unknown): void {
     this.contact.ended(error);
     this.cut();
@@ -244,7 +245,7 @@ export class Link {
   }
 }
 
-/** What a status event says was refused: the 3.x client gives an error with the details, the 2.x client the details. */
+/** The denial that a status event reports: the 3.x client gives an error with the details, the 2.x client only the details. */
 function denialOf(event: object): Denial | undefined {
   const { error, permissionContext } = event as { error?: Error; permissionContext?: object };
   const details = (permissionContext ?? error) as { operation?: unknown; subject?: unknown } | undefined;

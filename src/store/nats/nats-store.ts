@@ -24,17 +24,17 @@ import { BucketNames } from './wire';
 
 export interface NatsStoreOptions extends BucketOptions {
   bucket: string;
-  /** What the subjects of the JetStream API begin with. Default: `$JS.API`. */
+  /** Prefix of the subjects of the JetStream API. Default: `$JS.API`. */
   apiPrefix?: string;
   clock?: Clock;
 }
 
-/** How long one read may take, all its attempts together. */
+/** How long one read may take, all its attempts together, in ms. */
 const READ_MS = 5_000;
-/** For how long an answer is waited for before the bucket counts as out of reach. A busy cluster takes seconds to make one. */
+/** How long to wait for an answer before the bucket counts as out of reach, in ms. A busy cluster takes seconds to make one. */
 const READY_MS = 10_000;
 
-/** The entries as keys of a JetStream KV bucket. */
+/** The store whose entries are keys of a JetStream KV bucket. */
 export class NatsStore implements Store {
   private readonly clock: Clock;
   private readonly names: BucketNames;
@@ -60,7 +60,7 @@ export class NatsStore implements Store {
     });
   }
 
-  /** How the connection stands. */
+  /** The state of the connection. */
   get contact(): Contact {
     return this.link.contact;
   }
@@ -91,8 +91,8 @@ export class NatsStore implements Store {
   }
 
   /**
-   * By direct get. With replicas only an answer as new as the leader's state at the time of asking counts, and of it only
-   * what the leader has too.
+   * Reads by direct get. With replicas an answer counts only if it is as new as the leader's state at the time of the request, and
+   * only its entries that the leader has too.
    */
   read(patterns: readonly string[], options: { until?: number } = {}): Promise<readonly Entry[]> {
     const deadline = new Deadline(

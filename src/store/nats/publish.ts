@@ -5,28 +5,28 @@ import { RequestFailure, failureKind, type FailureKind } from './failure';
 import type { Link } from './link';
 import { type BucketNames, WRONG_LAST_SEQUENCE, decode, encode, writeHeaders } from './wire';
 
-/** What came of sending a set of writes once. */
+/** Outcome of sending a set of writes once. */
 export type Attempt =
   | { readonly outcome: 'stored'; readonly revisions: readonly number[] }
-  /** An expected revision was not the last. `actual`: what the server says it is. */
+  /** An expected revision was not the last. `actual`: the last revision according to the server. */
   | { readonly outcome: 'conflict'; readonly actual?: number }
   /** Not stored, for a reason that passes within milliseconds. */
   | { readonly outcome: 'busy' }
-  /** Not stored, since there is no room for it. There may be later. */
+  /** Not stored, since there is no room. There may be room later. */
   | { readonly outcome: 'full'; readonly reason: string }
   /** Not stored, and never will be. */
   | { readonly outcome: 'refused'; readonly reason: string; readonly code: number }
   | { readonly outcome: 'unanswered'; readonly kind: FailureKind; readonly error: unknown };
 
 /**
- * 10164: another write to the subject is under way; 10158: the like with a duplicate in flight; 10176 and 10201: the
- * batch arrived incomplete or twice; 10210: too many batches open. None of them stored anything.
+ * Error codes after which nothing was stored, and a retry may succeed. 10164: another write to the subject is pending; 10158: the
+ * same with a duplicate in flight; 10176 and 10201: the batch arrived incomplete or twice; 10210: too many batches open.
  */
 const BUSY = new Set([10158, 10164, 10176, 10201, 10210]);
 
 /**
- * 10002 and 10023: the account, or the server, is at its limits; 10028 and 10047: no memory, or no room on the disk; 10077: the
- * stream is at its own limit, or its disk is full.
+ * Error codes of a server without room. 10002 and 10023: the account, or the server, is at its limits; 10028 and 10047: no memory,
+ * or no room on the disk; 10077: the stream is at its own limit, or its disk is full.
  */
 const FULL = new Set([10002, 10023, 10028, 10047, 10077]);
 
@@ -56,7 +56,7 @@ export async function publishOnce(
   }
 }
 
-/** Only the last message of a batch is answered: that this user may not send another is told apart from the answer. */
+/** Sends a batch. Only its last message is answered: the denial of another message is reported apart from the answer. */
 async function publishBatch(
   link: Link,
   names: BucketNames,
@@ -121,7 +121,7 @@ function readAck(message: Message, count: number): Attempt {
   const code = ack.error.err_code ?? 0;
   const reason = ack.error.description ?? 'no reason given';
   if (code === WRONG_LAST_SEQUENCE) {
-    // In a batch the server does not say which subject it was.
+    // In a batch the server does not say which subject conflicts.
     const actual = count === 1 ? /: (\d+)$/.exec(reason)?.[1] : undefined;
     return { outcome: 'conflict', ...(actual === undefined ? {} : { actual: Number(actual) }) };
   }

@@ -5,7 +5,7 @@ import { RequestFailure } from './failure';
 import type { Link } from './link';
 import { type BucketNames, decode, encodeJson, messageToEntry, writeIdOf } from './wire';
 
-/** What a direct get of many keys says. */
+/** The answer of a direct get of many keys. */
 export interface Answer {
   readonly entries: readonly Entry[];
   /** Up to which sequence the answering server had applied the stream; undefined if it found nothing. */
@@ -21,30 +21,30 @@ export interface StoredWrite {
 /** The server refuses to give more than 1,024 entries in one answer. */
 const KEYS_PER_ANSWER = 1_000;
 
-/** What there is according to the stream's leader. */
+/** The keys that exist according to the stream's leader. */
 export interface LeaderView {
   readonly keys: ReadonlySet<string>;
-  /** Of what was stored later it says nothing. */
+  /** The last sequence of the view. It does not cover messages stored later. */
   readonly lastSequence: number;
 }
 
-/** Knows which keys there are. */
+/** Lists the existing keys. */
 export interface KeyLister {
   /** All keys under the patterns. */
   leaderView(patterns: readonly string[]): Promise<LeaderView>;
 }
 
 /**
- * Without what only the answering replica has. After a change of leader a replica may keep entries for good that ran out
- * meanwhile on the new leader; nobody is ever told of those again.
+ * Removes entries that only the answering replica has. After a change of leader a replica may keep entries for good that have run
+ * out on the new leader. Such entries are never announced again.
  */
 export function withoutGhosts(entries: readonly Entry[], { keys, lastSequence }: LeaderView): Entry[] {
   return entries.filter(({ key, revision }) => revision > lastSequence || keys.has(key));
 }
 
 /**
- * The last entry of every key under the patterns, by one direct get (ADR-31); where the server finds too many for one
- * answer, key by key in several. Any replica may answer: the caller compares {@link Answer.upTo}.
+ * The last entry of every key under the patterns, by one direct get (ADR-31). If the server finds too many for one
+ * answer, the keys are read in several gets. Any replica may answer: the caller compares {@link Answer.upTo}.
  * @throws RequestFailure
  */
 export async function readLast(
@@ -81,7 +81,7 @@ export async function leaderFindsNone(
 }
 
 /**
- * Reads one key on the stream's leader. A replica could still be behind and show the write that came before.
+ * Reads one key on the stream's leader. A replica could be behind and show the write before.
  * @throws RequestFailure
  */
 export async function readStored(
@@ -144,7 +144,7 @@ async function directGet(
   });
 }
 
-/** No entry can be newer than the stream. Taken for one, it would hide all that is written to its key from then on. */
+/** Refuses an entry newer than the stream's last sequence. If it were accepted, it would hide all later writes to its key. */
 function checkRevisions(entries: readonly Entry[], upTo = Infinity): void {
   const beyond = entries.find(({ revision }) => revision > upTo);
   if (beyond === undefined) return;

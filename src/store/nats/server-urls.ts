@@ -1,25 +1,25 @@
 import { isIPv6 } from 'node:net';
 import type { SignIn } from './sign-in';
 
-/** Where to connect when nothing is said. */
+/** The server to connect to if none is given. */
 export const DEFAULT_SERVER = 'localhost:4222';
 const DEFAULT_PORT = 4222;
 const MAX_PORT = 65_535;
 
-/** What server URLs say: where to connect, as whom, and whether in clear. */
+/** The content of server URLs: the addresses, the login, and whether to use TLS. */
 export interface ServerList {
-  /** `host:port` of each, without user, password or token: fit for messages, and for the client. */
+  /** `host:port` of each server, without user, password or token: fit for messages, and for the client. */
   readonly addresses: readonly string[];
   /** The login that the URLs carry. One connection has one login, so it is the same for all servers. */
   readonly login?: SignIn;
-  /** Whether one of them is `tls://`: then no server is talked to in clear. */
+  /** Whether one of the URLs is `tls://`. If so, all connections use TLS. */
   readonly tls: boolean;
 }
 
 /**
- * The URLs that are given: of a string those between commas, of an array those of each item. Blank ones do not count, so that an
- * empty variable is one that is not set.
- * @throws TypeError for what is neither
+ * The given URLs: a string is split at commas, an array contains such strings. Blank URLs do not count, so that an
+ * empty variable is the same as one that is not set.
+ * @throws TypeError if `servers` is neither
  */
 export function listUrls(servers: unknown): string[] {
   const items: unknown[] = Array.isArray(servers) ? servers : [servers ?? ''];
@@ -35,10 +35,10 @@ export function listUrls(servers: unknown): string[] {
 
 /**
  * Reads server URLs: `host`, `host:port`, `nats://...` or `tls://...`, with `user:password@` or `token@` before the host, and
- * with brackets around an IPv6 address that a port follows. What stands before the `@` is percent-encoded.
+ * with brackets around an IPv6 address that a port follows. The text before the `@` is percent-encoded.
  *
- * No error shows any of the text: what is mistyped may be a password.
- * @throws RangeError that says which one is wrong, how, and what is allowed; TypeError for what is no text
+ * No error shows any of the text: a mistyped part may be a password.
+ * @throws RangeError that says which URL is wrong, how, and what is allowed; TypeError for a value that is no text
  */
 export function parseServers(servers: unknown): ServerList {
   const parsed = listUrls(servers).map(parseUrl);
@@ -71,7 +71,7 @@ function parseUrl(url: string, index: number): ParsedUrl {
         'with user:password@ or token@ before the host, percent-encoded',
     );
   };
-  // A comma inside of a password separates, too; what is left of it must not be taken for a host, and shown as one.
+  // A comma inside a password separates, too. The rest of the password must not count as a host, and be shown as one.
   if (index > 0 && rest === url && url.includes('@'))
     refuse('has a login and no nats:// or tls:// before it. A comma in a password is written as %2C');
   const kind = scheme.toLowerCase();
@@ -82,7 +82,7 @@ function parseUrl(url: string, index: number): ParsedUrl {
     );
   }
   if (kind !== 'nats' && kind !== 'tls') refuse('begins with another scheme than nats:// or tls://');
-  // The last one, as in other URL parsers: an unencoded @ is part of the password.
+  // The last @ counts, as in other URL parsers: an unencoded @ before it is part of the password.
   const at = rest.lastIndexOf('@');
   return {
     address: addressOf(rest.slice(at + 1), refuse),
@@ -101,7 +101,7 @@ function addressOf(text: string, refuse: (why: string) => never): string {
   const number = port === undefined ? DEFAULT_PORT : Number(port);
   if (number < 1 || number > MAX_PORT) refuse(`has a port that is not from 1 to ${MAX_PORT}`);
   const address = `${bracketed === undefined ? name : `[${bracketed}]`}:${number}`;
-  // The client reads it so, and would fail on what it can not read.
+  // The client parses the address in the same way, and would fail on an invalid one.
   if (!URL.canParse(`http://${address}`)) refuse('has a host name that can not be one');
   return address;
 }

@@ -13,23 +13,23 @@ import type { WriteCounts } from '../store';
 import { type Urgency, Window } from './window';
 import type { BucketNames } from './wire';
 
-/** Longest a single request may take before it is sent again: long for a network, short for a lease. */
+/** Longest time a single request may take before it is sent again, in ms: long for a network, short for a lease. */
 export const ATTEMPT_MS = 2_000;
 
-/** What an attempt answers that does not count, and may if it is made again. */
+/** Result of an attempt that did not count. A further attempt may. */
 export class Again {
-  /** @param reason why it did not count, where that matters to whoever runs out of time */
+  /** @param reason why it did not count, for the error message if the caller runs out of time */
   constructor(readonly reason?: Error) {}
 }
 
 export const AGAIN = new Again();
 
-/** Longest pause between two attempts, in ms. What has to wait for room gets it within a second of there being some. */
+/** Longest pause between two attempts, in ms. A write that waits for room is stored within a second of there being room. */
 const MAX_PAUSE_MS = 500;
 
-/** An open bucket, kept open: over reconnects, restarts, changes of leader, and its own deletion. */
+/** An open bucket. The session keeps it open across reconnects, restarts, changes of leader, and its own deletion. */
 export class Session {
-  /** Why the last write was refused that may be taken later. */
+  /** Why the server refused the last write, if it may accept the write later. */
   refusal: StoreFullError | undefined;
   readonly counts: WriteCounts = { unanswered: 0, resolved: 0 };
   private readonly closing = new Abort();
@@ -37,12 +37,12 @@ export class Session {
   private bucket: OpenBucket | undefined;
   private opening: Promise<OpenBucket> | undefined;
   private advisories: readonly Subscription[] | undefined;
-  /** Whether the bucket is being looked at, and whether it must be looked at once more after that. */
+  /** Whether the bucket is being checked (`looking`), and whether it must be checked once more after that (`lookAgain`). */
   private looking = false;
   private lookAgain = false;
   private incarnation: string | undefined;
 
-  /** @param onReset called when all entries are gone at once: the bucket was deleted, or replaced */
+  /** @param onReset called when all entries disappear at once, since the bucket was deleted or replaced */
   constructor(
     readonly link: Link,
     readonly names: BucketNames,
@@ -67,7 +67,7 @@ export class Session {
     return this.opening;
   }
 
-  /** Whether requests wait for others to be answered. */
+  /** Whether requests wait until others are answered. */
   get isCongested(): boolean {
     return this.window.isFull;
   }
@@ -79,9 +79,9 @@ export class Session {
   }
 
   /**
-   * Makes attempts until one counts: the one loop in which anything is tried again. An attempt that fails to reach the
-   * server is made again when the server is back; any other error ends it.
-   * @param attempt given the open bucket, or undefined if `deadline.abandon` aborted before it was open
+   * Makes attempts until one counts: the only loop that retries. If an attempt fails to reach the server, it is made again
+   * when the server is back; any other error ends the loop.
+   * @param attempt called with the open bucket, or with undefined if `deadline.abandon` aborts before the bucket is open
    * @throws BackendUnavailableError when the deadline passes or the connection is closed for good; and other errors
    */
   async persist<T>(
@@ -107,15 +107,15 @@ export class Session {
   }
 
   /**
-   * Makes one request when it is its turn. {@link AGAIN} if nothing was sent, since the link was lost, or the deadline passed, while
-   * the request waited for it.
+   * Makes one request when it is its turn. Resolves with {@link AGAIN} if nothing was sent, because the link was lost or the deadline
+   * passed while the request waited for its turn.
    */
   async inTurn<T>(deadline: Deadline, urgency: Urgency, request: () => Promise<T>): Promise<T | Again> {
     const turn = this.window.enter(deadline, urgency);
     const leave = turn instanceof Promise ? await turn : turn;
     if (leave === undefined) return AGAIN;
     try {
-      // One that had to wait may find things changed.
+      // While the request waited, the link, the bucket or the deadline may have changed.
       return turn instanceof Promise && this.readyFor(deadline) === undefined ? AGAIN : await request();
     } finally {
       leave();
@@ -123,8 +123,8 @@ export class Session {
   }
 
   /**
-   * After a reconnect, and when the server says that the bucket was deleted or changed. Such a message is a hint only: one of
-   * another JetStream domain, or of another client, looks the same.
+   * Checks whether the bucket is still the same. Called after a reconnect, and when the server announces that the bucket was deleted
+   * or changed. Such a message is only a hint: a message of another JetStream domain, or of another client, looks the same.
    */
   async checkIncarnation(): Promise<void> {
     this.lookAgain = true;
@@ -135,11 +135,11 @@ export class Session {
       while (this.lookAgain) {
         this.lookAgain = false;
         try {
-          // What is being opened now counts as known only then, and may have changed meanwhile.
+          // A bucket that is being opened counts as known only once it is open, and may have changed meanwhile.
           await this.opening?.catch(() => undefined);
           this.compare(await this.opener.find());
         } catch (error) {
-          // Otherwise the next request, or the next reconnect, will tell.
+          // In the other cases the next request, or the next reconnect, finds it out.
           if (!(error instanceof BackendUnavailableError) || !this.link.isUp) return;
           await sleep(this.clock, pauses.next().value, this.closing);
           this.lookAgain = !this.closed;
@@ -150,17 +150,17 @@ export class Session {
     }
   }
 
-  /** What is known of the bucket, with its stream as it is now. */
+  /** Compares the known bucket with its current stream. @param info undefined if there is no stream */
   private compare(info: StreamInfo | undefined): void {
     if (info === undefined) return this.reset();
     this.adopt(info.created);
     if (this.bucket === undefined || this.opener.isStill(info, this.bucket)) return;
-    // Opening it again tells whether it can still be used, and where it announces changes.
+    // The next opening finds out whether the bucket can still be used, and where it announces changes.
     this.bucket = undefined;
     this.announcements.interrupt();
   }
 
-  /** The open bucket, where nothing has to be waited for; almost always. */
+  /** The open bucket, if there is nothing to wait for. This is nearly always so. */
   private readyFor(deadline: Deadline): OpenBucket | undefined {
     return this.link.isUp && !this.closing.aborted && !deadline.passed ? this.bucket : undefined;
   }
@@ -193,19 +193,19 @@ export class Session {
     throw new Error('unreachable');
   }
 
-  /** Being abandoned cuts a wait short once; what is left to do then is waited for. */
+  /** The signal that ends a wait early. Once it has aborted, the waits for the remaining work are not cut short. */
   private interruptOf({ abandon }: Deadline): Aborting | undefined {
     return abandon?.aborted === true ? undefined : abandon;
   }
 
-  /** What to do about an attempt that failed: give up, or make what the next one needs. */
+  /** Handles a failed attempt: throws if the loop must give up, otherwise prepares the next attempt. */
   private considerFailure(error: unknown, doing: string, deadline: Deadline): void {
     const final = error instanceof SemaphoreError && !(error instanceof BackendUnavailableError);
     const kind = failureKind(error);
     if (final || kind === undefined) throw error;
     if (kind === 'closed' || kind === 'denied') throw toPublicError(error, doing);
     deadline.check(error);
-    // Nobody serves the bucket: its stream is gone, or has no leader at the moment. Opening it again tells which.
+    // No server serves the bucket: its stream is gone, or has no leader at the moment. The next opening finds out which.
     if (kind === 'absent') this.bucket = undefined;
   }
 
@@ -215,7 +215,7 @@ export class Session {
       this.link.subscribe(subject, () => void this.checkIncarnation()),
     );
     const bucket = await this.opener.open();
-    // Before the bucket counts as open: listeners must hear of every change that comes after their first read.
+    // Subscribe before the bucket counts as open: listeners must receive every change that comes after their first read.
     this.announcements.follow(bucket.destination);
     try {
       this.link.checkSubscriptions();

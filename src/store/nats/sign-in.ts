@@ -7,7 +7,7 @@ import {
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
 
-/** How a client proves who it is. A function is asked again at every reconnect, so that a renewed file is used. */
+/** How a client authenticates. A function is called again at every reconnect, so that a renewed file is used. */
 export type SignIn =
   | { readonly creds: () => Uint8Array }
   | { readonly nkeySeed: () => Uint8Array }
@@ -22,17 +22,17 @@ export function authenticatorOf(signIn: SignIn): Authenticator {
 }
 
 /**
- * What a server is shown in place of credentials that can not be read. It refuses it, and never takes it for a client without a
- * login, whom it may let into another account (`no_auth_user`).
+ * Sent to a server in place of credentials that can not be read. The server refuses this login. With no login at all it could admit
+ * the client to another account (`no_auth_user`).
  */
 const UNREADABLE = { user: 'nats-semaphore: credentials can not be read', pass: '' };
 
 /**
- * The authenticators of one connection. An authenticator that throws, because its file is being replaced at that moment, closes
- * the client's connection for good. Once a login has worked, such a failure is only one more refused login, and the client tries again.
+ * The authenticators of one connection. If an authenticator throws, for example because its file is being replaced, the client
+ * closes the connection for good. Once a login has worked, such a failure counts as a refused login, and the client tries again.
  */
 export class Credentials {
-  /** What an authenticator threw last. */
+  /** The last error that an authenticator threw. */
   failure: unknown;
   private hasWorked = false;
 
@@ -42,7 +42,7 @@ export class Credentials {
     return this.authenticators.length > 0;
   }
 
-  /** All of them as one, as the client joins them. */
+  /** All authenticators as one, joined in the same way as the client does. */
   readonly authenticator: Authenticator = (nonce) => {
     try {
       return Object.assign({}, ...this.authenticators.map((authenticate) => authenticate(nonce))) as Auth;

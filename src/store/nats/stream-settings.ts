@@ -6,15 +6,15 @@ import type { BucketNames } from './wire';
 const NANOS_PER_MS = 1_000_000;
 
 /**
- * Most bytes of a message, headers included, in a bucket that we make. Ours have at most some 11,000: a holder of 1,024
- * bytes, six times that when every character has to be escaped, metadata of 4,096, and what surrounds them.
+ * Most bytes of a message, headers included, in a bucket that we create. Our messages have at most some 11,000: a holder of 1,024
+ * bytes, six times that if every character has to be escaped, metadata of 4,096, and the fields around them.
  */
 export const MAX_MESSAGE_BYTES = 16_384;
 
-/** Revisions have to stay below 2^53. This leaves room for more than 8 * 10^12 writes. */
+/** Highest first sequence of a bucket. Revisions must stay below 2^53: this leaves room for more than 8 * 10^12 writes. */
 const MAX_FIRST_SEQUENCE = 2 ** 53 - 2 ** 43;
 
-/** How a bucket is made, where it has to be made. */
+/** How to create a bucket that does not exist. */
 export interface BucketOptions {
   storage?: 'file' | 'memory';
   replicas?: number;
@@ -23,27 +23,27 @@ export interface BucketOptions {
   allowBucketUpdate?: boolean;
 }
 
-/** A bucket, and what its user has agreed to. */
+/** A bucket, and the options that its user has set. */
 interface Wanted {
   readonly names: BucketNames;
   readonly options: BucketOptions;
 }
 
-/** What this library needs of one setting of a stream. */
+/** A requirement of this library on one setting of a stream. */
 interface Rule {
   readonly setting: keyof StreamConfig;
   readonly needs: (wanted: Wanted) => string;
   readonly because: string;
   readonly broken: (config: StreamConfig, wanted: Wanted) => boolean;
-  /** What mends it in place. Undefined: nothing does. */
+  /** Returns the changes that correct the setting in place. Undefined: it can not be corrected in place. */
   readonly mend?: (config: StreamConfig, wanted: Wanted) => Partial<StreamConfig> | undefined;
 }
 
-/** A setting of an existing stream with which it can not be used. */
+/** A setting with which an existing stream can not be used. */
 export interface Misfit {
   /** The setting, its value, what is needed and why. */
   readonly text: string;
-  /** What mends it in place. Undefined: nothing does. */
+  /** The changes that correct the setting in place. Undefined: it can not be corrected in place. */
   readonly mend: Partial<StreamConfig> | undefined;
 }
 
@@ -214,7 +214,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** What stands in the way of the promises. */
+/** The settings of a stream with which this library can not keep its guarantees. */
 export function misfitsOf(config: StreamConfig, names: BucketNames, options: BucketOptions): Misfit[] {
   const wanted: Wanted = { names, options };
   return RULES.filter(({ broken }) => broken(config, wanted)).map((rule) => ({
@@ -224,9 +224,9 @@ export function misfitsOf(config: StreamConfig, names: BucketNames, options: Buc
 }
 
 /**
- * A KV bucket, as ADR-8 has it, of which any KV client can read the keys; with per-key TTL, a marker when one runs out, and
- * every change announced to plain subscribers, which leave nothing on the server when they go.
- * @param firstSequence where revisions begin
+ * The settings of a new KV bucket as in ADR-8, whose keys any KV client can read. It has per-key TTL, leaves a marker when a key
+ * expires, and announces every change to plain subscribers, which leave nothing on the server when they disconnect.
+ * @param firstSequence the first revision
  */
 export function newStream(
   names: BucketNames,
@@ -257,7 +257,7 @@ export function newStream(
   };
 }
 
-/** Whether a restart of one server loses all that the stream holds. */
+/** Whether a restart of one server loses all entries of the stream. */
 export function isForgetful(config: StreamConfig): boolean {
   return config.num_replicas === 1 && (config.storage as string) === 'memory';
 }

@@ -3,25 +3,25 @@ import { onAbort } from '../../runtime/on-abort';
 import type { Deadline } from './deadline';
 
 /**
- * How many requests one process has under way at once. Enough to use a network with a round trip of some milliseconds: a Node
- * process writes some 25,000 entries a second at most. Few enough for all answers to be read long before a request counts as lost.
+ * Most pending requests of one process. It is enough to use a network with a round trip of some milliseconds: a Node process writes
+ * some 25,000 entries a second at most. It is few enough that all answers are read long before a request counts as lost.
  */
 export const MAX_UNDERWAY = 256;
 
 /**
  * - `urgent`: it has a deadline, as a renewal has
  * - `usual`: a claim, a release
- * - `idle`: a read, which may as well come later
+ * - `idle`: a read, which may come later
  */
 export type Urgency = 'urgent' | 'usual' | 'idle';
 
 interface Turn {
-  /** @param leave how to end the turn; undefined: it gives up */
+  /** @param leave ends the turn; undefined: the request gives up */
   begin(leave: (() => void) | undefined): void;
   over: boolean;
 }
 
-/** First come, first served. Those that gave up stay where they are until it would be their turn. */
+/** A first-in, first-out queue. Requests that gave up stay in it until their turn comes, and are then skipped. */
 class TurnQueue {
   private turns: Turn[] = [];
   private first = 0;
@@ -42,8 +42,8 @@ class TurnQueue {
 }
 
 /**
- * Bounds the requests under way; the others wait their turn, first come first served, urgent ones first. A request that waits was
- * not sent: its time has not begun, and it can be given up without a trace.
+ * Bounds the number of pending requests. The others wait for their turn in order of arrival, urgent ones first. A waiting request
+ * was not sent: its time has not begun, and it can be given up without effect.
  */
 export class Window {
   private underway = 0;
@@ -66,7 +66,7 @@ export class Window {
 
   /**
    * Waits for a turn.
-   * @returns how to end it; undefined if the deadline passed, or the outcome was no longer wanted, while it waited
+   * @returns a function that ends the turn; undefined if the deadline passed, or the outcome was no longer wanted, during the wait
    */
   enter(deadline: Deadline, urgency: Urgency): (() => void) | Promise<(() => void) | undefined> {
     if (this.underway < this.max) {
@@ -79,7 +79,7 @@ export class Window {
   private wait({ at, abandon }: Deadline, queue: TurnQueue): Promise<(() => void) | undefined> {
     this.waiting++;
     return new Promise((resolve) => {
-      // Once the outcome is no longer wanted, what is left to do may take its time.
+      // Once the outcome is no longer wanted, the remaining work is not cut short by the signal.
       const interrupt = abandon?.aborted === true ? undefined : abandon;
       const giveUp = (): void => turn.begin(undefined);
       const cancel =
@@ -101,7 +101,7 @@ export class Window {
     });
   }
 
-  /** Passes the turn on to the next. */
+  /** Ends a turn, and gives it to the next request. */
   private readonly leave = (): void => {
     const { urgent, usual, idle } = this.queues;
     const next = urgent.next() ?? usual.next() ?? idle.next();

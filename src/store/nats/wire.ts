@@ -5,16 +5,16 @@ import { MARKER_TTL_MS, type Entry, type Write, storedTtl } from '../store';
 import { type Message, rawHeaders } from './connection';
 
 /**
- * How entries look on the wire. Header names: NATS ADR-4, ADR-8 (key-value), ADR-43 (TTL), ADR-50 (atomic batch) and
+ * The format of entries on the wire. Header names: NATS ADR-4, ADR-8 (key-value), ADR-43 (TTL), ADR-50 (atomic batch) and
  * the server's stream documentation.
  */
 
-/** Names the write that made a message, so that an unanswered one can be found out. */
+/** Header with the id of the write that made a message, so that the outcome of an unanswered write can be found out. */
 export const WRITE_ID_HEADER = 'Semaphore-Write';
 
 export const WRONG_LAST_SEQUENCE = 10071;
 
-/** Where the JetStream API of a server's own domain and account is. */
+/** Prefix of the JetStream API of a server's own domain and account. */
 export const DEFAULT_API_PREFIX = '$JS.API';
 
 /** Names of one bucket's stream and subjects. */
@@ -30,14 +30,14 @@ export class BucketNames {
   private readonly prefix: string;
   private readonly writePrefix: string;
 
-  /** @param apiPrefix what the subjects of the JetStream API begin with */
+  /** @param apiPrefix prefix of the subjects of the JetStream API */
   constructor(
     readonly bucket: string,
     readonly apiPrefix: string = DEFAULT_API_PREFIX,
   ) {
     this.stream = `KV_${bucket}`;
     this.prefix = `$KV.${bucket}.`;
-    // As all KV clients do: the server maps what follows the prefix of a domain, an account whatever it imports.
+    // As in all KV clients: the server maps the subject after the prefix of a domain, and an account maps the subjects it imports.
     this.writePrefix = apiPrefix === DEFAULT_API_PREFIX ? this.prefix : `${apiPrefix}.${this.prefix}`;
     this.apiInfo = `${apiPrefix}.INFO`;
     this.apiDirectGet = `${apiPrefix}.DIRECT.GET.${this.stream}`;
@@ -48,17 +48,17 @@ export class BucketNames {
     this.updatedAdvisory = `$JS.EVENT.ADVISORY.STREAM.UPDATED.${this.stream}`;
   }
 
-  /** Under which subject a key, or a pattern of keys, is stored. */
+  /** The subject under which a key, or a pattern of keys, is stored. */
   subject(key: string): string {
     return this.prefix + key;
   }
 
-  /** To which subject a write to a key is published. */
+  /** The subject to which a write to a key is published. */
   writeSubject(key: string): string {
     return this.writePrefix + key;
   }
 
-  /** The key that is stored under a subject; undefined if that is none of the bucket's. */
+  /** The key that is stored under a subject; undefined if the subject does not belong to the bucket. */
   keyOf(subject: string): string | undefined {
     return subject.startsWith(this.prefix) ? subject.slice(this.prefix.length) : undefined;
   }
@@ -72,7 +72,7 @@ export function writeHeaders(names: BucketNames, write: Write, id: string): MsgH
     h.set('Nats-Expected-Last-Subject-Sequence-Subject', names.subject(write.expectedOf));
   h.set(WRITE_ID_HEADER, id);
   if (write.value === null) {
-    // Of all markers only this one goes away without a trace: by exact sequence and with no second marker that would
+    // Only this kind of marker expires without a trace: by exact sequence, and without a second marker that would
     // destroy a claim written over it (measured: 0 of 16,000 claims; a DEL marker destroyed up to a third).
     h.set('KV-Operation', 'PURGE');
   }
@@ -82,12 +82,12 @@ export function writeHeaders(names: BucketNames, write: Write, id: string): MsgH
 
 const TTL_HEADER = 'Nats-TTL';
 
-/** The server's TTLs are whole seconds and it truncates: round up, so that a hold never ends before its holder thinks. */
+/** The server truncates TTLs to whole seconds. This rounds up, so that a hold never ends before its holder expects. */
 function ttlHeader(ms: number): string {
   return `${Math.max(MARKER_TTL_MS, storedTtl(ms)) / 1_000}s`;
 }
 
-/** The ttl that a header states, in ms; undefined if it states none that this protocol writes. */
+/** The ttl in a header, in ms; undefined if it is not one that this protocol writes. */
 function ttlOf(header: string): number | undefined {
   const ms = Number(/^(\d{1,12})s$/.exec(header)?.[1]) * 1_000;
   return ms > 0 && ms <= storedTtl(MAX_TIMER_MS) ? ms : undefined;
@@ -95,7 +95,7 @@ function ttlOf(header: string): number | undefined {
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-/** Of values: what is no UTF-8 is refused, and a byte order mark stays where it is, which is no JSON. */
+/** Decodes values. It refuses text that is not UTF-8, and keeps a byte order mark, which is not valid JSON. */
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const encode = (text: string): Uint8Array => encoder.encode(text);
@@ -103,8 +103,8 @@ export const decode = (data: Uint8Array): string => decoder.decode(data);
 export const encodeJson = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 
 /**
- * Headers that decide what an entry is. A stored message has the publisher's headers first and the server's own behind them, so
- * of several values the last is the server's, and a message with several is no entry of the protocol.
+ * Headers that decide what an entry is. A stored message has the publisher's headers first and the server's own after them. So the
+ * last of several values is the server's, and a message with several values is not a valid entry of the protocol.
  */
 const COUNTED = new Set([
   'KV-Operation',
@@ -121,7 +121,7 @@ const COUNTED = new Set([
   WRITE_ID_HEADER,
 ]);
 
-/** The headers of a stored message as far as they count, and why they can not be those of an entry. */
+/** The headers of a stored message that count, and why they are not valid headers of an entry, if so. */
 class StoredHeaders {
   private readonly values = new Map<string, string>();
   fault: string | undefined;
@@ -143,7 +143,7 @@ class StoredHeaders {
     try {
       return message.headers ?? [];
     } catch {
-      // The clients refuse headers that the server has taken. What the server added to them is needed all the same.
+      // The clients refuse headers that the server has accepted. The headers that the server added are still needed.
       this.fault = 'the headers of its message can not be read';
       return rawHeaders(message);
     }
@@ -151,8 +151,8 @@ class StoredHeaders {
 }
 
 /**
- * The entry that a republished message or a direct get's answer shows; undefined if it shows none.
- * @param concerns whether a key is one that was asked for: of an announcement the one in its subject
+ * The entry in a republished message or in a direct get's answer; undefined if there is none.
+ * @param concerns whether a key was asked for; for an announcement, whether the key is the one in its subject
  */
 export function messageToEntry(
   names: BucketNames,
@@ -186,8 +186,8 @@ function contentOf(headers: StoredHeaders, body: Uint8Array): Omit<Entry, 'key' 
 }
 
 /**
- * Which write made a message, of which the leader gave the headers as they are stored: none of the server's own. '' if that can
- * not be told.
+ * Id of the write that made a message. The leader gives the headers as stored, without the server's own. '' if there is no usable
+ * id.
  */
 export function writeIdOf(head: string): string {
   const ids = [...head.matchAll(new RegExp(`^${WRITE_ID_HEADER}:(.*?)\\r?$`, 'gm'))];
