@@ -451,6 +451,11 @@ const innocent: Record<string, () => Tale> = {
     return tale.client({ t: 'wait', at: 16, name: 'laps' });
   },
 
+  'a hold that was removed, and that a server has again when its ttl is over'() {
+    const tale = new Tale().grant(100, 'a').release(200, 'a');
+    tale.free(190);
+    return tale.fault({ t: 'left', at: 30_000, keys: ['sem.one.slot.0'], consumers: 0 });
+  },
   'what the hostile client wrote, left behind and had again'() {
     const tale = new Tale(BAIT);
     const first = tale.forge(10, 'ticket.hostile-0', 'x');
@@ -779,8 +784,9 @@ const guilty: Record<string, [kind: string, tale: () => Tale][]> = {
     [
       'left behind',
       () => {
+        // A server would have kept it for longer than that.
         const tale = new Tale().grant(10, 'a').release(20, 'a');
-        return tale.fault({ t: 'left', at: 30_000, keys: ['sem.one.slot.0'], consumers: 0 });
+        return tale.fault({ t: 'left', at: 900, keys: ['sem.one.slot.0'], consumers: 0 });
       },
     ],
   ],

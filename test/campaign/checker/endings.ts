@@ -1,5 +1,6 @@
 import type { ClientLine, History } from '../history';
 import { isHostileKey } from '../hostile/marks';
+import { endOf } from './returns';
 import type { Violation } from './violation';
 
 /** What an acquire that has a timeout may fail with. */
@@ -70,7 +71,7 @@ function checkProcesses({ faults, stream }: History): Violation[] {
           !key.endsWith('.limit') &&
           !key.startsWith('latch.') &&
           !isHostileKey(key) &&
-          !isBroughtBack(key, stream) &&
+          !isBroughtBack(key, stream, at) &&
           stream.findLast((each) => each.key === key)?.hostile === undefined,
       );
       if (keys.length + line.consumers > 0)
@@ -88,9 +89,13 @@ function checkProcesses({ faults, stream }: History): Violation[] {
 }
 
 /**
- * Whether the last thing that the stream stored under a key was its expiry. A server may have it again after a change of leader or a
- * restart, without having stored anything. What a client removed must not come back.
+ * Whether a server has an entry of the key again at that time without having stored it, after a change of leader or a restart: the last
+ * thing that the stream stored was its expiry, or its removal, and the TTL of all that was stored before is over. What a client removed
+ * must not come back before that.
  */
-export function isBroughtBack(key: string, stream: History['stream']): boolean {
-  return stream.findLast((line) => line.key === key)?.marker === 'MaxAge';
+export function isBroughtBack(key: string, stream: History['stream'], at: number): boolean {
+  const lines = stream.filter((line) => line.key === key);
+  const last = lines.at(-1);
+  if (last === undefined || last.value !== null) return false;
+  return last.marker === 'MaxAge' || lines.every((line) => line.value === null || endOf(line) < at);
 }

@@ -88,9 +88,9 @@ export function figuresOf(
     waits: waitsOf(history, beliefs, troubles),
     hostile: history.hostile.at(-1),
     recovery: recoveries(history, story),
-    broughtBack: faults
-      .flatMap((line) => (line.t === 'left' ? line.keys : []))
-      .filter((key) => isBroughtBack(key, stream)).length,
+    broughtBack: faults.flatMap((line) =>
+      line.t === 'left' ? line.keys.filter((key) => isBroughtBack(key, stream, line.at)) : [],
+    ).length,
     leftovers: leftoversOf(history, troubles),
     peak: Object.fromEntries(
       facts.jobs.map(({ name, slots }) => [name, `${story.peak[name] ?? 0} of ${slots}`]),
