@@ -106,7 +106,7 @@ describe.each([2_000, 10_000])('a login that is refused for %d ms', (ms) => {
 });
 
 describe('a file of credentials', () => {
-  it('that is gone or unreadable at a reconnect is read again until it is right', async () => {
+  it('that is gone or unreadable at a reconnect is read again until it is right: by dispatcher, lock manager, sidecar, commands', async () => {
     const [old, renewed] = [nkeys.createUser(), nkeys.createUser()];
     const only = (key: typeof old): string => `authorization { users: [{ nkey: ${key.getPublicKey()} }] }`;
     await using guarded = await GuardedServer.start(only(old));
@@ -115,11 +115,25 @@ describe('a file of credentials', () => {
     const authenticator = nkeyAuthenticator(() => readFileSync(file));
     await using dispatcher = await NatsDispatcher.connect({ servers: guarded.url, authenticator });
     const told = storyOf(dispatcher);
+    getDefaultLockManager().configure({ servers: guarded.url, authenticator });
+    await using sidecar = await startSidecar({
+      connect: { servers: guarded.url, authenticator },
+      port: 0,
+      drainTimeout: 0,
+    });
+    const http = new SidecarClient(sidecar.url);
     const holding = cli().start(['run', 'held', '--nkey', file, '--', 'sh', '-c', 'echo holds; sleep 60'], {
       env: { NATS_URL: guarded.url },
     });
     await holding.said('holds');
+    const waiting = cli().start(['run', 'held', '--fair', '--nkey', file, '--', 'echo', 'waited'], {
+      env: { NATS_URL: guarded.url },
+    });
+    const held = dispatcher.semaphore('held');
+    await eventually(async () => expect((await held.status()).waiters).toHaveLength(1));
     const permit = await dispatcher.mutex('m').lock(5_000);
+    const managed = await getOrCreateLock('managed', 'nats').lock(5_000);
+    const { body } = await http.post<{ id: string }>('/v1/mutexes/http/permits', { ttl: 60_000 });
     // The server knows the new key already; the file is written over it in three steps, too late.
     await guarded.reload(only(renewed));
     await eventually(() => expect(told.some((line) => line.startsWith('loginRefused'))).toBe(true));
@@ -129,11 +143,17 @@ describe('a file of credentials', () => {
     await sleep(600);
     scratch.write('user.nk', renewed.getSeed());
     await (await dispatcher.mutex('n').lock(10_000)).release();
-    expect(await permit.release()).toBe(true);
+    await (await getOrCreateLock('managed too', 'nats').lock(10_000)).release();
+    await eventually(async () => expect((await http.get('/readyz')).status).toBe(200));
+    expect((await http.post('/v1/mutexes/http%20too/permits', { timeout: 10_000 })).status).toBe(201);
+    expect((await http.get(`/v1/permits/${body.id}`)).status).toBe(200);
+    expect([await permit.release(), await managed.release()]).toEqual([true, true]);
     expect(told.map((line) => line.split(' ')[0])).toEqual(['disconnected', 'loginRefused', 'reconnected']);
-    expect([holding.isOver, await dispatcher.semaphore('held').isLocked()]).toEqual([false, true]);
+    expect([holding.isOver, waiting.stdout, await held.isLocked()]).toEqual([false, '', true]);
     holding.kill('SIGTERM');
     expect((await holding.ended).stderr).toBe('');
+    expect(await waiting.ended).toMatchObject({ code: 0, stdout: 'waited\n', stderr: '' });
+    await getDefaultLockManager().close();
   });
 
   it('that can not be read at first is an error at once', async () => {
