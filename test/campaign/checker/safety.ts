@@ -131,7 +131,8 @@ function checkStored(beliefs: readonly Belief[], { holds }: StreamStory): Violat
     const granted = own.filter((hold) => hold.permit === permit);
     const claims = granted.map(({ claim }) => claim ?? 0);
     const complete = claims.length === belief.slots.length && !claims.includes(0);
-    const use = granted[0]?.use ?? 0;
+    // A gift of the hostile client may say that it is a later grant; its receiver counts from the revision alone.
+    const use = granted[0]?.hostile === 'gift' ? 0 : (granted[0]?.use ?? 0);
     if (complete && fencingToken(Math.max(...claims), use) !== belief.token)
       found.push({
         ...about,
