@@ -66,8 +66,7 @@ export async function claim(
   const hold = newHold(newId(), context.holder, clock.wallTime(), want, retain);
   const reads = want.mode === 'read';
   const content = new Map<string, Hold>();
-  const writes: Write[] = [];
-  const taken: Pick<HeldSlot, 'earlier' | 'slot'>[] = [];
+  const writes: (Write & Pick<HeldSlot, 'earlier' | 'slot'>)[] = [];
   for (const { engine, slots, ticket } of parts) {
     const own = ticket === undefined ? hold : { ...hold, ticket };
     const value = encodeRecord(after === undefined ? own : { ...own, after: after.permit });
@@ -79,9 +78,8 @@ export async function claim(
       // A new key has no history.
       const earlier = reads ? undefined : (over.earlier ?? engine.table.entries.lastsUntil(place));
       const replaces = earlier === undefined ? undefined : earlier - clock.now();
-      const write = { key, expected, expectedOf: reads ? place : undefined, value, ttl: want.ttl, replaces };
-      writes.push(write);
-      taken.push({ slot, earlier });
+      const expectedOf = reads ? place : undefined;
+      writes.push({ slot, earlier, key, expected, expectedOf, value, ttl: want.ttl, replaces });
     }
   }
   const reservations = parts.map(({ engine, slots }) => engine.reserve(reads ? [] : slots));
@@ -109,9 +107,9 @@ export async function claim(
   const writtenAt = clock.wallTime();
   const held: HeldSlot[] = [];
   const entries: Entry[] = [];
-  for (const [i, { key, value }] of writes.entries()) {
+  for (const [i, { slot, earlier, key, value }] of writes.entries()) {
     const revision = revisions[i] as number;
-    held.push({ ...(taken[i] as HeldSlot), key, revision, ttl: want.ttl });
+    held.push({ slot, key, revision, ttl: want.ttl, earlier });
     entries.push({ key, revision, value, ttl: want.ttl, writtenAt });
   }
   const engines = parts.map(({ engine }) => engine);

@@ -71,7 +71,7 @@ import {
 } from './status';
 import { Telemetry } from './telemetry/telemetry';
 import { MemoryStore } from '../store/memory';
-import { openConnection } from '../store/nats/connect';
+import { type ConnectionOptions, openConnection } from '../store/nats/connect';
 import { type NatsConnection, checkConnection } from '../store/nats/connection';
 import type { ConnectionState, Contact } from '../store/nats/contact';
 import { NatsStore } from '../store/nats/nats-store';
@@ -525,39 +525,7 @@ class OwningDispatcher extends NatsDispatcher {
   }
 
   static async open(options: ConnectOptions): Promise<NatsDispatcher> {
-    const {
-      bucket,
-      storage,
-      replicas,
-      placement,
-      maxBytes,
-      domain,
-      apiPrefix,
-      holder,
-      ttl,
-      fair,
-      retain,
-      safetyMargin,
-      allowBucketUpdate,
-      onUnavailable,
-      ...client
-    } = options;
-    const own = {
-      bucket,
-      storage,
-      replicas,
-      placement,
-      maxBytes,
-      domain,
-      apiPrefix,
-      holder,
-      ttl,
-      fair,
-      retain,
-      safetyMargin,
-      allowBucketUpdate,
-      onUnavailable,
-    };
+    const { own, client } = divide(options);
     const connection = await openConnection(client);
     try {
       return new OwningDispatcher(connection, own);
@@ -597,6 +565,16 @@ function withOrWithout<T, P extends Permit>(
 
 function degradedWarning(cause: Error): string {
   return `permits are granted within this process only: ${cause.message}`;
+}
+
+/** Those of the dispatcher, and the others, which are for the NATS client. */
+function divide(options: ConnectOptions): { own: DispatcherOptions; client: ConnectionOptions } {
+  const given = options as Readonly<Record<string, unknown>>;
+  const { names } = DISPATCHER;
+  return {
+    own: Object.fromEntries(Object.keys(names).map((name) => [name, given[name]])),
+    client: Object.fromEntries(Object.entries(given).filter(([name]) => !(name in names))),
+  };
 }
 
 function storeFor(connection: NatsConnection, options: DispatcherOptions): NatsStore {

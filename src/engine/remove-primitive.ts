@@ -1,7 +1,6 @@
 import type { SlotTable } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
-import type { Context } from '../store/context';
-import type { Keys } from '../protocol/keys';
+import type { Primitive } from '../state/primitive-state';
 import { encodeRecord } from '../protocol/records';
 import { inUse, stillInUse } from '../state/refusals';
 import { removeEntries } from '../store/remove-entries';
@@ -13,12 +12,7 @@ const MAX_LOOKS = 20;
 const REMOVAL_WAIT_MS = 10_000;
 
 /** What a removal needs of the engine of the primitive. */
-export interface RemovablePrimitive {
-  readonly context: Context;
-  readonly name: string;
-  readonly keys: Keys;
-  /** The entries that this process knows. */
-  readonly table: SlotTable;
+export interface RemovablePrimitive extends Primitive {
   /** A table that shows everything as it is at the time of the call. */
   look(): Promise<SlotTable>;
 }

@@ -4,7 +4,7 @@ import { Abort } from '../runtime/cancellation';
 import { atDeadline } from '../runtime/clock';
 import type { Context } from '../store/context';
 import { PULSE_MS } from '../runtime/batched-timers';
-import { type Removed, removeEntries } from '../store/remove-entries';
+import { type Removed, lastsFor, removeEntries } from '../store/remove-entries';
 import { fencingToken } from '../protocol/fencing-token';
 import type { LeaseRecord } from '../protocol/permit-record';
 
@@ -127,14 +127,6 @@ const MIN_MARGIN_MS = 100;
 export const LASTING_MS = 100;
 /** How long `release` waits for the server's answer, in ms. The release itself goes on until the lease has run out. */
 const RELEASE_WAIT_MS = 5_000;
-
-/** How long any write ever made to a slot may last in the store, in ms. Its marker has to outlast that. */
-export function lastsFor(
-  { ttl, earlier = -Infinity }: Pick<HeldSlot, 'earlier' | 'ttl'>,
-  now: number,
-): number {
-  return Math.max(ttl, earlier - now);
-}
 
 /** How long before the end of a lease its permit is declared lost, in ms. */
 export function safetyMargin(ttl: number, configured: number | undefined): number {

@@ -32,7 +32,7 @@ interface Shown {
 }
 
 interface Seen {
-  readonly entry: Entry;
+  readonly revision: number;
   /** Reading of the clock at the look that first showed that revision. */
   readonly since: number;
 }
@@ -104,7 +104,7 @@ export class ExpirySweeper {
     const found: Entry[] = [];
     for (const { entry, ttl, age = 0 } of this.shown()) {
       const known = before.get(entry.key);
-      const seen = known?.entry.revision === entry.revision ? known : { entry, since: now };
+      const seen = known?.revision === entry.revision ? known : { revision: entry.revision, since: now };
       this.seen.set(entry.key, seen);
       const stands = Math.max(now - seen.since, age);
       if (stands > storedTtl(ttl) + SLACK_MS && !this.host.holds(entry.key)) found.push(entry);

@@ -1,9 +1,10 @@
+import { lastsFor } from '../store/remove-entries';
 import type { Entry } from '../store/store';
 import type { TakenSlot } from '../state/slot-table';
 import { caughtUp } from '../runtime/clock';
 import { handOff, planHandOff } from './hand-off-remote';
 import { receiveHandOff } from '../acquire/receive-hand-off';
-import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner, lastsFor } from '../lease/lease';
+import { type HeldSlot, LASTING_MS, type Lease, type LeaseOwner } from '../lease/lease';
 import type { LocalQueue } from '../acquire/local-queue';
 import type { Primitive } from '../state/primitive-state';
 import { LINGER_MS, type FairQueue } from '../acquire/fair-queue';

@@ -4,9 +4,9 @@ import type { SlotTable } from '../state/slot-table';
 import { isoTime } from '../runtime/clock';
 import type { Context } from '../store/context';
 import { newId } from '../runtime/id';
-import { LASTING_MS, RENEW_AT, type RetainedHold, lastsFor, leaseEnd } from '../lease/lease';
+import { LASTING_MS, RENEW_AT, type RetainedHold, leaseEnd } from '../lease/lease';
 import { type Hold, decodeHold, encodeRecord } from '../protocol/records';
-import { type Removed, removeEntries } from '../store/remove-entries';
+import { type Removed, lastsFor, removeEntries } from '../store/remove-entries';
 import { LAST_USE } from '../protocol/fencing-token';
 import type { Want } from '../protocol/request';
 

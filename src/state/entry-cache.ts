@@ -1,6 +1,6 @@
 import { type Entry, storedTtl } from '../store/store';
 import { type Clock, nextTurn } from '../runtime/clock';
-import type { Removable } from '../store/remove-entries';
+import { type Removable, lastsFor } from '../store/remove-entries';
 
 /** How long entries of a read are applied before other work of the process gets its turn, in ms. */
 const SLICE_MS = 10;
@@ -117,7 +117,7 @@ export class EntryCache {
     const { ttl } = entry;
     return ttl === undefined
       ? entry
-      : { ...entry, ttl: Math.max(ttl, (this.lastsUntil(entry.key) ?? now) - now) };
+      : { ...entry, ttl: lastsFor({ ttl, earlier: this.lastsUntil(entry.key) }, now) };
   }
 
   /** Forgets all keys except the ones that `keep` selects. */

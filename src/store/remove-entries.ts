@@ -20,6 +20,18 @@ export interface Removal {
   readonly failure: Error | undefined;
 }
 
+/**
+ * For how long anything that was ever written under a key may last in the store, in ms: its marker has to outlast that.
+ * @param ttl of the last write
+ * @param earlier reading of the clock by which all earlier writes have run out; undefined: none outlasts the last one
+ */
+export function lastsFor(
+  { ttl, earlier = -Infinity }: { readonly ttl: number; readonly earlier?: number | undefined },
+  now: number,
+): number {
+  return Math.max(ttl, earlier - now);
+}
+
 /** The ttl that an entry without one gets before it is removed, in ms. */
 const LAST_TTL_MS = 2_000;
 
